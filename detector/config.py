@@ -1,0 +1,170 @@
+"""The configuration: one TOML file, read into frozen structs; an unknown key is an error with its path.
+
+Every option has a default that works, so `replay` needs no file at all. Secrets are never written into
+the file: a value `${NAME}` is taken from the mapping handed to `load` (the process environment, at the
+edge), and a missing one is an error.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from detector.errors import ConfigError
+
+Positive = Annotated[int, Meta(ge=1)]
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    pass
+
+
+class Detection(_Section):
+    """What may be called an attack."""
+
+    false_alert_budget: Annotated[float, Meta(gt=0, le=100)] = 1.0
+    """False alerts accepted per 10,000 benign sessions."""
+    profile: str = ""
+    """Profile file written by `querywatch fit`; empty: learn from the traffic itself."""
+    learn: bool = True
+    """Go on learning from traffic that did not alert. False freezes the profile."""
+    tenant: str = "default"
+    """Name of this deployment in alert ids, where records name no tenant."""
+
+
+class Sessions(_Section):
+    """How queries become sessions, and how much memory they may take."""
+
+    gap_minutes: Annotated[float, Meta(gt=0)] = 30.0
+    """Silence of one client, in the records' own time, that ends a session."""
+    memory_mb: Annotated[int, Meta(ge=16)] = 1024
+    """Bound on session state per shard; beyond it the least recently used sessions are evicted."""
+
+
+class Limits(_Section):
+    """Records beyond these are dead letters."""
+
+    record_bytes: Positive = 4 * 1024 * 1024
+    nesting: Positive = 16
+    input_length: Positive = 262_144
+    future_seconds: Annotated[float, Meta(ge=0)] = 86_400.0
+
+
+class Pipeline(_Section):
+    """How work is cut. Changes no alert."""
+
+    batch_queries: Positive = 4096
+
+
+class Kafka(_Section):
+    """The topic of the query log."""
+
+    bootstrap_servers: list[str] = ["localhost:9092"]
+    topic: str = "model-queries"
+    group_id: str = "querywatch"
+    start: str = "earliest"
+    """Where the first start begins: `earliest`, `latest`, or an RFC 3339 time."""
+    client: Literal["kafka-python", "confluent"] = "kafka-python"
+    dead_letter_topic: str = ""
+    """Empty: dead letters go to the embedded database."""
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    ca_file: str = ""
+    sasl_mechanism: Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = ""
+    username: str = ""
+    password: str = ""
+
+
+class Elasticsearch(_Section):
+    """Where the SIEM picks alerts up. No hosts: not used."""
+
+    hosts: list[str] = []
+    namespace: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_.]{0,99}$")] = "default"
+    api_key: str = ""
+    username: str = ""
+    password: str = ""
+    ca_file: str = ""
+    timeout_seconds: Annotated[float, Meta(gt=0)] = 30.0
+
+
+class Sqlite(_Section):
+    """The embedded database of alerts and dead letters."""
+
+    path: str = "querywatch.sqlite"
+
+
+class State(_Section):
+    """Where `run` keeps session state and offsets between starts."""
+
+    directory: str = "querywatch-state"
+    save_seconds: Annotated[float, Meta(gt=0)] = 30.0
+
+
+class Config(_Section):
+    """The whole configuration."""
+
+    detection: Detection = Detection()
+    sessions: Sessions = Sessions()
+    limits: Limits = Limits()
+    pipeline: Pipeline = Pipeline()
+    kafka: Kafka = Kafka()
+    elasticsearch: Elasticsearch = Elasticsearch()
+    sqlite: Sqlite = Sqlite()
+    state: State = State()
+
+
+def _substitute(value: Any, path: str, variables: Mapping[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {k: _substitute(v, f"{path}.{k}" if path else k, variables) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_substitute(v, f"{path}[{i}]", variables) for i, v in enumerate(value)]
+    if not isinstance(value, str):
+        return value
+
+    def lookup(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if name not in variables:
+            raise ConfigError(path, f"the environment has no variable {name}; set it or write the value here")
+        return variables[name]
+
+    return _VARIABLE.sub(lookup, value)
+
+
+def parse(text: str, variables: Mapping[str, str]) -> Config:
+    """Read a configuration from TOML text.
+
+    Raises ConfigError with the key's path for wrong TOML, unknown keys, wrong types and values out of
+    range.
+    """
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError("", f"not valid TOML: {error}") from error
+    try:
+        return msgspec.convert(_substitute(tree, "", variables), Config)
+    except msgspec.ValidationError as error:
+        problem, _, where = str(error).partition(" - at `$")
+        path = where.rstrip("`").lstrip(".")
+        unknown = re.search(r"unknown field `([^`]*)`", problem)
+        if unknown:
+            path = f"{path}.{unknown.group(1)}" if path else unknown.group(1)
+            problem = "unknown key; `querywatch init` prints every key there is"
+        raise ConfigError(path, problem) from error
+
+
+def load(path: Path, variables: Mapping[str, str]) -> Config:
+    """Read a configuration file. Raises ConfigError naming the file and the key."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError("", f"cannot read the configuration {path}: {error}") from error
+    try:
+        return parse(text, variables)
+    except ConfigError as error:
+        raise ConfigError(error.path, f"{str(error).removeprefix(error.path + ': ')} (in {path})") from error

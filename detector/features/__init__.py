@@ -1,0 +1,1 @@
+"""Per-session features, computed query by query in compiled kernels; one family a file."""

@@ -1,0 +1,119 @@
+"""The canonical record of one query, and `QueryBatch`, the columns that the pipeline works on.
+
+A *query* is one input that a model scored. Formats (`connectors.formats`) turn bytes into `Record`s
+or `DeadLetter`s; the pipeline turns runs of records of one model and one input length into columns.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+NO_LABEL = -1
+"""Label code of a query whose record names no label."""
+
+
+class Record(msgspec.Struct):
+    """One query as a log told it, structurally valid, values not yet checked (`detector.columns` does).
+
+    `input` is a flat list or array of numbers, or text. `offset` is the position in its shard: a Kafka
+    offset or a line number counted from 0. `raw` is the record as it came, for the dead letter.
+    Absent strings are empty. `timestamp` is in seconds since the epoch.
+    """
+
+    timestamp: float
+    model_id: str
+    client_id: str
+    input: list[float] | FloatArray | str
+    session_id: str = ""
+    request_id: str = ""
+    source_ip: str = ""
+    user_agent: str = ""
+    tenant_id: str = ""
+    probabilities: list[float] | None = None
+    confidence: float | None = None
+    label: int | str | None = None
+    offset: int = 0
+    raw: bytes = b""
+
+
+class DeadLetter(msgspec.Struct, frozen=True):
+    """A record that cannot be used, kept whole.
+
+    `reason` is one of `REASONS` and is what metrics count by; `detail` is for a person and names the
+    field. `source` is a topic or a file, `offset` the position in it.
+    """
+
+    reason: str
+    detail: str
+    raw: bytes
+    source: str
+    partition: int
+    offset: int
+
+
+REASONS: dict[str, str] = {
+    "not_json": "the line is not a JSON document",
+    "not_an_object": "the JSON document is not an object",
+    "too_large": "the record is larger than limits.record_bytes",
+    "too_deep": "the JSON document is nested deeper than limits.nesting",
+    "missing_field": "a required field is absent, null or empty",
+    "wrong_type": "a field has another type than the record format says",
+    "bad_time": "the timestamp is no epoch seconds and no RFC 3339 time with a zone",
+    "future_time": "the timestamp lies further ahead than limits.future_seconds",
+    "bad_encoding": "a base64 input does not decode, or does not match its dtype and shape",
+    "input_empty": "the input holds no numbers",
+    "input_too_long": "the input holds more numbers than limits.input_length",
+    "input_not_finite": "the input holds NaN or an infinity, or a number beyond the float32 range",
+    "input_length": "the input has another length than this model's inputs",
+    "bad_probability": "a probability or confidence is not a number from 0 to 1",
+    "truncated": "the file ends in the middle of a compressed stream",
+    "rejected_by_sink": "a sink refused the alert for its content",
+}
+"""Every dead-letter reason, with the sentence that `querywatch` prints for it."""
+
+
+class RawBatch(msgspec.Struct, frozen=True):
+    """Undecoded records of one shard, in order.
+
+    `latest` [seconds since the epoch] is the newest time a record may carry: a source computes it from
+    the broker's timestamps or from the clock, so that the core never looks at one.
+    """
+
+    source: str
+    partition: int
+    values: list[bytes]
+    offsets: list[int]
+    latest: float
+
+
+@dataclass(frozen=True, slots=True)
+class QueryBatch:
+    """Columns of n queries of one model with d input numbers each, in the shard's order.
+
+    inputs [n, d]           float64, finite, within the float32 range
+    probabilities [n, k]    float64 in [0, 1]; NaN where a record gives none; k may be 0
+    confidence [n]          float64 in [0, 1], the top probability; NaN where unknown
+    margin [n]              float64 in [0, 1], top minus second probability; NaN where unknown
+    labels [n]              int64 code of the predicted label, `NO_LABEL` where unknown
+    timestamps [n]          float64, seconds since the epoch
+    records [n]             the records themselves, for ids
+    """
+
+    model_id: str
+    inputs: FloatArray
+    probabilities: FloatArray
+    confidence: FloatArray
+    margin: FloatArray
+    labels: IntArray
+    timestamps: FloatArray
+    records: list[Record]
+
+    def __len__(self) -> int:
+        return len(self.records)
