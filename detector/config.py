@@ -26,7 +26,7 @@ class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     pass
 
 
-class Detection(_Section):
+class Detection(_Section, frozen=True):
     """What may be called an attack."""
 
     false_alert_budget: Annotated[float, Meta(gt=0, le=100)] = 1.0
@@ -39,7 +39,7 @@ class Detection(_Section):
     """Name of this deployment in alert ids, where records name no tenant."""
 
 
-class Sessions(_Section):
+class Sessions(_Section, frozen=True):
     """How queries become sessions, and how much memory they may take."""
 
     gap_minutes: Annotated[float, Meta(gt=0)] = 30.0
@@ -48,7 +48,7 @@ class Sessions(_Section):
     """Bound on session state per shard; beyond it the least recently used sessions are evicted."""
 
 
-class Limits(_Section):
+class Limits(_Section, frozen=True):
     """Records beyond these are dead letters."""
 
     record_bytes: Positive = 4 * 1024 * 1024
@@ -57,16 +57,16 @@ class Limits(_Section):
     future_seconds: Annotated[float, Meta(ge=0)] = 86_400.0
 
 
-class Pipeline(_Section):
+class Pipeline(_Section, frozen=True):
     """How work is cut. Changes no alert."""
 
     batch_queries: Positive = 4096
 
 
-class Kafka(_Section):
+class Kafka(_Section, frozen=True):
     """The topic of the query log."""
 
-    bootstrap_servers: list[str] = ["localhost:9092"]
+    bootstrap_servers: tuple[str, ...] = ("localhost:9092",)
     topic: str = "model-queries"
     group_id: str = "querywatch"
     start: str = "earliest"
@@ -81,10 +81,10 @@ class Kafka(_Section):
     password: str = ""
 
 
-class Elasticsearch(_Section):
+class Elasticsearch(_Section, frozen=True):
     """Where the SIEM picks alerts up. No hosts: not used."""
 
-    hosts: list[str] = []
+    hosts: tuple[str, ...] = ()
     namespace: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_.]{0,99}$")] = "default"
     api_key: str = ""
     username: str = ""
@@ -93,20 +93,20 @@ class Elasticsearch(_Section):
     timeout_seconds: Annotated[float, Meta(gt=0)] = 30.0
 
 
-class Sqlite(_Section):
+class Sqlite(_Section, frozen=True):
     """The embedded database of alerts and dead letters."""
 
     path: str = "querywatch.sqlite"
 
 
-class State(_Section):
+class State(_Section, frozen=True):
     """Where `run` keeps session state and offsets between starts."""
 
     directory: str = "querywatch-state"
     save_seconds: Annotated[float, Meta(gt=0)] = 30.0
 
 
-class Config(_Section):
+class Config(_Section, frozen=True):
     """The whole configuration."""
 
     detection: Detection = Detection()
