@@ -1,0 +1,162 @@
+"""How querywatch reaches a Kafka cluster: settings, client options, errors in one clear line.
+
+The only file that knows the options of kafka-python; `connectors.kafka` reads with them and
+`connectors.kafka_dead_letters` writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from kafka import KafkaAdminClient, KafkaConsumer
+from kafka.errors import (
+    AuthorizationError,
+    KafkaConfigurationError,
+    KafkaConnectionError,
+    KafkaError,
+    KafkaTimeoutError,
+    SaslAuthenticationFailedError,
+    UnknownTopicOrPartitionError,
+    UnsupportedCodecError,
+)
+from kafka.net.compat import KafkaNetClient
+
+from detector.errors import SourceError
+
+BOOTSTRAP_SECONDS = 8.0
+"""How long a start waits for the first broker."""
+
+REQUEST_SECONDS = 10.0
+"""How long one question to the cluster (offsets, commit, metadata) may take."""
+
+
+class KafkaSettings(Protocol):
+    """What the Kafka connectors read of the configuration (section `kafka`)."""
+
+    @property
+    def bootstrap_servers(self) -> tuple[str, ...]: ...
+    @property
+    def topic(self) -> str: ...
+    @property
+    def group_id(self) -> str: ...
+    @property
+    def start(self) -> str: ...
+    @property
+    def dead_letter_topic(self) -> str: ...
+    @property
+    def security_protocol(self) -> str: ...
+    @property
+    def ca_file(self) -> str: ...
+    @property
+    def sasl_mechanism(self) -> str: ...
+    @property
+    def username(self) -> str: ...
+    @property
+    def password(self) -> str: ...
+
+
+def client_options(settings: KafkaSettings) -> dict[str, Any]:
+    """Options that consumer, producer and admin client share: where and as whom to connect."""
+    options: dict[str, Any] = {
+        "bootstrap_servers": list(settings.bootstrap_servers),
+        "client_id": "querywatch",
+        "security_protocol": settings.security_protocol,
+        "bootstrap_timeout_ms": int(BOOTSTRAP_SECONDS * 1000),
+        "reconnect_backoff_max_ms": 5_000,
+    }
+    if settings.ca_file:
+        options["ssl_cafile"] = settings.ca_file
+    if settings.sasl_mechanism:
+        options["sasl_mechanism"] = settings.sasl_mechanism
+        options["sasl_plain_username"] = settings.username
+        options["sasl_plain_password"] = settings.password
+    return options
+
+
+def connect(make: Callable[..., Any], settings: KafkaSettings, **options: Any) -> Any:
+    """Build a client of kafka-python, connected. Raises SourceError in one clear line.
+
+    A constructor that fails leaves its network thread and sockets behind, so the network client is
+    caught on its way in and closed.
+    """
+    network: list[Any] = []
+
+    def make_network(**config: Any) -> Any:
+        network.append(KafkaNetClient(**config))
+        return network[-1]
+
+    try:
+        return make(**client_options(settings), kafka_client=make_network, **options)
+    except (KafkaError, OSError, ValueError, AssertionError) as error:
+        for client in network:
+            client.close()
+        raise SourceError(explain(error, settings)) from error
+
+
+def explain(error: BaseException, settings: KafkaSettings) -> str:
+    """One line for a person: what failed, where, what to do. Never holds a secret."""
+    servers = ", ".join(settings.bootstrap_servers)
+    if isinstance(error, SaslAuthenticationFailedError):
+        return (
+            f"Kafka at {servers} refuses the credentials of user {settings.username!r}; "
+            f"check kafka.username, kafka.password and kafka.sasl_mechanism"
+        )
+    if isinstance(error, AuthorizationError):
+        return (
+            f"Kafka at {servers} does not allow this user to do that ({type(error).__name__}); "
+            f"grant Read and Describe on topic {settings.topic!r} and Read on group {settings.group_id!r}"
+        )
+    if isinstance(error, UnknownTopicOrPartitionError):
+        return missing_topic(settings.topic, settings)
+    if isinstance(error, KafkaTimeoutError | KafkaConnectionError):
+        return (
+            f"no Kafka broker answers at {servers}; check that it runs, that kafka.bootstrap_servers is "
+            f"right and that kafka.security_protocol ({settings.security_protocol}) is what it speaks"
+        )
+    if isinstance(error, UnsupportedCodecError):
+        return f"the records are compressed with a codec that is not installed here: {error}"
+    if isinstance(error, OSError):
+        return f"cannot set up the connection to Kafka at {servers}: {error}; check kafka.ca_file"
+    if isinstance(error, KafkaConfigurationError | ValueError | AssertionError):
+        return f"the Kafka client refuses its options: {error}; check the section kafka"
+    return f"Kafka at {servers} fails: {type(error).__name__}: {error}"
+
+
+def missing_topic(topic: str, settings: KafkaSettings) -> str:
+    """What to tell a person when a topic is not there."""
+    servers = settings.bootstrap_servers
+    return (
+        f"Kafka at {', '.join(servers)} has no topic {topic!r} that this user may see; create it with: "
+        f"kafka-topics.sh --bootstrap-server {servers[0]} --create --topic {topic} --partitions 4"
+    )
+
+
+def topic_id(settings: KafkaSettings) -> str:
+    """The id that the cluster gave the topic; another id under the same name is a recreated topic.
+
+    Empty where the broker is too old to have ids. Raises SourceError.
+    """
+    admin = connect(KafkaAdminClient, settings)
+    try:
+        topics = admin.describe_topics([settings.topic])
+    except KafkaError as error:
+        raise SourceError(explain(error, settings)) from error
+    finally:
+        admin.close()
+    return str(topics[0].get("topic_id") or "") if topics else ""
+
+
+def check(settings: KafkaSettings) -> str:
+    """Connect, list the topic's partitions, and say so in a sentence. Raises SourceError with what to do."""
+    consumer = connect(KafkaConsumer, settings, allow_auto_create_topics=False)
+    try:
+        partitions = consumer.partitions_for_topic(settings.topic)
+    except KafkaError as error:
+        raise SourceError(explain(error, settings)) from error
+    finally:
+        consumer.close()
+    if not partitions:
+        raise SourceError(missing_topic(settings.topic, settings))
+    count = f"{len(partitions)} partition{'s' if len(partitions) != 1 else ''}"
+    return f"Kafka at {', '.join(settings.bootstrap_servers)}: topic {settings.topic!r} has {count}"
