@@ -1,0 +1,113 @@
+"""How querywatch reaches Elasticsearch: settings, the client, errors in one clear line.
+
+Repeats are decided by `connectors.elasticsearch_bulk`, so the client itself never tries twice.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from elastic_transport.client_utils import DEFAULT
+from elasticsearch import ApiError, Elasticsearch, TransportError
+from elasticsearch.exceptions import SSLError, UnsupportedProductError
+
+from detector.errors import SinkError, SinkNotReady, SinkUnavailable
+
+NAME = "elasticsearch"
+OVERLOADED = frozenset({429, 500, 502, 503, 504})
+"""Answers after which the same request may succeed later."""
+
+
+class ElasticsearchSettings(Protocol):
+    """What the Elasticsearch connector reads of the configuration (section `elasticsearch`)."""
+
+    @property
+    def hosts(self) -> tuple[str, ...]: ...
+    @property
+    def namespace(self) -> str: ...
+    @property
+    def api_key(self) -> str: ...
+    @property
+    def username(self) -> str: ...
+    @property
+    def password(self) -> str: ...
+    @property
+    def ca_file(self) -> str: ...
+    @property
+    def timeout_seconds(self) -> float: ...
+
+
+def make_client(settings: ElasticsearchSettings) -> Elasticsearch:
+    """A client for the hosts, not yet connected. Raises SinkNotReady for options that cannot be right."""
+    if not settings.hosts:
+        raise SinkNotReady(
+            NAME, "elasticsearch.hosts is empty; name a cluster, such as https://localhost:9200"
+        )
+    if settings.ca_file and any(urlsplit(host).scheme != "https" for host in settings.hosts):
+        raise SinkNotReady(NAME, "elasticsearch.ca_file is set, but not every host is https")
+    basic = (settings.username, settings.password) if settings.username and not settings.api_key else None
+    try:
+        return Elasticsearch(
+            list(settings.hosts),
+            api_key=settings.api_key or None,
+            basic_auth=basic,
+            ca_certs=settings.ca_file or DEFAULT,
+            max_retries=0,
+            retry_on_timeout=False,
+            request_timeout=settings.timeout_seconds,
+        )
+    except (ValueError, OSError) as error:
+        problem = f"the section elasticsearch cannot be used: {error}; check hosts and ca_file"
+        raise SinkNotReady(NAME, problem) from error
+
+
+def shown_hosts(settings: ElasticsearchSettings) -> str:
+    """The hosts as text, without the credentials that a URL may carry."""
+    parts = [urlsplit(host) for host in settings.hosts]
+    return ", ".join(f"{part.scheme}://{part.netloc.rpartition('@')[2]}" for part in parts)
+
+
+def to_sink_error(error: ApiError | TransportError, settings: ElasticsearchSettings) -> SinkError:
+    """The error of ours that a failed request means: try later, or a person must act."""
+    where = shown_hosts(settings)
+    if isinstance(error, UnsupportedProductError):
+        return SinkNotReady(NAME, f"{where} is not Elasticsearch; check elasticsearch.hosts")
+    if isinstance(error, ApiError):
+        return _refusal(error.meta.status, reason_of(error.body), where)
+    if isinstance(error, SSLError):
+        return SinkNotReady(
+            NAME,
+            f"the TLS connection to {where} fails: {_cause(error)}; check that elasticsearch.ca_file is the "
+            f"authority that signed the cluster's certificate",
+        )
+    problem = f"no answer from {where}: {_cause(error)}; check that the cluster runs and elasticsearch.hosts"
+    return SinkUnavailable(NAME, problem)
+
+
+def _refusal(status: int, reason: str, where: str) -> SinkError:
+    if status == 401:
+        what = "refuses the credentials; check elasticsearch.api_key, or username and password"
+        return SinkNotReady(NAME, f"{where} {what}")
+    if status == 403:
+        what = "forbids this; the API key needs create_doc and auto_configure on logs-querywatch.alerts-*"
+        return SinkNotReady(NAME, f"{where} {what} ({reason})")
+    if status in OVERLOADED:
+        return SinkUnavailable(NAME, f"{where} answers {status}: {reason}; it is overloaded or starting")
+    return SinkNotReady(NAME, f"{where} answers {status}: {reason}")
+
+
+def reason_of(body: object) -> str:
+    """The cause in an error body of Elasticsearch, at most 300 characters."""
+    cause = body.get("error", body) if isinstance(body, dict) else body
+    if not isinstance(cause, dict):
+        return str(cause or "no reason given")[:300]
+    inner = cause.get("caused_by") or {}
+    texts = [cause.get("type"), cause.get("reason"), inner.get("reason") if isinstance(inner, dict) else None]
+    return ": ".join(str(text) for text in texts if text)[:300] or "no reason given"
+
+
+def _cause(error: TransportError) -> str:
+    # The client's own text nests its class names; the innermost one names the fault.
+    inner: BaseException = error.errors[0] if error.errors else error
+    return f"{type(inner).__name__} {inner}"[:300]
