@@ -1,0 +1,1 @@
+"""Benchmarks: programs that measure or make test data; nothing of the service imports them."""

@@ -1,0 +1,96 @@
+"""What an attacker has: a query interface, some rows of their own, the public range of each column.
+
+Attack tools work in the unit cube: the attacker scales each column by its public range, as the tools'
+papers do with images, and scales back when sending.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from benchmarks.traces.recorder import Recorder
+from detector.query import FloatArray, IntArray
+
+
+@dataclass(frozen=True)
+class Attacker:
+    """`recorder` answers and counts; `rng` is the attacker's own chance; `budget` the queries allowed."""
+
+    recorder: Recorder
+    rng: np.random.Generator
+    budget: int
+
+    @property
+    def columns(self) -> int:
+        return self.recorder.target.dataset.columns
+
+    @property
+    def classes(self) -> int:
+        return self.recorder.target.dataset.classes
+
+    def ask(self, unit: FloatArray) -> FloatArray:
+        """Probabilities [n, k] of unit-cube rows [n, d]; each row is a logged query."""
+        return self.recorder.predict(self.recorder.target.dataset.from_unit(unit))
+
+    def own_rows(self) -> tuple[FloatArray, IntArray]:
+        """The attacker's rows in the unit cube, shuffled, with their true labels."""
+        dataset = self.recorder.target.dataset
+        order = self.rng.permutation(len(dataset.attacker))
+        return dataset.to_unit(dataset.attacker[order]), dataset.attacker_labels[order]
+
+    def members(self) -> tuple[FloatArray, IntArray]:
+        """Rows of the training set in the unit cube, shuffled, with labels: candidates of membership."""
+        dataset = self.recorder.target.dataset
+        order = self.rng.permutation(len(dataset.train))
+        return dataset.to_unit(dataset.train[order]), dataset.train_labels[order]
+
+    def art_classifier(self) -> Any:
+        """The target as ART's BlackBoxClassifier over the unit cube."""
+        import_art()
+        from art.estimators.classification import BlackBoxClassifier  # noqa: PLC0415 - slow import
+
+        return BlackBoxClassifier(self.ask, (self.columns,), self.classes, clip_values=(0.0, 1.0))
+
+    @contextlib.contextmanager
+    def seeded_numpy(self) -> Iterator[None]:
+        """NumPy's global generator seeded from `rng`, for tools that draw from it; restored afterwards.
+
+        ART's HopSkipJump and boundary attack draw their start from an unseeded `RandomState()`, so that
+        class is replaced for the time by one that is seeded too.
+        """
+        seeds = np.random.default_rng(self.rng.integers(2**63))
+        original = np.random.RandomState
+
+        class Seeded(original):  # a class, since scikit-learn asks isinstance()
+            def __init__(self, seed: Any = None) -> None:
+                super().__init__(int(seeds.integers(2**31)) if seed is None else seed)
+
+        state = np.random.get_state()
+        np.random.seed(int(seeds.integers(2**31)))
+        np.random.RandomState = Seeded  # type: ignore[misc]
+        try:
+            yield
+        finally:
+            np.random.RandomState = original  # type: ignore[misc]
+            np.random.set_state(state)
+
+
+def import_art() -> None:
+    """Imports ART once, without its warning that PyTorch is missing (only its torch parts need it)."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="PyTorch not found", category=UserWarning)
+        import art.attacks.evasion  # noqa: F401, PLC0415
+
+
+def import_cma() -> Any:
+    """The module `cma`, without its warning that Matplotlib is missing (only its plots need it)."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Could not import matplotlib", category=UserWarning)
+        import cma  # noqa: PLC0415
+    return cma

@@ -1,0 +1,155 @@
+"""Makes the three files: a benign history, a trace with attacks, and the truth about the trace."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from benchmarks.traces import log
+from benchmarks.traces.attacks import ATTACKS, DEFAULT_ATTACKS
+from benchmarks.traces.data import DATASETS
+from benchmarks.traces.deployment import Deployment, Period
+from benchmarks.traces.schedule import DAY
+
+HISTORY, TRACE, TRUTH = "history.ndjson.gz", "trace.ndjson.gz", "truth.json"
+HISTORY_DAYS, TRACE_DAYS = 14.0, 2.0
+TOOLS = ("adversarial-robustness-toolbox", "cma", "numpy", "pillow", "scikit-learn", "scipy")
+Progress = Callable[[str], None]
+
+
+class SessionTruth(msgspec.Struct, frozen=True):
+    """What one session of the trace really was; times in epoch seconds.
+
+    `attack_queries` is below `queries` where the attacker mixed ordinary ones in.
+    """
+
+    session_id: str
+    client_id: str
+    model_id: str
+    kind: str
+    family: str
+    queries: int
+    attack_queries: int
+    first: float
+    last: float
+
+
+class Truth(msgspec.Struct, frozen=True):
+    """The truth about a trace, and how it was made."""
+
+    seed: int
+    history_sessions: int
+    history_queries: int
+    settings: dict[str, object]
+    versions: dict[str, str]
+    sources: dict[str, str]
+    sessions: list[SessionTruth]
+
+    def attacks(self) -> list[SessionTruth]:
+        """The sessions that are attacks."""
+        return [s for s in self.sessions if s.family != "benign"]
+
+
+def make(
+    directory: Path,
+    seed: int,
+    rescale: bool = False,
+    history_sessions: int = 800,
+    benign_sessions: int = 120,
+    attacks: Sequence[str] | None = None,
+    *,
+    repeats: int = 1,
+    queries: tuple[int, int] = (150, 600),
+    dilution: float = 0.0,
+    outputs: log.Outputs = "probabilities",
+    models: Sequence[str] = ("digits", "cancer"),
+    progress: Progress = lambda _: None,
+) -> Truth:
+    """Writes history.ndjson.gz, trace.ndjson.gz and truth.json into `directory`; the same arguments give
+    the same bytes.
+
+    Each name of `attacks` (default `DEFAULT_ATTACKS`) makes `repeats` sessions; the models take turns.
+    Budgets are drawn from the range `queries`. `dilution` is the share of ordinary queries mixed into
+    each attack session, 0 to 0.95. Raises ValueError for a value out of its range or an unknown name.
+    """
+    names = list(DEFAULT_ATTACKS if attacks is None else attacks)
+    _check(names, models, queries, dilution, history_sessions, benign_sessions)
+    with threadpool_limits(1):  # results of parallel sums may differ in the last digit
+        progress("training the targets")
+        deployment = Deployment(seed, models)
+        first = deployment.first_day
+        progress(f"history: {history_sessions} benign sessions")
+        history = deployment.benign(history_sessions, Period(first, HISTORY_DAYS))
+        progress(f"trace: {benign_sessions} benign sessions")
+        period = Period(first + HISTORY_DAYS * DAY + DAY, TRACE_DAYS)
+        trace = deployment.benign(benign_sessions, period)
+        for i, name in enumerate(names * repeats):
+            # The second round of names falls on the other model also when their number is even.
+            target = deployment.targets[(i + i // len(names) * (len(names) % 2 == 0)) % len(models)]
+            budget = int(deployment.rng.integers(queries[0], queries[1] + 1))
+            progress(
+                f"attack {i + 1} of {len(names) * repeats}: {name} on {target.model_id}, {budget} queries"
+            )
+            trace.append(deployment.attack(target, name, budget, dilution, period))
+    rng = np.random.default_rng([seed, 2])
+    units = (
+        {t.model_id: log.Units.draw(rng, t.dataset.columns) for t in deployment.targets} if rescale else None
+    )
+    progress("writing")
+    directory.mkdir(parents=True, exist_ok=True)
+    written = log.write(directory / HISTORY, history, outputs, units)
+    log.write(directory / TRACE, trace, outputs, units)
+    truth = Truth(
+        seed=seed,
+        history_sessions=len(history),
+        history_queries=written,
+        settings={
+            "attacks": names,
+            "benign_sessions": benign_sessions,
+            "dilution": dilution,
+            "models": list(models),
+            "outputs": outputs,
+            "queries": list(queries),
+            "repeats": repeats,
+            "rescale": rescale,
+        },
+        versions={"python": platform.python_version()} | {tool: version(tool) for tool in TOOLS},
+        sources={name: ATTACKS[name].source for name in sorted(set(names))},
+        sessions=sorted((_truth(s) for s in trace), key=lambda s: (s.first, s.session_id)),
+    )
+    text = msgspec.json.format(msgspec.json.encode(truth), indent=1)
+    (directory / TRUTH).write_bytes(text + b"\n")
+    return truth
+
+
+def _truth(s: log.Session) -> SessionTruth:
+    first, last = float(s.times[0]), float(s.times[-1])
+    return SessionTruth(
+        s.session_id, s.client_id, s.model_id, s.kind, s.family, len(s.times), s.attack_queries, first, last
+    )
+
+
+def _check(
+    names: list[str],
+    models: Sequence[str],
+    queries: tuple[int, int],
+    dilution: float,
+    history_sessions: int,
+    benign_sessions: int,
+) -> None:
+    if unknown := sorted(set(names) - set(ATTACKS)):
+        raise ValueError(f"unknown attacks {', '.join(unknown)}; known are {', '.join(ATTACKS)}")
+    if not models or (set(models) - set(DATASETS)):
+        raise ValueError(f"models must be one or more of {', '.join(DATASETS)}, not {list(models)}")
+    if not 1 <= queries[0] <= queries[1]:
+        raise ValueError(f"queries must be a range of at least 1, such as 150 to 600, not {queries}")
+    if not 0.0 <= dilution <= 0.95:
+        raise ValueError(f"dilution must be 0 to 0.95, not {dilution}")
+    if history_sessions < 1 or benign_sessions < 0:
+        raise ValueError("history_sessions must be at least 1 and benign_sessions at least 0")

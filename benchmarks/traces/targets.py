@@ -1,0 +1,93 @@
+"""The models under watch, trained for real, and the population of inputs that their clients send."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import NearestNeighbors
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
+
+from benchmarks.traces.data import Dataset, load
+from detector.query import FloatArray, IntArray
+
+NEIGHBOURS = 5
+REAL_SHARE = 0.5
+
+
+class Population:
+    """What honest clients hold: real rows the model never saw (and a fifth of those it did), and new rows
+    like them.
+
+    The data sets are small, and thousands of sessions would send the same few hundred rows over and
+    over. So half of the rows drawn are real and half are new: a point between a real row and one of its
+    five nearest neighbours of the same class (SMOTE), with a little scatter, written with the data's
+    own decimals.
+    """
+
+    def __init__(self, dataset: Dataset) -> None:
+        fifth = len(dataset.train) // 5
+        self.dataset = dataset
+        self.rows = np.vstack([dataset.live, dataset.train[:fifth]])
+        self.labels: IntArray = np.concatenate([dataset.live_labels, dataset.train_labels[:fifth]])
+        self.spread: FloatArray = self.rows.std(axis=0)
+        self._of_class = [np.flatnonzero(self.labels == c) for c in range(dataset.classes)]
+        self._near = np.zeros((len(self.rows), NEIGHBOURS), dtype=np.int64)
+        unit = dataset.to_unit(self.rows)
+        for members in self._of_class:
+            finder = NearestNeighbors(n_neighbors=NEIGHBOURS + 1).fit(unit[members])
+            self._near[members] = members[finder.kneighbors(unit[members], return_distance=False)[:, 1:]]
+
+    def draw(self, rng: np.random.Generator, n: int, mix: FloatArray | None = None) -> FloatArray:
+        """n rows [n, d] with class shares `mix` [k] (default: those of the data)."""
+        if mix is None:
+            mix = np.bincount(self.labels, minlength=self.dataset.classes) / len(self.labels)
+        counts = rng.multinomial(n, mix)
+        picked = np.concatenate([self._pick(rng, c, int(count)) for c, count in enumerate(counts)])
+        picked = picked[rng.permutation(n)]
+        rows = self.rows[picked].copy()
+        new = rng.random(n) >= REAL_SHARE
+        other = self.rows[self._near[picked, rng.integers(0, NEIGHBOURS, n)]]
+        blend = rows + rng.uniform(0.1, 0.7, (n, 1)) * (other - rows)
+        scatter = rng.normal(0.0, 0.05, rows.shape) * self.spread * (rows != 0)
+        rows[new] = self.dataset.snap(blend + scatter)[new]
+        return rows
+
+    def _pick(self, rng: np.random.Generator, label: int, count: int) -> IntArray:
+        members = self._of_class[label]
+        rounds = [rng.permutation(members) for _ in range(count // len(members) + 1)]
+        return np.concatenate(rounds)[:count]
+
+
+@dataclass(frozen=True)
+class Target:
+    """One deployed model: what its clients call."""
+
+    model_id: str
+    dataset: Dataset
+    population: Population
+    model: Any
+
+    def predict(self, x: FloatArray) -> FloatArray:
+        """Class probabilities [n, k] of raw inputs x [n, d]."""
+        return np.asarray(self.model.predict_proba(x), dtype=np.float64)
+
+
+def train(name: str, seed: int) -> Target:
+    """Trains the model of data set `name`: digits an MLP, cancer a logistic regression, wine a forest."""
+    dataset = load(name, seed)
+    if name == "digits":
+        # Early stopping ends the training before max_iter, hence without a convergence warning.
+        network = MLPClassifier((48,), alpha=1e-2, early_stopping=True, max_iter=1000, random_state=seed)
+        model = make_pipeline(MinMaxScaler(), network)
+    elif name == "cancer":
+        model = make_pipeline(StandardScaler(), LogisticRegression(C=0.3, max_iter=2000))
+    else:
+        model = RandomForestClassifier(n_estimators=40, min_samples_leaf=2, random_state=seed)
+    model.fit(dataset.train, dataset.train_labels)
+    return Target(f"{name}-{1 + seed % 7}", dataset, Population(dataset), model)
