@@ -11,13 +11,14 @@ import hashlib
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 import numba
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_NUMBA: Any = numba.config
 _ROOT = Path(__file__).resolve().parent.parent
 _KERNEL_FOLDERS = ("models", "detector/features", "detector")
 
@@ -34,7 +35,7 @@ def _sources_digest() -> str:
 
 def _private_cache() -> bool:
     """Point Numba at the cache directory of these sources; False when no place is writable."""
-    configured = numba.config.CACHE_DIR
+    configured = _NUMBA.CACHE_DIR
     try:
         base = Path(configured) if configured else Path.home() / ".cache" / "querywatch" / "kernels"
         folder = base / _sources_digest()
@@ -43,7 +44,7 @@ def _private_cache() -> bool:
             pass
     except (OSError, RuntimeError):
         return False
-    numba.config.CACHE_DIR = str(folder)
+    _NUMBA.CACHE_DIR = str(folder)
     return True
 
 

@@ -25,12 +25,10 @@ class HalfSpaceTrees:
 
     name = "half_space_trees"
 
-    def __init__(
-        self, n_trees: int = 15, height: int = 6, window_size: int = 250, seed: int = 1
-    ) -> None:
+    def __init__(self, n_trees: int = 15, height: int = 6, window_size: int = 250, seed: int = 1) -> None:
         self.height = height
         self.window_size = window_size
-        self._river = anomaly.HalfSpaceTrees(
+        self._river: Any = anomaly.HalfSpaceTrees(
             n_trees=n_trees, height=height, window_size=window_size, seed=seed
         )
         self._nodes: list[list[Any]] = []

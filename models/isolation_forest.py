@@ -19,7 +19,7 @@ MINIMUM_ROWS = 64
 
 
 class IsolationForest:
-    """`n_trees` trees, each from up to 256 rows of the newest `window` ones. NaN counts as the middle rank."""
+    """`n_trees` trees, each from up to 256 of the newest `window` rows. NaN counts as the middle rank."""
 
     name = "isolation_forest"
 

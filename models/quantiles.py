@@ -53,9 +53,11 @@ def ranks(x: Any, grid: Any) -> Any:
 
 
 @jit
-def _tail(excess: float, scale: float) -> float:
-    """Surprise of a value `excess` above the 98th percentile."""
-    return float(excess / scale - np.log(0.02))
+def _tail(excess: float, scale: float, share: float) -> float:
+    """Surprise of a value that lies `excess` beyond the edge of a tail, `share` of benign ones beyond it."""
+    if excess > 0.0:
+        return float(excess / scale - np.log(TAIL))
+    return float(-np.log(max(share, TAIL)))
 
 
 @jit
@@ -75,16 +77,8 @@ def surprise(x: Any, grid: Any, edges: Any, scales: Any, sides: Any, cap: float)
             if np.isnan(v):
                 out[i, j] = np.nan
                 continue
-            high = 0.0
-            low = 0.0
-            if v > edges[j, 1]:
-                high = _tail(v - edges[j, 1], scales[j, 1])
-            else:
-                high = -np.log(max(1.0 - u[i, j], 0.02))
-            if v < edges[j, 0]:
-                low = _tail(edges[j, 0] - v, scales[j, 0])
-            else:
-                low = -np.log(max(u[i, j], 0.02))
+            high = _tail(v - edges[j, 1], scales[j, 1], 1.0 - u[i, j])
+            low = _tail(edges[j, 0] - v, scales[j, 0], u[i, j])
             if sides[j] > 0:
                 s = high
             elif sides[j] < 0:

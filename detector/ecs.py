@@ -1,0 +1,239 @@
+"""The alert document: Elastic Common Schema 9.4, as Elastic Security and other SIEMs read it.
+
+Nothing in it depends on the clock, on batching or on where the record was read, so the same traffic gives
+the same document from a file and from Kafka. Inputs never appear in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from detector import __version__
+from detector.alert import Alert
+from detector.features.catalogue import NAMES
+from detector.profile import ModelProfile
+from detector.query import FloatArray, Record
+from detector.technique import ATLAS_VERSION, PROBING, Technique, name_technique
+
+ECS_VERSION = "9.4.0"
+RULE_ID = "querywatch-session-search"
+RULE_VERSION = "1"
+SEVERITIES = (47, 73, 99)
+"""Elastic Security's numbers for medium, high and critical; it maps exactly these."""
+LOW = 21
+SHOWN_FEATURES = 6
+_ATLAS = "https://atlas.mitre.org"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What the policy found at one evaluation point; `record` is the query that triggered it.
+
+    series: (confidence, distance) of the last queries, None where unknown. began: time the episode began.
+    """
+
+    model_id: str
+    tenant: str
+    record: Record
+    queries: int
+    session_start: float
+    began: float
+    revision: int
+    level: int
+    evidence: float
+    threshold: float
+    features: FloatArray
+    series: tuple[list[float | None], list[float | None]]
+    profile: ModelProfile
+
+
+def iso_time(seconds: float) -> str:
+    """RFC 3339 in UTC with milliseconds."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def session_name(record: Record, start: float) -> str:
+    """The session's id: the record's own, or client and start where it has none."""
+    return record.session_id or f"{record.client_id}@{iso_time(start)}"
+
+
+def _number(value: float) -> float:
+    return float(f"{value:.6g}")
+
+
+def _evidence_features(finding: Finding, surprises: FloatArray) -> list[dict[str, Any]]:
+    quantiles = finding.profile.ensemble.tail.quantiles
+    known = np.where(np.isnan(surprises), 0.0, surprises)
+    total = float(known.sum()) or 1.0
+    out = []
+    for j in np.argsort(-known, kind="stable")[:SHOWN_FEATURES]:
+        if known[j] <= 0.0 or quantiles is None:
+            break
+        out.append(
+            {
+                "name": NAMES[j],
+                "value": _number(float(finding.features[j])),
+                "normal_median": _number(float(quantiles.at(0.5)[j])),
+                "normal_p99": _number(float(quantiles.at(0.99)[j])),
+                "contribution": _number(float(known[j]) / total),
+            }
+        )
+    return out
+
+
+def _threat(technique: Technique) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "id": [technique.technique_id],
+        "name": [technique.technique],
+        "reference": [f"{_ATLAS}/techniques/{technique.technique_id}/"],
+    }
+    if technique.subtechnique_id:
+        described["subtechnique"] = {
+            "id": [technique.subtechnique_id],
+            "name": [technique.subtechnique],
+            "reference": [f"{_ATLAS}/techniques/{technique.subtechnique_id}/"],
+        }
+    return {
+        "framework": "MITRE ATLAS",
+        "tactic": {
+            "id": [technique.tactic_id],
+            "name": [technique.tactic],
+            "reference": [f"{_ATLAS}/tactics/{technique.tactic_id}/"],
+        },
+        "technique": described,
+    }
+
+
+def _source(address: str) -> dict[str, Any]:
+    """`source.ip` is typed in the index, so only a real address goes there."""
+    if not address:
+        return {}
+    try:
+        return {"source": {"address": address, "ip": str(ipaddress.ip_address(address))}}
+    except ValueError:
+        return {"source": {"address": address}}
+
+
+def _reason(finding: Finding, technique: Technique, features: list[dict[str, Any]]) -> str:
+    minutes = max(0.0, finding.record.timestamp - finding.session_start) / 60.0
+    named = ", ".join(
+        f"{f['name'].replace('_', ' ')} {f['value']:g} (normally {f['normal_median']:g})"
+        for f in features[:3]
+    )
+    return (
+        f"{finding.queries} queries to {finding.model_id} in {minutes:.1f} minutes look like "
+        f"{technique.title.lower()}: {named}. Evidence {finding.evidence:.1f}, "
+        f"threshold {finding.threshold:.1f}."
+    )
+
+
+def _identity(finding: Finding, session: str) -> tuple[str, str]:
+    """Episode id and document id: hashes of what can never change for this message."""
+    parts = (
+        finding.tenant,
+        finding.model_id,
+        "session",
+        finding.record.client_id,
+        session,
+        RULE_ID,
+        str(round(finding.began * 1e6)),
+    )
+    episode = hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:32]
+    document = hashlib.sha256(f"{episode}\x1f{finding.revision}".encode()).hexdigest()[:40]
+    return episode, document
+
+
+def build_alert(finding: Finding) -> Alert:
+    """The ECS document of one finding: revision 0 is the alert, later ones are events about it."""
+    record = finding.record
+    surprises = finding.profile.ensemble.tail.feature_surprise(finding.features[None, :])[0]
+    technique, confidence = name_technique(surprises, finding.features)
+    features = _evidence_features(finding, surprises)
+    session = session_name(record, finding.session_start)
+    episode, document_id = _identity(finding, session)
+    ratio = finding.evidence / finding.threshold
+    risk = _number(min(100.0, 40.0 * ratio))
+    severity = LOW if technique is PROBING and finding.level == 0 else SEVERITIES[finding.level]
+    title = f"{technique.title} query pattern"
+    first = finding.revision == 0
+    tags = [f"Mitre Atlas: {(technique.subtechnique_id or technique.technique_id).removeprefix('AML.')}"]
+    if technique.owasp:
+        tags.append(f"OWASP {technique.owasp}")
+    source = _source(record.source_ip)
+    related: dict[str, Any] = {"user": [record.client_id]}
+    if "ip" in source.get("source", {}):
+        related["ip"] = [source["source"]["ip"]]
+    document: dict[str, Any] = {
+        "@timestamp": iso_time(record.timestamp),
+        "ecs": {"version": ECS_VERSION},
+        "message": title,
+        "event": {
+            "kind": "alert" if first else "event",
+            "category": ["intrusion_detection", "api"],
+            "type": ["info"],
+            "id": episode,
+            "action": f"{technique.key.replace('_', '-')}-suspected" if first else "alert-updated",
+            "module": "querywatch",
+            "dataset": "querywatch.alerts",
+            "provider": "querywatch",
+            "severity": severity,
+            "risk_score": risk,
+            "risk_score_norm": risk,
+            "start": iso_time(finding.session_start),
+            "end": iso_time(record.timestamp),
+            "duration": round(max(0.0, record.timestamp - finding.session_start) * 1e3) * 1_000_000,
+            "sequence": finding.revision,
+            "reason": _reason(finding, technique, features),
+        },
+        "data_stream": {"type": "logs", "dataset": "querywatch.alerts", "namespace": "default"},
+        "rule": {
+            "id": RULE_ID,
+            "name": "Search-like query pattern in one session",
+            "version": RULE_VERSION,
+            "category": technique.key,
+            "ruleset": "querywatch",
+            "license": "Apache-2.0",
+        },
+        "threat": _threat(technique),
+        "user": {"id": record.client_id, "name": record.client_id},
+        "service": {"name": finding.model_id, "type": "ml-inference"},
+        "observer": {
+            "vendor": "querywatch",
+            "product": "querywatch",
+            "type": "ml-query-detector",
+            "version": __version__,
+        },
+        "related": related,
+        "tags": tags,
+        **source,
+        "querywatch": {
+            "entity": {"kind": "session", "id": session},
+            "session": {"id": session, "queries": finding.queries},
+            "trigger": {"request_id": record.request_id},
+            "technique": {"name": technique.key, "confidence": _number(confidence)},
+            "alert": {"revision": finding.revision, "status": "open"},
+            "detector": {
+                "score": _number(finding.evidence),
+                "threshold": _number(finding.threshold),
+                "p_value": _number(finding.profile.tail.p_value(finding.evidence)),
+                "supported_budget": _number(finding.profile.tail.supported_budget()),
+            },
+            "evidence": {
+                "features": features,
+                "series": {"confidence": finding.series[0], "distance": finding.series[1]},
+            },
+            "profile": {"version": finding.profile.version},
+            "atlas_version": ATLAS_VERSION,
+        },
+    }
+    if record.user_agent:
+        document["user_agent"] = {"original": record.user_agent}
+    if record.tenant_id:
+        document["organization"] = {"id": record.tenant_id}
+    return Alert(document_id, document, record.offset)

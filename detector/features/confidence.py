@@ -1,0 +1,150 @@
+"""Confidence sweeps: what a session's answers say about its aim.
+
+Inversion drives one class's probability up with record after record; boundary attacks hug margin zero
+and flip labels between near inputs; membership tests read saturated confidences.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from detector.features.forget import blend, rate
+from detector.features.layout import (
+    ANSWERS,
+    CLASSES,
+    CLOSE_FLIPS,
+    CONFIDENCE_SHARE,
+    CONFIDENCE_STEP,
+    DOUBT,
+    FLIPS,
+    LABEL_SHARE,
+    LABELS,
+    LAST_CONFIDENCE,
+    LAST_LABEL,
+    LAST_RISE,
+    MARGIN,
+    MARGINS,
+    P_BEST,
+    P_LAST,
+    P_RECORD,
+    P_TREND,
+    TARGET,
+)
+from models.compiled import jit
+
+NEAR_FLIP = 0.5
+SMALLEST_CHANGE = 1e-9
+FLOOR = 1e-6
+
+
+@jit
+def see_class(classes: Any, c: int, p: float, weight: float) -> float:
+    """Account for probability p of folded class c; returns its change since it was last seen (0 at first)."""
+    last = classes[P_LAST, c]
+    change = 0.0
+    if np.isnan(last):
+        classes[P_BEST, c] = p
+    else:
+        change = p - last
+        if abs(change) < SMALLEST_CHANGE:
+            change = 0.0
+        classes[P_TREND, c] += weight * (np.sign(change) - classes[P_TREND, c])
+        record = 1.0 if p > classes[P_BEST, c] + SMALLEST_CHANGE else 0.0
+        classes[P_RECORD, c] += weight * (record - classes[P_RECORD, c])
+        classes[P_BEST, c] = max(classes[P_BEST, c], p)
+    classes[P_LAST, c] = p
+    return change
+
+
+@jit
+def see_probabilities(p: Any, label: int, confidence: float, classes: Any, row: Any) -> None:
+    """Trends and records per class. p [k], NaN padded; with a confidence only, the label's class is meant.
+
+    Also remembers whether the class aimed at (the label of the query before) rose: `LAST_RISE`.
+    """
+    weight = rate(row[ANSWERS])
+    folded = np.full(CLASSES, np.nan)
+    for c in range(p.shape[0]):
+        if not np.isnan(p[c]):
+            f = c % CLASSES
+            folded[f] = p[c] if np.isnan(folded[f]) else folded[f] + p[c]
+    if np.isnan(folded).all():
+        folded[max(label, 0) % CLASSES] = confidence
+    target = int(row[TARGET])
+    row[LAST_RISE] = 0.0
+    for c in range(CLASSES):
+        if not np.isnan(folded[c]):
+            change = see_class(classes, c, folded[c], weight)
+            if c == target:
+                row[LAST_RISE] = change
+    row[TARGET] = max(label, 0) % CLASSES
+
+
+@jit
+def see_answer(
+    p: Any, confidence: float, margin: float, label: int, length: float, classes: Any, row: Any
+) -> None:
+    """Account for one answer. NaN confidence or margin and label -1 mean that the log has none.
+
+    `length` is the distance to the previous query, NaN at a session's first. Cost O(k + 2 CLASSES).
+    """
+    if not np.isnan(confidence):
+        row[ANSWERS] += 1.0
+        weight = rate(row[ANSWERS])
+        see_probabilities(p, label, confidence, classes, row)
+        spread(classes, CONFIDENCE_SHARE, min(int(confidence * CLASSES), CLASSES - 1), weight)
+        blend(row, DOUBT, np.log(1.0 - min(confidence, 1.0) + FLOOR), weight)
+        if row[ANSWERS] > 1.0:
+            change = abs(confidence - row[LAST_CONFIDENCE])
+            blend(row, CONFIDENCE_STEP, np.log(change + FLOOR), rate(row[ANSWERS] - 1.0))
+        row[LAST_CONFIDENCE] = confidence
+    if not np.isnan(margin):
+        row[MARGINS] += 1.0
+        blend(row, MARGIN, np.log(margin + 1e-3), rate(row[MARGINS]))
+    if label >= 0:
+        row[LABELS] += 1.0
+        spread(classes, LABEL_SHARE, label % CLASSES, rate(row[LABELS]))
+        if row[LABELS] > 1.0:
+            weight = rate(row[LABELS] - 1.0)
+            flip = label != row[LAST_LABEL]
+            blend(row, FLIPS, 1.0 if flip else 0.0, weight)
+            blend(row, CLOSE_FLIPS, 1.0 if flip and length < NEAR_FLIP else 0.0, weight)
+        row[LAST_LABEL] = label
+
+
+@jit
+def spread(classes: Any, block: int, which: int, weight: float) -> None:
+    """Move a forgetting histogram towards bin `which`."""
+    for c in range(CLASSES):
+        classes[block, c] *= 1.0 - weight
+    classes[block, which] += weight
+
+
+@jit
+def entropy(share: Any) -> float:
+    """Entropy of a histogram [CLASSES] as a share of its maximum, in [0, 1]."""
+    total = 0.0
+    for c in range(share.shape[0]):
+        if share[c] > 0.0:
+            total -= share[c] * np.log(share[c])
+    return float(total / np.log(share.shape[0]))
+
+
+@jit
+def concentration(share: Any) -> float:
+    """Sum of squared shares, in [1/CLASSES, 1]."""
+    total = 0.0
+    for c in range(share.shape[0]):
+        total += share[c] * share[c]
+    return float(total)
+
+
+@jit
+def largest(values: Any) -> float:
+    """Largest entry."""
+    best = values[0]
+    for c in range(values.shape[0]):
+        best = max(best, values[c])
+    return float(best)

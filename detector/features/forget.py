@@ -1,0 +1,28 @@
+"""Statistics that forget: a plain mean at first, an exponential one once its memory is full."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from detector.features.layout import MEMORY
+from models.compiled import jit
+
+
+@jit
+def rate(count: float) -> float:
+    """Weight of the `count`-th observation (from 1)."""
+    return 1.0 / min(count, MEMORY)
+
+
+@jit
+def blend(row: Any, column: int, value: float, weight: float) -> None:
+    """Move statistic `column` of a session's row towards `value`."""
+    row[column] += weight * (value - row[column])
+
+
+@jit
+def deviation(row: Any, mean: int, square: int) -> float:
+    """Standard deviation from a forgetting mean and mean square."""
+    return float(np.sqrt(max(row[square] - row[mean] * row[mean], 0.0)))

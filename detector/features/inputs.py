@@ -1,0 +1,134 @@
+"""What the inputs of one model usually look like: the units that the feature kernels measure in.
+
+Learned once from a sample of benign rows. Columns are centred and scaled robustly, so multiplying or
+shifting a column in the log changes no feature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from detector.query import FloatArray
+
+SKETCH = 32
+"""Numbers that an input is reduced to for the ring of past inputs (random projection, linear)."""
+GRID = 24
+"""A column with at most this many distinct benign values is discrete and remembers them."""
+COMPONENTS = 8
+"""Dimensions of the subspace that benign inputs are expected to lie near."""
+
+
+class Inputs(NamedTuple):
+    """Arrays over the d columns, handed to the kernels as they are.
+
+    location, weight [d]    z = (x - location) * weight; weight 0 for a column that never varied
+    grid [d, GRID], distinct [d]   sorted benign values of a discrete column; distinct 0: continuous
+    low, high, tolerance [d]       benign range, widened, and what counts as equal
+    components [c, d]       orthonormal directions in which benign z vary most
+    bucket [d, 2], sign [d, 2]     the sparse projection (Achlioptas 2003) to min(d, SKETCH) numbers
+    """
+
+    location: FloatArray
+    weight: FloatArray
+    grid: FloatArray
+    distinct: npt.NDArray[np.int64]
+    low: FloatArray
+    high: FloatArray
+    tolerance: FloatArray
+    components: FloatArray
+    bucket: npt.NDArray[np.int64]
+    sign: FloatArray
+
+
+def projection(d: int) -> tuple[npt.NDArray[np.int64], FloatArray]:
+    """Bucket and sign [d, 2] of the fixed sparse projection of d columns; the identity up to SKETCH."""
+    if d <= SKETCH:
+        bucket = np.stack([np.arange(d), np.arange(d)], axis=1)
+        return bucket.astype(np.int64), np.stack([np.ones(d), np.zeros(d)], axis=1)
+    rng = np.random.default_rng(d)
+    first = rng.integers(0, SKETCH, d)
+    second = (first + rng.integers(1, SKETCH, d)) % SKETCH
+    sign = rng.choice([-1.0, 1.0], (d, 2)) / np.sqrt(2.0)
+    return np.stack([first, second], axis=1).astype(np.int64), sign
+
+
+def unlearned(d: int) -> Inputs:
+    """Units before anything was seen: raw numbers, no grid, no subspace."""
+    bucket, sign = projection(d)
+    return Inputs(
+        location=np.zeros(d),
+        weight=np.ones(d),
+        grid=np.zeros((d, GRID)),
+        distinct=np.zeros(d, dtype=np.int64),
+        low=np.full(d, -np.inf),
+        high=np.full(d, np.inf),
+        tolerance=np.zeros(d),
+        components=np.zeros((0, d)),
+        bucket=bucket,
+        sign=sign,
+    )
+
+
+def learn(sample: FloatArray) -> Inputs:
+    """Learn the units from benign rows [n, d], n >= 2.
+
+    The scale of a column is the larger of its normalised interquartile range and its standard deviation
+    with the outermost 1% pulled in, so that a few wild rows do not shrink everybody else's steps.
+    """
+    n, d = sample.shape
+    base = unlearned(d)
+    location = np.median(sample, axis=0)
+    quartiles = np.quantile(sample, (0.01, 0.25, 0.75, 0.99), axis=0)
+    clipped = np.clip(sample, quartiles[0], quartiles[3])
+    scale = np.maximum((quartiles[2] - quartiles[1]) / 1.349, clipped.std(axis=0))
+    scale = np.where(scale > 0, scale, sample.std(axis=0))
+    tiny = 1e-9 * np.maximum(np.abs(location), np.abs(sample).max(axis=0))
+    varies = scale > tiny
+    weight = np.where(varies, 1.0 / np.where(varies, scale, 1.0), 0.0)
+    half = n // 2
+    pairs = np.sqrt((((sample[:half] - sample[half : 2 * half]) * weight) ** 2).sum(axis=1))
+    typical = float(np.median(pairs[pairs > 0])) if (pairs > 0).any() else 1.0
+    weight = weight / typical
+
+    grid, distinct = base.grid.copy(), base.distinct.copy()
+    for j in range(d):
+        values = np.unique(sample[:, j])
+        if len(values) <= GRID and n >= 8 * len(values):
+            grid[j, : len(values)] = values
+            distinct[j] = len(values)
+    spread = sample.max(axis=0) - sample.min(axis=0)
+    tolerance = np.maximum(1e-6 * spread, tiny)
+    margin = np.where(distinct > 0, 0.0, 0.1 * spread) + tolerance
+    z = (clipped - location) * weight
+    _, values, directions = np.linalg.svd(z - z.mean(axis=0), full_matrices=False)
+    count = min(COMPONENTS, max(1, d // 3), int((values > 1e-9 * max(values[0], 1e-300)).sum()))
+    return base._replace(
+        location=location,
+        weight=weight,
+        grid=grid,
+        distinct=distinct,
+        low=sample.min(axis=0) - margin,
+        high=sample.max(axis=0) + margin,
+        tolerance=tolerance,
+        components=np.ascontiguousarray(directions[:count]),
+    )
+
+
+def to_arrays(inputs: Inputs) -> dict[str, npt.NDArray[np.generic]]:
+    """Named arrays for a profile or state file; the projection follows from d."""
+    return {k: v for k, v in inputs._asdict().items() if k not in ("bucket", "sign")}
+
+
+def from_arrays(arrays: Mapping[str, npt.NDArray[np.generic]]) -> Inputs:
+    """The inverse of `to_arrays`."""
+    d = len(arrays["location"])
+    bucket, sign = projection(d)
+    kept = {
+        k: np.ascontiguousarray(v, dtype=np.int64 if k == "distinct" else np.float64)
+        for k, v in arrays.items()
+    }
+    return Inputs(**kept, bucket=bucket, sign=sign)  # type: ignore[arg-type]

@@ -1,0 +1,155 @@
+"""The loop over queries: each updates its session's state; evaluation points give a row of features.
+
+Strictly sequential over the batch, so a batch of 1 and a batch of 10,000 leave bit-equal state.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from detector.features import layout as at
+from detector.features.confidence import see_answer
+from detector.features.forget import rate
+from detector.features.layout import EVERY, FIRST_EVALUATION, P_LAST, RECENT, RING, TRACK_FROM
+from detector.features.row import write_features
+from detector.features.search import take_step
+from detector.features.similarity import (
+    around_centroid,
+    nearest_seen,
+    ring_distances,
+    scale_input,
+    strangeness,
+)
+from models.compiled import jit
+
+QUERIES, START, LAST_TIME, SERIAL = at.QUERIES, at.START, at.LAST_TIME, at.SERIAL
+TARGET = at.TARGET
+
+
+@jit
+def release_track(slots: Any, s: int) -> None:
+    """Give a session's track back to the stack of free ones."""
+    if slots.track[s] >= 0:
+        slots.free[slots.counters[0]] = slots.track[s]
+        slots.counters[0] += 1
+        slots.track[s] = -1
+
+
+@jit
+def begin_session(slots: Any, s: int, time: float) -> None:
+    """Clear slot s for a session that begins at `time`."""
+    release_track(slots, s)
+    slots.scalars[s, :] = 0.0
+    slots.classes[s, :, :] = 0.0
+    slots.classes[s, P_LAST, :] = np.nan
+    slots.recent[s, :, :] = np.nan
+    slots.last_step[s, :] = 0.0
+    slots.scalars[s, START] = time
+    slots.scalars[s, LAST_TIME] = time
+    slots.scalars[s, TARGET] = -1.0
+    slots.counters[1] += 1
+    slots.scalars[s, SERIAL] = slots.counters[1]
+
+
+@jit
+def take_track(slots: Any, s: int) -> None:
+    """Lend a free track to the session in slot s. There is one for every slot."""
+    slots.counters[0] -= 1
+    track = slots.free[slots.counters[0]]
+    slots.track[s] = track
+    slots.ring_used[track] = 0
+    slots.centroid[track, :] = 0.0
+
+
+@jit
+def see_input(x: Any, slots: Any, s: int, inputs: Any, z: Any, sketch: Any, distances: Any) -> float:
+    """Update similarity and search features with raw input x [d]; returns the step length, NaN at first.
+
+    distances [2] is scratch and afterwards holds the distance to the nearest recent query in [0].
+    """
+    row = slots.scalars[s]
+    n = row[QUERIES]
+    scale_input(x, inputs, z, sketch)
+    strangeness(x, z, inputs, row, rate(n))
+    length = np.nan
+    distances[0] = np.nan
+    if n > 1.0:
+        length = take_step(x, slots.last_input[s], inputs, slots.last_step[s], row)
+        distances[0] = length
+        distances[1] = np.inf
+        if slots.track[s] >= 0:
+            track = slots.track[s]
+            ring_distances(sketch, slots.ring[track], slots.ring_used[track], distances)
+        nearest = min(distances[0], length)
+        nearest_seen(row, length, nearest, distances[1], rate(n - 1.0))
+        distances[0] = nearest
+    else:
+        slots.last_input[s, :] = x
+    if n >= TRACK_FROM:
+        if slots.track[s] < 0:
+            take_track(slots, s)
+        track = slots.track[s]
+        around_centroid(sketch, slots.centroid[track], row)
+        slots.ring[track, slots.ring_used[track] % RING, :] = sketch
+        slots.ring_used[track] += 1
+    return float(length)
+
+
+@jit
+def advance(
+    slots: Any,
+    inputs: Any,
+    gap: float,
+    start: int,
+    stop: int,
+    most: int,
+    slot: Any,
+    fresh: Any,
+    x: Any,
+    p: Any,
+    confidence: Any,
+    margin: Any,
+    label: Any,
+    time: Any,
+    out_row: Any,
+    out_meta: Any,
+    out_features: Any,
+    out_series: Any,
+) -> Any:
+    """Process queries start..stop of a batch, or fewer: it stops after `most` evaluation points.
+
+    slot [n] and fresh [n] say which slot a query belongs to and whether it opens it; gap [s] of silence
+    ends a session. Writes, per evaluation point m: the query's row in the batch, (queries, start time,
+    serial) of its session, features, and the recent (confidence, distance) pairs.
+    Returns (next query to process, evaluation points written).
+    """
+    z = np.empty(x.shape[1])
+    sketch = np.empty(slots.centroid.shape[1])
+    distances = np.empty(2)
+    m = 0
+    for i in range(start, stop):
+        s = slot[i]
+        row = slots.scalars[s]
+        if fresh[i] or time[i] - row[LAST_TIME] > gap:
+            begin_session(slots, s, time[i])
+        row[LAST_TIME] = max(row[LAST_TIME], time[i])
+        row[QUERIES] += 1.0
+        n = int(row[QUERIES])
+        length = see_input(x[i], slots, s, inputs, z, sketch, distances)
+        see_answer(p[i], confidence[i], margin[i], label[i], length, slots.classes[s], row)
+        slots.recent[s, n % RECENT, 0] = confidence[i]
+        slots.recent[s, n % RECENT, 1] = distances[0]
+        if n >= FIRST_EVALUATION and n % EVERY == 0:
+            out_row[m] = i
+            out_meta[m, 0] = n
+            out_meta[m, 1] = row[START]
+            out_meta[m, 2] = row[SERIAL]
+            write_features(row, slots.classes[s], out_features[m])
+            for r in range(RECENT):
+                out_series[m, r, :] = slots.recent[s, (n + 1 + r) % RECENT, :]
+            m += 1
+            if m == most:
+                return i + 1, m
+    return stop, m

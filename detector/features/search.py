@@ -1,0 +1,93 @@
+"""Gradient-like search patterns: the geometry of successive steps, which no step size changes.
+
+Cosines between steps sit at constants for many attacks (-0.5 for noise round a centre, -0.707 for
+antithetic pairs, 1 and -1 for line searches), finite differences touch one column at a time, binary
+searches halve their steps.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from detector.features.forget import blend, rate
+from detector.features.layout import (
+    ATOMS,
+    COLLINEAR,
+    COSINE,
+    COSINES,
+    FOLLOWING,
+    FOLLOWINGS,
+    HALVING,
+    LAST_LENGTH,
+    LAST_RISE,
+    LOG_STEP,
+    LOG_STEP_SQUARE,
+    ONE_COLUMN,
+    SPARSITY,
+    STEPS,
+)
+from models.compiled import jit
+
+TINY = 1e-9
+ATOM_WIDTH = 0.03
+COLLINEAR_FROM = 0.985
+LENGTH_WIDTH = 0.015
+
+
+@jit
+def take_step(x: Any, last: Any, inputs: Any, last_step: Any, row: Any) -> float:
+    """Account for the step from `last` to x, both raw [d]; returns its length in scaled units.
+
+    The step is taken in float64 before scaling: a column near 200,000 keeps steps of 0.001. A change
+    in a column that never varied in benign traffic counts as changed but has no length; a step of such
+    changes only gets the smallest length. Both `last` and `last_step` are replaced. Cost O(d).
+    """
+    d = x.shape[0]
+    changed = 0
+    square = 0.0
+    along = 0.0
+    old_square = 0.0
+    for j in range(d):
+        raw = x[j] - last[j]
+        if raw != 0.0:
+            changed += 1
+        square += (raw * inputs.weight[j]) ** 2
+    if changed == 0:
+        return 0.0
+    for j in range(d):
+        step = (x[j] - last[j]) * inputs.weight[j]
+        along += step * last_step[j]
+        old_square += float(last_step[j]) * float(last_step[j])
+        last_step[j] = step
+        last[j] = x[j]
+    length = max(np.sqrt(square), TINY)
+    row[STEPS] += 1.0
+    weight = rate(row[STEPS])
+    log_length = np.log(length)
+    blend(row, LOG_STEP, log_length, weight)
+    blend(row, LOG_STEP_SQUARE, log_length * log_length, weight)
+    blend(row, SPARSITY, np.log2(changed / d), weight)
+    blend(row, ONE_COLUMN, 1.0 if changed == 1 and d > 1 else 0.0, weight)
+    if row[STEPS] > 1.0 and old_square > 0.0 and square > 0.0:
+        turn(row, along / np.sqrt(square * old_square), length)
+    row[LAST_LENGTH] = length
+    return float(length)
+
+
+@jit
+def turn(row: Any, cosine: float, length: float) -> None:
+    """Account for the angle and the ratio between two successive steps."""
+    row[COSINES] += 1.0
+    weight = rate(row[COSINES])
+    blend(row, COSINE, cosine, weight)
+    atom = abs(cosine + 0.5) < ATOM_WIDTH or abs(cosine + np.sqrt(0.5)) < ATOM_WIDTH
+    blend(row, ATOMS, 1.0 if atom else 0.0, weight)
+    blend(row, COLLINEAR, 1.0 if abs(cosine) > COLLINEAR_FROM else 0.0, weight)
+    octaves = np.log2(length / row[LAST_LENGTH])
+    even = abs(octaves) < 1.5 and abs(octaves - np.rint(octaves)) < LENGTH_WIDTH
+    blend(row, HALVING, 1.0 if even else 0.0, weight)
+    if row[LAST_RISE] != 0.0:
+        row[FOLLOWINGS] += 1.0
+        blend(row, FOLLOWING, np.sign(row[LAST_RISE]) * cosine, rate(row[FOLLOWINGS]))

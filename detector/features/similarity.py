@@ -1,0 +1,127 @@
+"""Input similarity drift: how near a session's queries lie to each other and to benign inputs.
+
+Attacks reuse what they sent before: steps shrink, near-duplicates pile up round a centre. Clones of a
+model instead roam far, and off the manifold that benign inputs live on.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from detector.features.forget import blend, rate
+from detector.features.layout import (
+    EXACT,
+    LOG_NEAREST,
+    LOG_NEAREST_SLOW,
+    LOG_RADIUS,
+    LOG_RADIUS_SQUARE,
+    NEAR,
+    OFF_GRID,
+    OFF_MANIFOLD,
+    RADII,
+    RETURNS,
+    RING,
+    STEPS,
+)
+from models.compiled import jit
+
+TINY = 1e-9
+NEAR_DISTANCE = 0.25
+SLOW = 1.0 / 64.0
+
+
+@jit
+def scale_input(x: Any, inputs: Any, z: Any, sketch: Any) -> None:
+    """Write scaled columns z [d] and their sketch [min(d, SKETCH)] of one raw input x [d]."""
+    sketch[:] = 0.0
+    for j in range(x.shape[0]):
+        v = (x[j] - inputs.location[j]) * inputs.weight[j]
+        z[j] = v
+        sketch[inputs.bucket[j, 0]] += inputs.sign[j, 0] * v
+        sketch[inputs.bucket[j, 1]] += inputs.sign[j, 1] * v
+
+
+@jit
+def strangeness(x: Any, z: Any, inputs: Any, row: Any, weight: float) -> None:
+    """Off-grid share and distance to the benign subspace of one input. Cost O(d * components)."""
+    d = x.shape[0]
+    odd = 0
+    total = 0.0
+    for j in range(d):
+        total += z[j] * z[j]
+        if x[j] < inputs.low[j] or x[j] > inputs.high[j]:
+            odd += 1
+        elif inputs.distinct[j] > 0:
+            found = False
+            for g in range(inputs.distinct[j]):
+                if abs(x[j] - inputs.grid[j, g]) <= inputs.tolerance[j]:
+                    found = True
+                    break
+            if not found:
+                odd += 1
+    blend(row, OFF_GRID, odd / d, weight)
+    for c in range(inputs.components.shape[0]):
+        along = 0.0
+        for j in range(d):
+            along += inputs.components[c, j] * z[j]
+        total -= along * along
+    blend(row, OFF_MANIFOLD, np.log(np.sqrt(max(total, 0.0)) + TINY), weight)
+
+
+@jit
+def ring_distances(sketch: Any, ring: Any, used: int, out: Any) -> None:
+    """Distance to the nearest of the remembered sketches, and to the nearest but the last: out [2].
+
+    `used` counts sketches ever written; the last one lies at (used - 1) % RING.
+    """
+    out[0] = np.inf
+    out[1] = np.inf
+    for r in range(min(used, RING)):
+        total = 0.0
+        for j in range(sketch.shape[0]):
+            difference = sketch[j] - ring[r, j]
+            total += difference * difference
+        distance = np.sqrt(total)
+        out[0] = min(out[0], distance)
+        if r != (used - 1) % RING:
+            out[1] = min(out[1], distance)
+
+
+@jit
+def nearest_seen(row: Any, length: float, nearest: float, older: float, weight: float) -> None:
+    """Update what depends on the distance to recent queries.
+
+    `length` is the distance to the previous query, `nearest` to the nearest of the ring, `older` to the
+    nearest of the ring but the previous one (inf: none).
+    """
+    blend(row, EXACT, 1.0 if length == 0.0 else 0.0, weight)
+    blend(row, NEAR, 1.0 if 0.0 < nearest < NEAR_DISTANCE else 0.0, weight)
+    if nearest > 0.0:
+        log_nearest = np.log(nearest + TINY)
+        w = rate(max(row[STEPS], 1.0))
+        blend(row, LOG_NEAREST, log_nearest, w)
+        blend(row, LOG_NEAREST_SLOW, log_nearest, max(SLOW, 1.0 / max(row[STEPS], 1.0)))
+    if length > 0.0 and older < np.inf:
+        blend(row, RETURNS, 1.0 if older < 0.5 * length else 0.0, rate(max(row[STEPS], 1.0)))
+
+
+@jit
+def around_centroid(sketch: Any, centroid: Any, row: Any) -> float:
+    """Distance to the session's centroid, which then moves towards the query. NaN at the first one."""
+    row[RADII] += 1.0
+    weight = rate(row[RADII])
+    total = 0.0
+    for j in range(sketch.shape[0]):
+        difference = sketch[j] - centroid[j]
+        total += difference * difference
+        centroid[j] += weight * difference
+    if row[RADII] < 2.0:
+        return float(np.nan)
+    radius = np.sqrt(total)
+    w = rate(row[RADII] - 1.0)
+    log_radius = np.log(radius + TINY)
+    blend(row, LOG_RADIUS, log_radius, w)
+    blend(row, LOG_RADIUS_SQUARE, log_radius * log_radius, w)
+    return float(radius)

@@ -1,0 +1,123 @@
+"""The anomaly ensemble: three models, one score in a unit that adds up.
+
+Each model's raw score becomes a surprise, -ln of the share of benign evaluation points that score as high,
+measured on rows which that model had not learned from. The ensemble's score is the mean surprise of the
+models that have an opinion: about 1 on benign traffic, whatever the models' own ranges are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from models.base import Arrays, Matrix, Model, Vector
+from models.half_space_trees import HalfSpaceTrees
+from models.isolation_forest import IsolationForest
+from models.quantiles import Quantiles
+from models.tail import Tail
+
+CAP = 25.0
+"""No model's surprise counts for more than this."""
+STREAM_ROWS = 4000
+"""At most this many rows, evenly thinned, teach the half-space trees at one go; River learns row by row."""
+MINIMUM_ROWS = 512
+"""Below, the folds are too small to calibrate on."""
+
+
+class Ensemble:
+    """Tail, isolation forest and half-space trees over features x [n, f]; the trees see ranks of x.
+
+    `sides` [f] as in `models.tail.Tail`.
+    """
+
+    name = "ensemble"
+
+    def __init__(self, sides: npt.NDArray[np.int64] | None = None) -> None:
+        self._sides = sides
+        self.tail = Tail(sides)
+        self._others: tuple[Model, ...] = (IsolationForest(), HalfSpaceTrees())
+        self._calibration: Quantiles | None = None
+
+    def learn(self, x: Matrix, groups: npt.NDArray[np.int64] | None = None) -> None:
+        """Learn rows x [n, f]; see `fit`."""
+        self.fit(x, groups)
+
+    def fit(self, x: Matrix, groups: npt.NDArray[np.int64] | None = None) -> Vector:
+        """Learn rows x [n, f] and return their scores [n] by models that had not seen their group.
+
+        `groups` [n] says which rows belong together (one session): a group is never split between
+        learning and calibration. Fewer than MINIMUM_ROWS rows teach nothing; NaN comes back.
+        """
+        if len(x) < MINIMUM_ROWS:
+            return np.full(len(x), np.nan)
+        which = groups if groups is not None else np.arange(len(x)) // 16
+        fold = _spread(which) % 2
+        raw = np.full((len(x), 1 + len(self._others)), np.nan)
+        for held in (0, 1):
+            learner = Ensemble(self._sides)
+            learner._learn_models(x[fold != held])
+            raw[fold == held] = learner._raw(x[fold == held])
+        self._learn_models(x)
+        self._calibration = Quantiles.fit(raw, 1e-3)
+        return self._combine(raw)
+
+    def _learn_models(self, x: Matrix) -> None:
+        self.tail.learn(x)
+        ranks = self._ranks(x)
+        thinned = ranks[:: max(1, -(-len(ranks) // STREAM_ROWS))]
+        for model in self._others:
+            model.learn(thinned)
+
+    def _ranks(self, x: Matrix) -> Matrix:
+        if self.tail.quantiles is None:
+            return np.full(x.shape, np.nan)
+        return self.tail.quantiles.ranks(x)
+
+    def _raw(self, x: Matrix) -> Matrix:
+        ranks = self._ranks(x)
+        return np.column_stack([self.tail.score(x), *(model.score(ranks) for model in self._others)])
+
+    def _combine(self, raw: Matrix) -> Vector:
+        if self._calibration is None:
+            return np.full(len(raw), np.nan)
+        sides = np.ones(raw.shape[1], dtype=np.int64)
+        surprise = self._calibration.surprise(raw, sides, CAP)
+        known = ~np.isnan(surprise)
+        count = known.sum(axis=1)
+        total = np.where(known, surprise, 0.0).sum(axis=1)
+        return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+    def score(self, x: Matrix) -> Vector:
+        """Mean surprise [n] in [0, CAP]; NaN before there is a fit."""
+        return self._combine(self._raw(x))
+
+    def to_arrays(self) -> Arrays:
+        """All models' arrays, each key prefixed with its model's name."""
+        out: Arrays = {}
+        for model in (self.tail, *self._others):
+            out.update({f"{model.name}/{key}": value for key, value in model.to_arrays().items()})
+        if self._calibration is not None:
+            out.update({f"calibration/{k}": v for k, v in self._calibration.to_arrays().items()})
+        return out
+
+    def load_arrays(self, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
+        """The inverse of `to_arrays`."""
+        for model in (self.tail, *self._others):
+            model.load_arrays(_under(model.name, arrays))
+        calibration = _under("calibration", arrays)
+        if calibration:
+            self._calibration = Quantiles(
+                *(np.asarray(calibration[k], dtype=np.float64) for k in ("grid", "edges", "scales"))
+            )
+
+
+def _under(prefix: str, arrays: Mapping[str, npt.NDArray[np.generic]]) -> Arrays:
+    return {k.removeprefix(prefix + "/"): v for k, v in arrays.items() if k.startswith(prefix + "/")}
+
+
+def _spread(groups: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """A fixed scramble of group numbers, so that folds do not follow any order in the log."""
+    scrambled = groups.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    return (scrambled >> np.uint64(40)).astype(np.int64)
