@@ -1,0 +1,246 @@
+"""Query logs in files and on standard input: lines in batches, in bounded memory, whatever they hold.
+
+Lines that are too large, and streams that break off, become dead letters here; every other line is the
+format's to judge.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import io
+import os
+import stat
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import cast
+
+from connectors.streams import ByteStream, DamagedStream
+from detector.errors import InputError, SourceError
+from detector.query import DeadLetter, RawBatch
+
+BATCH_BYTES = 32 * 1024 * 1024
+KEEP_BYTES = 256 * 1024 * 1024
+"""Longest line that a dead letter keeps whole; of longer ones it keeps the first `HEAD_BYTES`."""
+HEAD_BYTES = 1024 * 1024
+STDIN = "-"
+
+
+class _Line:
+    """A line as its pieces arrive, holding no more than `keep` bytes of it."""
+
+    def __init__(self, keep: int) -> None:
+        self._keep = keep
+        self._parts: list[bytes] = []
+        self._hash = hashlib.sha256()
+        self.length = 0
+
+    @property
+    def whole(self) -> bool:
+        return self.length <= self._keep
+
+    def extend(self, part: bytes) -> None:
+        was_whole = self.whole
+        self.length += len(part)
+        if self.whole:
+            self._parts.append(part)
+            return
+        if was_whole:
+            held = b"".join(self._parts)
+            self._hash.update(held)
+            self._parts = [(held + part[:HEAD_BYTES])[:HEAD_BYTES]]
+        self._hash.update(part)
+
+    def content(self) -> bytes:
+        """The line, or its first `HEAD_BYTES`."""
+        return b"".join(self._parts)
+
+    def sha256(self) -> str:
+        return self._hash.hexdigest()
+
+
+class LogFile:
+    """One file, or standard input: its lines in order, numbered from 0 as their offsets.
+
+    `bytes_read` counts compressed bytes; `bytes_total` is None where the size is not known beforehand.
+    """
+
+    def __init__(
+        self, path: str, *, batch_queries: int, record_bytes: int, latest: float, keep_bytes: int = KEEP_BYTES
+    ) -> None:
+        self.source = "stdin" if path == STDIN else path
+        self._path = path
+        self._batch_queries = batch_queries
+        self._record_bytes = record_bytes
+        self._latest = latest
+        self._keep_bytes = keep_bytes
+        self._letters: list[DeadLetter] = []
+        self._stream: ByteStream | None = None
+        self.bytes_total = None if path == STDIN else _check_readable(path)
+
+    @property
+    def bytes_read(self) -> int:
+        """Compressed bytes read so far."""
+        return 0 if self._stream is None else self._stream.bytes_read
+
+    def take_dead_letters(self) -> list[DeadLetter]:
+        """Dead letters since the last call; call it after each batch and at the end."""
+        letters, self._letters = self._letters, []
+        return letters
+
+    def batches(self) -> Iterator[RawBatch]:
+        """Yield up to `batch_queries` lines, or about 32 MiB, at a time.
+
+        A batch may be empty, when all there was are dead letters. Raises SourceError when reading fails.
+        """
+        values: list[bytes] = []
+        offsets: list[int] = []
+        size = 0
+        for number, line, held in self._lines():
+            size += held
+            if line is not None:
+                values.append(line)
+                offsets.append(number)
+            if len(values) >= self._batch_queries or size >= BATCH_BYTES:
+                yield RawBatch(self.source, 0, values, offsets, self._latest)
+                values, offsets, size = [], [], 0
+        if values or self._letters:
+            yield RawBatch(self.source, 0, values, offsets, self._latest)
+
+    def _lines(self) -> Iterator[tuple[int, bytes | None, int]]:
+        """Number, content and bytes held of each line; no content for what became a dead letter."""
+        number = 0
+        pending = _Line(self._keep_bytes)
+        try:
+            for piece in self._pieces():
+                first, *others = piece.split(b"\n")
+                pending.extend(first)
+                if not others:
+                    continue
+                yield self._finished(number, pending)
+                number += 1
+                for line in others[:-1]:
+                    if len(line) <= self._record_bytes:
+                        yield number, line, len(line)
+                    else:
+                        pending = _Line(self._keep_bytes)
+                        pending.extend(line)
+                        yield self._finished(number, pending)
+                    number += 1
+                pending = _Line(self._keep_bytes)
+                pending.extend(others[-1])
+            if pending.length:
+                yield self._finished(number, pending)
+        except DamagedStream as error:
+            detail = f"at compressed byte {self.bytes_read}: {error}; {number} whole lines came before"
+            head = pending.content()[:HEAD_BYTES]
+            self._letters.append(DeadLetter("truncated", detail, head, self.source, 0, number))
+        except OSError as error:
+            raise SourceError(f"cannot read {self.source}: {error.strerror or error}") from error
+
+    def _pieces(self) -> Iterator[bytes]:
+        standard = cast(io.BufferedIOBase, sys.stdin.buffer)
+        with nullcontext(standard) if self._path == STDIN else Path(self._path).open("rb") as file:
+            self._stream = ByteStream(file)
+            yield from self._stream.pieces()
+
+    def _finished(self, number: int, line: _Line) -> tuple[int, bytes | None, int]:
+        content = line.content()
+        if line.length <= self._record_bytes:
+            return number, content, len(content)
+        detail = f"{line.length} bytes, limits.record_bytes is {self._record_bytes}"
+        if not line.whole:
+            detail += f"; the first {len(content)} bytes are kept, sha256 of the whole {line.sha256()}"
+        self._letters.append(DeadLetter("too_large", detail, content, self.source, 0, number))
+        return number, None, len(content)
+
+
+class FileSource:
+    """Log files, in the order given, globs sorted by name: plain, gzip or zstd, or `-` for standard input.
+
+    `latest` [seconds since the epoch] is the newest time that a record may carry.
+    Raises InputError before anything is read when a path cannot be.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[str | Path],
+        *,
+        batch_queries: int,
+        record_bytes: int,
+        latest: float,
+        keep_bytes: int = KEEP_BYTES,
+    ) -> None:
+        self.files = [
+            LogFile(
+                path,
+                batch_queries=batch_queries,
+                record_bytes=record_bytes,
+                latest=latest,
+                keep_bytes=keep_bytes,
+            )
+            for path in expand(paths)
+        ]
+
+    @property
+    def bytes_read(self) -> int:
+        """Compressed bytes read so far, over all files."""
+        return sum(file.bytes_read for file in self.files)
+
+    @property
+    def bytes_total(self) -> int | None:
+        """Compressed bytes of all files; None when one's size is not known beforehand."""
+        total = 0
+        for file in self.files:
+            if file.bytes_total is None:
+                return None
+            total += file.bytes_total
+        return total
+
+    def batches(self) -> Iterator[RawBatch]:
+        """Yield undecoded lines, one file after the other. Raises SourceError when reading fails."""
+        for file in self.files:
+            yield from file.batches()
+
+    def take_dead_letters(self) -> list[DeadLetter]:
+        """Dead letters since the last call, file by file; call it after each batch and at the end."""
+        return [letter for file in self.files for letter in file.take_dead_letters()]
+
+
+def expand(paths: Sequence[str | Path]) -> list[str]:
+    """Paths and globs as file names: in the order given, each glob's sorted, each file once.
+
+    Raises InputError for a glob without a match and when nothing is given.
+    """
+    found: dict[str, str] = {}
+    for given in map(str, paths):
+        if given == STDIN:
+            found.setdefault(STDIN, STDIN)
+            continue
+        names = [given]
+        if not Path(given).exists() and glob.has_magic(given):
+            matches = glob.glob(given, recursive=True)  # noqa: PTH207 (Path.glob takes no absolute pattern)
+            names = sorted(name for name in matches if not Path(name).is_dir())
+            if not names:
+                raise InputError(f"{given}: no file matches this pattern")
+        for name in names:
+            found.setdefault(os.path.realpath(name), name)
+    if not found:
+        raise InputError("no log file is given; name files, patterns, or - for standard input")
+    return list(found.values())
+
+
+def _check_readable(path: str) -> int | None:
+    """The size of a file that can be read; None for a pipe. Raises InputError."""
+    try:
+        status = Path(path).stat()
+    except (OSError, ValueError) as error:
+        problem = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: cannot be read ({problem})") from error
+    if stat.S_ISDIR(status.st_mode):
+        raise InputError(f"{path}: is a directory; name its files, such as {path.rstrip('/')}/*.ndjson")
+    if not os.access(path, os.R_OK):
+        raise InputError(f"{path}: cannot be read (permission denied)")
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
