@@ -173,15 +173,18 @@ class FileSource:
         latest: float,
         keep_bytes: int = KEEP_BYTES,
     ) -> None:
+        names = expand(paths)
+        # Files that are merged all hold a batch at the same time.
+        share = max(64, batch_queries // len(names))
         self.files = [
             LogFile(
                 path,
-                batch_queries=batch_queries,
+                batch_queries=min(share, batch_queries),
                 record_bytes=record_bytes,
                 latest=latest,
                 keep_bytes=keep_bytes,
             )
-            for path in expand(paths)
+            for path in names
         ]
 
     @property

@@ -1,9 +1,9 @@
-"""Log files to records: decoded, several files merged by time, dead letters beside them."""
+"""Log files to records: decoded, several files merged by time, dead letters handed over as they come."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Callable, Iterator
+from itertools import chain, islice
 from typing import Protocol
 
 from connectors.files import FileSource, LogFile
@@ -22,53 +22,53 @@ class QueryLog:
     """The records of a `FileSource`, in one order, each at a position of its own.
 
     One file keeps its order and its line numbers as offsets. Several files are merged by time and their
-    records are numbered from 0 in the merged order, while dead letters keep file and line. `late` counts
+    records are numbered from 0 in the merged order, while dead letters keep file and line. Dead letters
+    go to `take_letters` as they are met, so that a log of nothing else needs no memory. `late` counts
     records more than `window_seconds` behind the newest before them; they are delivered all the same.
     """
 
     def __init__(
-        self, source: FileSource, decoder: Decoder, *, batch_queries: int, window_seconds: float
+        self,
+        source: FileSource,
+        decoder: Decoder,
+        take_letters: Callable[[list[DeadLetter]], None],
+        *,
+        batch_queries: int,
+        window_seconds: float,
     ) -> None:
         self._source = source
         self._decoder = decoder
+        self._take_letters = take_letters
         self._batch_queries = batch_queries
         self._late = LateCounter(window_seconds)
-        self._letters: list[DeadLetter] = []
 
     @property
     def late(self) -> int:
         """Late records so far."""
         return self._late.late
 
-    def batches(self) -> Iterator[tuple[list[Record], list[DeadLetter]]]:
-        """Yield records and the dead letters met while reading them. Raises SourceError."""
+    def batches(self) -> Iterator[list[Record]]:
+        """Yield records, at most about `batch_queries` at a time. Raises SourceError."""
         files = self._source.files
-        groups = self._decoded(files[0]) if len(files) == 1 else self._merged(files)
-        for records in groups:
+        for records in self._decoded(files[0]) if len(files) == 1 else self._merged(files):
             for record in records:
                 self._late.add(record.timestamp)
-            letters, self._letters = self._letters, []
-            if records or letters:
-                yield records, letters
-        if self._letters:
-            yield [], self._letters
+            yield records
 
     def _decoded(self, file: LogFile) -> Iterator[list[Record]]:
         for batch in file.batches():
             records, letters = self._decoder.decode(batch)
-            self._letters += file.take_dead_letters() + letters
-            yield records
-        self._letters += file.take_dead_letters()
+            letters = file.take_dead_letters() + letters
+            if letters:
+                self._take_letters(letters)
+            if records:
+                yield records
 
     def _merged(self, files: list[LogFile]) -> Iterator[list[Record]]:
-        merged = merge([self._one_by_one(file) for file in files])
+        merged = merge([chain.from_iterable(self._decoded(file)) for file in files])
         position = 0
         while records := list(islice(merged, self._batch_queries)):
             for record in records:
                 record.offset = position
                 position += 1
             yield records
-
-    def _one_by_one(self, file: LogFile) -> Iterator[Record]:
-        for records in self._decoded(file):
-            yield from records

@@ -1,0 +1,141 @@
+"""Alerts and dead letters as newline-delimited JSON in files, or on standard output."""
+
+from __future__ import annotations
+
+import base64
+import errno
+import os
+import stat
+import sys
+from collections.abc import Sequence
+
+import msgspec
+
+from connectors.base import Delivery
+from detector.alert import Alert
+from detector.errors import SinkError, SinkNotReady, SinkUnavailable
+from detector.query import DeadLetter
+
+STDOUT = "-"
+_PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EAGAIN, errno.EINTR, errno.ENFILE, errno.EMFILE}
+
+
+def _failure(name: str, path: str, error: OSError) -> SinkError:
+    """A full or failing disk may recover; a path that cannot be written needs a person."""
+    problem = f"cannot write {path}: {error.strerror or error}"
+    return SinkUnavailable(name, problem) if error.errno in _PASSING else SinkNotReady(name, problem)
+
+
+class _LineFile:
+    """A file of lines that are durable once `append` returns; a failed append leaves nothing behind."""
+
+    def __init__(self, name: str, path: str) -> None:
+        self._name = name
+        self._path = path
+        self._descriptor: int | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self._descriptor is not None
+
+    def open(self) -> None:
+        """Start the file anew. Raises SinkNotReady or SinkUnavailable."""
+        try:
+            if self._path == STDOUT:
+                sys.stdout.flush()
+                self._descriptor = os.dup(sys.stdout.fileno())
+            else:
+                flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+                self._descriptor = os.open(self._path, flags, 0o600)
+        except OSError as error:
+            raise _failure(self._name, self._path, error) from error
+
+    def append(self, lines: Sequence[bytes]) -> None:
+        """Write lines, each without its newline. Raises SinkUnavailable or SinkNotReady."""
+        if self._descriptor is None:
+            raise SinkNotReady(self._name, f"{self._path} is not open")
+        data = memoryview(b"".join(line + b"\n" for line in lines))
+        regular = stat.S_ISREG(os.fstat(self._descriptor).st_mode)
+        start = os.lseek(self._descriptor, 0, os.SEEK_CUR) if regular else 0
+        try:
+            while data:
+                data = data[os.write(self._descriptor, data) :]
+            if regular:
+                os.fsync(self._descriptor)
+        except OSError as error:
+            if regular:
+                os.ftruncate(self._descriptor, start)
+                os.lseek(self._descriptor, start, os.SEEK_SET)
+            raise _failure(self._name, self._path, error) from error
+
+    def close(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+class NdjsonAlertSink:
+    """Alerts as one JSON document a line; `-` is standard output. `open` starts the file anew."""
+
+    def __init__(self, path: str) -> None:
+        self.name = f"file {path}"
+        self._file = _LineFile(self.name, path)
+        self._ids: set[str] = set()
+
+    def open(self) -> None:
+        """Create or empty the file. Raises SinkNotReady or SinkUnavailable."""
+        self._file.open()
+        self._ids.clear()
+
+    def write(self, alerts: Sequence[Alert]) -> Delivery:
+        """Append the alerts that this file does not hold yet, durably. Raises as `open`."""
+        fresh = {alert.id: alert for alert in alerts if alert.id not in self._ids}
+        if fresh:
+            self._file.append([alert.to_json() for alert in fresh.values()])
+            self._ids.update(fresh)
+        return Delivery(created=len(fresh), duplicates=len(alerts) - len(fresh))
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class NdjsonDeadLetterSink:
+    """Dead letters as one JSON object a line; the file is made when there is one to write.
+
+    `raw` holds the record when it is UTF-8 text, `raw_b64` otherwise. A letter written twice stands twice.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.name = f"file {path}"
+        self._file = _LineFile(self.name, path)
+
+    def open(self) -> None:
+        """Nothing to make ready: a log without bad records leaves no file."""
+
+    def write_dead_letters(self, letters: Sequence[DeadLetter]) -> None:
+        """Append the letters, durably. Raises SinkNotReady or SinkUnavailable."""
+        if not letters:
+            return
+        if not self._file.is_open:
+            self._file.open()
+        self._file.append([_letter_json(letter) for letter in letters])
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def _letter_json(letter: DeadLetter) -> bytes:
+    document: dict[str, str | int] = {
+        "reason": letter.reason,
+        "detail": letter.detail,
+        "source": letter.source,
+        "partition": letter.partition,
+        "offset": letter.offset,
+    }
+    try:
+        document["raw"] = letter.raw.decode("utf-8")
+    except UnicodeDecodeError:
+        document["raw_b64"] = base64.b64encode(letter.raw).decode("ascii")
+    return msgspec.json.encode(document)
