@@ -25,6 +25,7 @@ SAMPLE_NUMBERS = 2**23
 """Numbers kept at most in that sample; long inputs are sampled more thinly."""
 WINDOW = 16_384
 """Evaluation points that an online profile is built from, the newest ones."""
+NEVER = 1 << 62
 FIRST_BUILD = 1024
 """Evaluation points before the first profile; the next ones follow at each doubling, then each WINDOW."""
 
@@ -61,13 +62,13 @@ def _draw(n: int) -> int:
 class Learner:
     """Collects evaluation points and says when a new profile is due.
 
-    `window` bounds what is kept; `features` [n, f] and `sessions` [n] are what it holds.
+    `window` bounds the evaluation points kept. Without `build`, no profile is ever due.
     """
 
-    def __init__(self, window: int = WINDOW) -> None:
+    def __init__(self, window: int = WINDOW, *, build: bool = True) -> None:
         self.window = window
         self.points = 0
-        self.next_build = FIRST_BUILD
+        self.next_build = FIRST_BUILD if build else NEVER
         self.alerted: set[int] = set()
         self._features: list[FloatArray] = []
         self._sessions: list[IntArray] = []

@@ -1,0 +1,90 @@
+"""Learning a profile from history, in two passes over the same log.
+
+The first pass samples inputs, from which each model's units are learned; the second measures sessions in
+those units and collects evaluation points; then profiles are built from them at one go. Memory is bounded
+by the sample and the window, however long the history is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from detector.alert import Alert
+from detector.features.inputs import Inputs
+from detector.learner import InputSample, Learner, learn_units
+from detector.model_state import ModelState, Settings
+from detector.profile import MINIMUM_SESSIONS, ModelProfile, build
+from detector.query import QueryBatch, Record
+from detector.router import Outcome, Router
+
+HISTORY_WINDOW = 400_000
+"""Evaluation points that a fitted profile is built from, the newest ones."""
+
+
+class _Sampler:
+    """First pass: samples the inputs of one model."""
+
+    def __init__(self, d: int) -> None:
+        self.sample = InputSample(d)
+
+    def process(self, batch: QueryBatch) -> list[Alert]:
+        self.sample.add(batch.inputs)
+        return []
+
+
+class Sampling:
+    """The first pass: give it every record of the history, then take `units`."""
+
+    def __init__(self) -> None:
+        self._router = Router(lambda _, d: _Sampler(d), {}, "", 0)
+
+    def observe(self, records: Sequence[Record]) -> Outcome:
+        """Account for records in order."""
+        return self._router.process(records)
+
+    def units(self) -> dict[str, Inputs]:
+        """Each model's input units."""
+        return {
+            name: learn_units(reader.sample)
+            for name, reader in self._router.models.items()
+            if len(reader.sample.rows) > 1
+        }
+
+
+class Measuring:
+    """The second pass: give it the same records again, then take `profiles`."""
+
+    def __init__(self, settings: Settings, units: dict[str, Inputs]) -> None:
+        def make(name: str, d: int) -> ModelState:
+            state = ModelState(name, d, replace(settings, learn=True), None)
+            if name in units:
+                state.use_units(units[name])
+            state.learner = Learner(window=HISTORY_WINDOW, build=False)
+            return state
+
+        lengths = {name: len(inputs.location) for name, inputs in units.items()}
+        self._router = Router(make, lengths, "", 0)
+
+    def observe(self, records: Sequence[Record]) -> Outcome:
+        """Account for records in order."""
+        return self._router.process(records)
+
+    def profiles(self) -> tuple[dict[str, ModelProfile], dict[str, str]]:
+        """Profiles by model id, and for each model that got none, why."""
+        made: dict[str, ModelProfile] = {}
+        missing: dict[str, str] = {}
+        for name, state in sorted(self._router.models.items()):
+            features, sessions = state.learner.clean() if state.learner else (np.empty((0, 0)), np.empty(0))
+            profile = build(1, state.inputs, features, sessions.astype(np.int64), state.begun)
+            if profile is None:
+                judged = len(np.unique(sessions))
+                missing[name] = (
+                    f"{judged} of its {state.begun} sessions are long enough to learn from, "
+                    f"{MINIMUM_SESSIONS} are needed"
+                )
+            else:
+                made[name] = profile
+        return made, missing

@@ -1,0 +1,135 @@
+"""Which model a record belongs to: a shard's records, split into batches of one model and input length."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
+
+from detector.alert import Alert
+from detector.columns import to_batch
+from detector.features.text import DIMENSIONS
+from detector.query import DeadLetter, QueryBatch, Record
+
+LARGEST_RUN = 8192
+"""Queries that become columns at one go; bounds the working memory."""
+LARGEST_NUMBERS = 2**21
+"""Numbers in those columns."""
+TEXT = -1
+"""Stands for the input length of texts, whatever theirs is."""
+SWITCH_CLIENTS, SWITCH_QUERIES = 3, 16
+"""A model's input length changes after this many clients and queries brought the new one."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of some records. `queries` were counted and scored, `repeated` had been before."""
+
+    alerts: list[Alert] = field(default_factory=list)
+    dead_letters: list[DeadLetter] = field(default_factory=list)
+    queries: int = 0
+    repeated: int = 0
+
+
+@dataclass(slots=True)
+class OddLength:
+    """Queries of a known model with another input length than its own."""
+
+    clients: set[str] = field(default_factory=set)
+    queries: int = 0
+
+
+class BatchReader(Protocol):
+    """What takes the batches of one model: `ModelState`, or a sampler when a profile is fitted."""
+
+    def process(self, batch: QueryBatch) -> list[Alert]:
+        """Account for a batch in order."""
+
+
+Reader = TypeVar("Reader", bound=BatchReader)
+
+
+class Router(Generic[Reader]):
+    """Hands each record to its model's reader, in the shard's order, and knows how far it has come.
+
+    `make` gives the reader of a model with inputs of d numbers; `expected` the input lengths that are
+    known beforehand. `source` and `partition` are named in dead letters.
+    """
+
+    def __init__(
+        self, make: Callable[[str, int], Reader], expected: Mapping[str, int], source: str, partition: int
+    ) -> None:
+        self.source = source
+        self.partition = partition
+        self.next_offset = 0
+        self.models: dict[str, Reader] = {}
+        self.lengths: dict[str, int] = {}
+        self.odd: dict[tuple[str, int], OddLength] = {}
+        self._make = make
+        self._expected = expected
+
+    def process(self, records: Sequence[Record]) -> Outcome:
+        """Account for records in the shard's order. A record delivered twice counts once."""
+        outcome = Outcome()
+        for run in self._runs(records, outcome):
+            name = run[0].model_id
+            batch, bad = to_batch(name, run, self.source, self.partition)
+            outcome.dead_letters.extend(bad)
+            if len(batch):
+                if name not in self.models:
+                    self.models[name] = self._make(name, batch.inputs.shape[1])
+                outcome.queries += len(batch)
+                outcome.alerts.extend(self.models[name].process(batch))
+        outcome.alerts.sort(key=lambda alert: alert.offset)
+        outcome.dead_letters.sort(key=lambda letter: letter.offset)
+        return outcome
+
+    def _runs(self, records: Sequence[Record], outcome: Outcome) -> Iterator[list[Record]]:
+        runs: dict[str, list[Record]] = {}
+        for record in records:
+            if record.offset < self.next_offset:
+                outcome.repeated += 1
+                continue
+            self.next_offset = record.offset + 1
+            name = record.model_id
+            length = TEXT if isinstance(record.input, str) else len(record.input)
+            expected = self.lengths.get(name)
+            if expected is None:
+                expected = self.lengths[name] = self._first_length(name, length)
+            if length != expected:
+                if not self._switches(name, length, record.client_id):
+                    outcome.dead_letters.append(self._wrong_length(record, length, expected))
+                    continue
+                if name in runs:
+                    yield runs.pop(name)
+                self.models.pop(name, None)
+                self.lengths[name] = length
+            run = runs.setdefault(name, [])
+            run.append(record)
+            if len(run) >= LARGEST_RUN or len(run) * length > LARGEST_NUMBERS:
+                yield runs.pop(name)
+        yield from runs.values()
+
+    def _first_length(self, name: str, length: int) -> int:
+        """Length of this model's inputs: the one known beforehand, else that of the first record."""
+        expected = self._expected.get(name, length)
+        return TEXT if length == TEXT and expected == DIMENSIONS else expected
+
+    def _switches(self, name: str, length: int, client: str) -> bool:
+        """Count a query of another length; True when enough clients have moved to it.
+
+        One odd row, or one client sending many, changes nothing.
+        """
+        odd = self.odd.setdefault((name, length), OddLength())
+        odd.queries += 1
+        if len(odd.clients) < SWITCH_CLIENTS:
+            odd.clients.add(client)
+        if len(odd.clients) < SWITCH_CLIENTS or odd.queries < SWITCH_QUERIES:
+            return False
+        self.odd = {key: value for key, value in self.odd.items() if key[0] != name}
+        return True
+
+    def _wrong_length(self, record: Record, length: int, expected: int) -> DeadLetter:
+        said = [f"{n} numbers" if n != TEXT else "text" for n in (length, expected)]
+        detail = f"input: {said[0]}, but this model takes {said[1]}"
+        return DeadLetter("input_length", detail, record.raw, self.source, self.partition, record.offset)
