@@ -56,7 +56,7 @@ class Population:
         blend = rows + rng.uniform(0.1, 0.7, (n, 1)) * (other - rows)
         scatter = rng.normal(0.0, 0.05, rows.shape) * self.spread * (rows != 0)
         rows[new] = self.dataset.snap(blend + scatter)[new]
-        return rows
+        return np.asarray(rows)
 
     def _pick(self, rng: np.random.Generator, label: int, count: int) -> IntArray:
         members = self._of_class[label]
@@ -82,8 +82,9 @@ def train(name: str, seed: int) -> Target:
     """Trains the model of data set `name`: digits an MLP, cancer a logistic regression, wine a forest."""
     dataset = load(name, seed)
     if name == "digits":
-        # Early stopping ends the training before max_iter, hence without a convergence warning.
-        network = MLPClassifier((48,), alpha=1e-2, early_stopping=True, max_iter=1000, random_state=seed)
+        network = MLPClassifier(
+            (48,), alpha=1e-2, learning_rate_init=0.01, tol=1e-3, max_iter=2000, random_state=seed
+        )
         model = make_pipeline(MinMaxScaler(), network)
     elif name == "cancer":
         model = make_pipeline(StandardScaler(), LogisticRegression(C=0.3, max_iter=2000))

@@ -10,7 +10,8 @@ import contextlib
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
+from unittest import mock
 
 import numpy as np
 
@@ -64,21 +65,26 @@ class Attacker:
         ART's HopSkipJump and boundary attack draw their start from an unseeded `RandomState()`, so that
         class is replaced for the time by one that is seeded too.
         """
-        seeds = np.random.default_rng(self.rng.integers(2**63))
-        original = np.random.RandomState
 
-        class Seeded(original):  # a class, since scikit-learn asks isinstance()
-            def __init__(self, seed: Any = None) -> None:
-                super().__init__(int(seeds.integers(2**31)) if seed is None else seed)
+        class Seeded(_SeededState):
+            seeds = np.random.default_rng(self.rng.integers(2**63))
 
         state = np.random.get_state()
-        np.random.seed(int(seeds.integers(2**31)))
-        np.random.RandomState = Seeded  # type: ignore[misc]
+        np.random.seed(int(Seeded.seeds.integers(2**31)))
         try:
-            yield
+            with mock.patch.object(np.random, "RandomState", Seeded):
+                yield
         finally:
-            np.random.RandomState = original  # type: ignore[misc]
             np.random.set_state(state)
+
+
+class _SeededState(np.random.RandomState):
+    """A `RandomState` that draws its seed from `seeds` when it is given none."""
+
+    seeds: ClassVar[np.random.Generator]
+
+    def __init__(self, seed: Any = None) -> None:
+        super().__init__(int(self.seeds.integers(2**31)) if seed is None else seed)
 
 
 def import_art() -> None:

@@ -15,21 +15,24 @@ def finite_differences(attacker: Attacker) -> None:
     target class's confidence; at the goal, or after a dozen steps without gain, the next class."""
     rng = attacker.rng
     h = float(rng.choice([0.01, 0.03, 0.1]))
-    central = rng.random() < 0.3
-    start = rng.choice(["blank", "grey", "noise"], p=[0.6, 0.25, 0.15])
+    central = bool(rng.random() < 0.3)
+    kind = str(rng.choice(["blank", "grey", "noise"], p=[0.6, 0.25, 0.15]))
+    step = float(rng.choice([0.3, 0.6, 1.2]))
     while True:
-        target = int(rng.integers(attacker.classes))
-        x = _start(str(start), attacker)
-        best, stale, step = 0.0, 0, float(rng.choice([0.1, 0.3, 1.0]))
+        x = _start(kind, attacker)
+        answer = attacker.ask(x[None])[0]
+        target = _target(answer, rng)
+        here = best = float(answer[target])
+        stale = 0
         while best < ENOUGH and stale < 12:
-            here = float(attacker.ask(x[None])[0, target])
-            best, stale = (here, 0) if here > best else (best, stale + 1)
-            gradient = _gradient(attacker, x, target, h, central, here)
+            gradient = _gradient(attacker, x, target, h, None if central else here)
             norm = float(np.linalg.norm(gradient))
             if norm == 0.0:
                 # A plateau (forests have many): a random push, as restarts in the literature do.
                 gradient, norm = rng.normal(size=x.size), float(np.sqrt(x.size))
             x = np.clip(x + step * gradient / norm, 0.0, 1.0)
+            here = float(attacker.ask(x[None])[0, target])
+            best, stale = (here, 0) if here > best else (best, stale + 1)
 
 
 def _start(kind: str, attacker: Attacker) -> FloatArray:
@@ -38,29 +41,32 @@ def _start(kind: str, attacker: Attacker) -> FloatArray:
     return np.full(attacker.columns, 0.0 if kind == "blank" else 0.5)
 
 
-def _gradient(
-    attacker: Attacker, x: FloatArray, target: int, h: float, central: bool, here: float
-) -> FloatArray:
-    """Gradient [d] of the target's confidence. Coordinates at the upper edge are probed downwards."""
-    sign = np.where(x + h > 1.0, -1.0, 1.0)
-    moves = np.diag(sign * h)
-    if not central:
-        ahead = attacker.ask(x + moves)[:, target]
-        return np.asarray((ahead - here) / (sign * h))
-    pairs = np.stack([x + moves, x - moves], axis=1).reshape(-1, x.size)
-    answers = attacker.ask(np.clip(pairs, 0.0, 1.0))[:, target].reshape(-1, 2)
-    return np.asarray((answers[:, 0] - answers[:, 1]) / (2 * sign * h))
+def _target(answer: FloatArray, rng: np.random.Generator) -> int:
+    """A class that the start, with probabilities `answer` [k], is not taken for already."""
+    return int(rng.choice(np.flatnonzero(answer <= 0.5)))
+
+
+def _gradient(attacker: Attacker, x: FloatArray, target: int, h: float, here: float | None) -> FloatArray:
+    """Gradient [d] of the target's confidence, within the cube: forward differences from its value `here`
+    (backward at the upper edge), central ones without it."""
+    if here is not None:
+        sign = np.where(x + h > 1.0, -1.0, 1.0)
+        ahead = attacker.ask(x + np.diag(sign * h))[:, target]
+        return np.asarray((ahead - here) * sign / h)
+    middle = np.clip(x, h, 1.0 - h)
+    pairs = np.stack([x + np.diag(middle + h - x), x + np.diag(middle - h - x)], axis=1)
+    answers = attacker.ask(pairs.reshape(-1, x.size))[:, target].reshape(-1, 2)
+    return np.asarray((answers[:, 0] - answers[:, 1]) / (2 * h))
 
 
 def cma_es(attacker: Attacker) -> None:
     """CMA-ES on the target class's confidence: populations round a moving mean; class after class."""
     cma, rng = import_cma(), attacker.rng
-    start, sigma = (
-        str(rng.choice(["blank", "grey", "noise"], p=[0.3, 0.5, 0.2])),
-        float(rng.choice([0.1, 0.2, 0.3])),
-    )
+    kind = str(rng.choice(["blank", "grey", "noise"], p=[0.3, 0.5, 0.2]))
+    sigma = float(rng.choice([0.1, 0.2, 0.3]))
     while True:
-        target = int(rng.integers(attacker.classes))
+        start = _start(kind, attacker)
+        target = _target(attacker.ask(start[None])[0], rng)
         with attacker.seeded_numpy():
             options = {
                 "bounds": [0.0, 1.0],
@@ -68,7 +74,7 @@ def cma_es(attacker: Attacker) -> None:
                 "verbose": -9,
                 "maxiter": 60,
             }
-            search = cma.CMAEvolutionStrategy(_start(start, attacker), sigma, options)
+            search = cma.CMAEvolutionStrategy(start, sigma, options)
             while not search.stop():
                 generation = search.ask()
                 confidence = attacker.ask(np.asarray(generation))[:, target]
