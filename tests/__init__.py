@@ -1,1 +1,1 @@
-"""The tests. They mirror the tree; `tests.servers` starts the real Kafka and Elasticsearch they run against."""
+"""The tests mirror the tree; `tests.servers` starts the real Kafka and Elasticsearch for them."""

@@ -1,0 +1,51 @@
+"""Fixtures that many tests share: the real servers, started when a test first asks, once a session."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+import pytest
+
+from tests.servers.elasticsearch import ElasticsearchServer
+from tests.servers.kafka import KafkaServer
+
+
+class TopicFactory(Protocol):
+    """Creates a topic with a unique name, and returns that name."""
+
+    def __call__(self, partitions: int = 1, settings: Mapping[str, str] | None = None) -> str:
+        """`settings` are Kafka's topic settings, such as `retention.ms`."""
+
+
+@pytest.fixture(scope="session")
+def kafka_server() -> Iterator[KafkaServer]:
+    """A running broker, shared by all tests. `bootstrap` is its address."""
+    with KafkaServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def elasticsearch_server() -> Iterator[ElasticsearchServer]:
+    """A running node, shared by all tests. `url` is its address."""
+    with ElasticsearchServer() as server:
+        yield server
+
+
+@pytest.fixture
+def kafka_topic(kafka_server: KafkaServer) -> TopicFactory:
+    """`kafka_topic(partitions=1)` creates a topic of its own for the test and returns the name."""
+
+    def create(partitions: int = 1, settings: Mapping[str, str] | None = None) -> str:
+        topic = f"test-{uuid.uuid4().hex}"
+        kafka_server.create_topic(topic, partitions, settings)
+        return topic
+
+    return create
+
+
+@pytest.fixture
+def namespace() -> str:
+    """A data stream namespace of the test's own; data streams cannot be deleted in this Elasticsearch."""
+    return f"test_{uuid.uuid4().hex}"
