@@ -27,8 +27,11 @@ CREATE TABLE IF NOT EXISTS dead_letters (
     detail TEXT NOT NULL, raw BLOB NOT NULL, UNIQUE (source, partition, offset, reason)
 ) STRICT;
 """
-_INSERT_ALERT = "INSERT OR IGNORE INTO alerts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_INSERT_LETTER = "INSERT OR IGNORE INTO dead_letters VALUES (?, ?, ?, ?, ?, ?)"
+_INSERT_ALERT = "INSERT INTO alerts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
+_INSERT_LETTER = (
+    "INSERT INTO dead_letters VALUES (?, ?, ?, ?, ?, ?)"
+    " ON CONFLICT (source, partition, offset, reason) DO NOTHING"
+)
 _BUSY_SECONDS = 5.0
 _PASSING = {
     sqlite3.SQLITE_BUSY,

@@ -11,8 +11,6 @@ import math
 import re
 from typing import Any
 
-import numpy as np
-
 from connectors.formats.fields import (
     MAX_CLASSES,
     BadRecord,
@@ -29,17 +27,24 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 # Possessive, with an optional closing quote: linear time on any bytes.
 _STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
-_BRACKETS = bytes(b for b in range(256) if b not in b"[]{}")
+_TO_SQUARE = bytes.maketrans(b"{}", b"[]")
+_OTHERS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _MAX_DIGITS = 300
 
 
-def depth(raw: bytes) -> int:
-    """The deepest nesting of lists and objects in a JSON text, without parsing it."""
-    brackets = np.frombuffer(_STRINGS.sub(b"", raw).translate(None, _BRACKETS), dtype=np.uint8)
-    if brackets.size == 0:
-        return 0
-    opening = (brackets == ord("[")) | (brackets == ord("{"))
-    return max(0, int(np.cumsum(np.where(opening, 1, -1)).max()))
+def too_deep(raw: bytes, nesting: int) -> bool:
+    """Whether a JSON text nests lists and objects deeper than `nesting` levels, without parsing it.
+
+    Takes away the innermost pairs of brackets, level by level. Of a text that is no JSON, brackets left
+    open count as levels.
+    """
+    brackets = _STRINGS.sub(b"", raw).translate(_TO_SQUARE, _OTHERS)
+    for level in range(nesting + 1):
+        outer = brackets.replace(b"[]", b"")
+        if len(outer) == len(brackets):
+            return level + outer.count(b"[") > nesting
+        brackets = outer
+    return True
 
 
 def read_record(raw: bytes, offset: int, latest: float, nesting: int, input_length: int) -> Record:
@@ -66,7 +71,7 @@ def read_record(raw: bytes, offset: int, latest: float, nesting: int, input_leng
 
 
 def _document(raw: bytes, nesting: int) -> dict[str, Any]:
-    if depth(raw) > nesting:
+    if too_deep(raw, nesting):
         raise BadRecord("too_deep", f"nested deeper than {nesting} levels (limits.nesting)")
     try:
         document = json.loads(raw.removeprefix(BYTE_ORDER_MARK).decode("utf-8"), parse_int=_integer)

@@ -19,10 +19,9 @@ from itertools import chain
 from typing import Annotated
 
 import msgspec
-import numpy as np
 from msgspec import Meta
 
-from connectors.formats.careful import BYTE_ORDER_MARK, depth, read_record
+from connectors.formats.careful import BYTE_ORDER_MARK, read_record, too_deep
 from connectors.formats.fields import (
     ID_LENGTH,
     MAX_CLASSES,
@@ -99,10 +98,9 @@ class NativeDecoder:
         """
         records: list[Record] = []
         letters: list[DeadLetter] = []
-        ordinary = self._ordinary(batch.values)
-        for raw, offset, is_ordinary in zip(batch.values, batch.offsets, ordinary, strict=True):
+        for raw, offset in zip(batch.values, batch.offsets, strict=True):
             try:
-                record = self._read_flat(raw, offset, batch.latest) if is_ordinary else None
+                record = self._read_flat(raw, offset, batch.latest) if self._is_ordinary(raw) else None
                 if record is None:
                     if not raw.removeprefix(BYTE_ORDER_MARK).strip():
                         continue
@@ -112,21 +110,17 @@ class NativeDecoder:
                 letters.append(DeadLetter(bad.reason, bad.detail, raw, batch.source, batch.partition, offset))
         return records, letters
 
-    def _ordinary(self, values: list[bytes]) -> list[bool]:
-        """Which values are small, valid UTF-8 and surely not nested too deep.
+    def _is_ordinary(self, raw: bytes) -> bool:
+        """Whether a value is small, valid UTF-8 and surely not nested too deep.
 
         The typed decoder skips unknown fields without a look at their depth and text, so the bytes must
         settle both first: without more opening brackets than `nesting`, nothing is nested deeper.
         """
-        text = np.frombuffer(b"".join(values), dtype=np.uint8)
-        lengths = np.fromiter(map(len, values), dtype=np.int64, count=len(values))
-        # Setting bit 5 turns [ into { and no other byte into it.
-        opening = np.flatnonzero((text | 0x20) == ord("{"))
-        brackets = np.diff(np.searchsorted(opening, np.cumsum(lengths)), prepend=0)
-        flags: list[bool] = ((lengths <= self._record_bytes) & (brackets <= self._nesting)).tolist()
-        if text.size and int(text.max()) >= 0x80:
-            return [flag and _is_utf8(value) for flag, value in zip(flags, values, strict=True)]
-        return flags
+        return (
+            len(raw) <= self._record_bytes
+            and _is_utf8(raw)
+            and _opening_brackets(raw, self._nesting + 1) <= self._nesting
+        )
 
     def _read_flat(self, raw: bytes, offset: int, latest: float) -> Record | None:
         """An ordinary record, or None."""
@@ -140,7 +134,7 @@ class NativeDecoder:
         """A record with a nested input; anything else is read carefully."""
         if len(raw) > self._record_bytes:
             raise BadRecord("too_large", f"{len(raw)} bytes, limits.record_bytes is {self._record_bytes}")
-        if _is_utf8(raw) and depth(raw) <= self._nesting:
+        if _is_utf8(raw) and not too_deep(raw, self._nesting):
             try:
                 fields = _decode_nested(raw)
                 found = _nested_input(fields.input)
@@ -186,6 +180,19 @@ class NativeDecoder:
             offset,
             raw,
         )
+
+
+def _opening_brackets(raw: bytes, most: int) -> int:
+    """How many brackets open in a text, counted up to `most`."""
+    count = 0
+    for bracket in (b"[", b"{"):
+        position = raw.find(bracket)
+        while position >= 0:
+            count += 1
+            if count == most:
+                return count
+            position = raw.find(bracket, position + 1)
+    return count
 
 
 def _is_utf8(raw: bytes) -> bool:

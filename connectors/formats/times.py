@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from functools import lru_cache
 
 _RFC3339 = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d):(\d\d)(?:\.(\d{1,9}))?([Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)", re.ASCII
@@ -23,11 +24,16 @@ def rfc3339_seconds(text: str) -> float:
     if int(second) > 60:
         raise ValueError(f"has second {second}")
     try:
-        start = datetime.fromisoformat(f"{day}T{minute}:00{'+00:00' if zone in 'Zz' else zone}")
-    except ValueError as error:
+        whole = _minute_start(day, minute, zone) + int(second)
+    except (ValueError, OverflowError) as error:
         raise ValueError(f"names no day and time that exist ({error})") from None
-    whole = int(start.timestamp()) + int(second)
     if fraction is None:
         return float(whole)
     # The decimal text is rounded once, by the parser; for times before 1970 the fraction still adds.
     return float(f"{whole}.{fraction}") if whole >= 0 else whole + float(f"0.{fraction}")
+
+
+@lru_cache(maxsize=1024)
+def _minute_start(day: str, minute: str, zone: str) -> int:
+    """Epoch seconds of the start of a minute; neighbouring records mostly share it."""
+    return int(datetime.fromisoformat(f"{day}T{minute}:00{'+00:00' if zone in 'Zz' else zone}").timestamp())
