@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import chain, islice
+from itertools import islice
 from typing import Protocol
+
+import msgspec
 
 from connectors.files import FileSource, LogFile
 from connectors.merge import LateCounter, merge
@@ -22,9 +24,10 @@ class QueryLog:
     """The records of a `FileSource`, in one order, each at a position of its own.
 
     One file keeps its order and its line numbers as offsets. Several files are merged by time and their
-    records are numbered from 0 in the merged order, while dead letters keep file and line. Dead letters
-    go to `take_letters` as they are met, so that a log of nothing else needs no memory. `late` counts
-    records more than `window_seconds` behind the newest before them; they are delivered all the same.
+    records are numbered from 0 in the merged order; `at_its_origin` gives a dead letter that was made of
+    one of them its file and line back. Dead letters of the decoder go to `take_letters` as they are met,
+    so that a log of nothing else needs no memory. `late` counts records more than `window_seconds` behind
+    the newest before them; they are delivered all the same.
     """
 
     def __init__(
@@ -41,6 +44,8 @@ class QueryLog:
         self._take_letters = take_letters
         self._batch_queries = batch_queries
         self._late = LateCounter(window_seconds)
+        self._origins: list[tuple[str, int]] = []
+        self._first = 0
 
     @property
     def late(self) -> int:
@@ -55,6 +60,13 @@ class QueryLog:
                 self._late.add(record.timestamp)
             yield records
 
+    def at_its_origin(self, letter: DeadLetter) -> DeadLetter:
+        """A dead letter made of a record of the last batch, naming the file and line it came from."""
+        if not self._origins:
+            return letter
+        source, line = self._origins[letter.offset - self._first]
+        return msgspec.structs.replace(letter, source=source, offset=line)
+
     def _decoded(self, file: LogFile) -> Iterator[list[Record]]:
         for batch in file.batches():
             records, letters = self._decoder.decode(batch)
@@ -65,9 +77,19 @@ class QueryLog:
                 yield records
 
     def _merged(self, files: list[LogFile]) -> Iterator[list[Record]]:
-        merged = merge([chain.from_iterable(self._decoded(file)) for file in files])
+        came_from: dict[int, str] = {}  # by the identity of records that are held here
+
+        def records_of(file: LogFile) -> Iterator[Record]:
+            for records in self._decoded(file):
+                for record in records:
+                    came_from[id(record)] = file.source
+                    yield record
+
+        merged = merge([records_of(file) for file in files])
         position = 0
         while records := list(islice(merged, self._batch_queries)):
+            self._first = position
+            self._origins = [(came_from.pop(id(record)), record.offset) for record in records]
             for record in records:
                 record.offset = position
                 position += 1

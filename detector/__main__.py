@@ -1,0 +1,5 @@
+"""`python -m detector` is `querywatch`."""
+
+from detector.cli import main
+
+main()

@@ -1,0 +1,88 @@
+"""From the configuration to the parts that do the work: reader, decoder, core settings, profiles.
+
+Here, and in the other files around the core, the clock is looked at; never in the core.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from connectors.files import FileSource
+from connectors.formats.native import NativeDecoder
+from connectors.query_log import QueryLog
+from detector import config as configuration
+from detector.config import Config
+from detector.errors import InputError
+from detector.query import DeadLetter
+
+if TYPE_CHECKING:  # the core is slow to import, and `--help` needs none of it
+    from detector.model_state import Settings
+    from detector.profile import ModelProfile
+
+
+def load_config(path: Path | None) -> Config:
+    """The configuration of a file, or the defaults. Raises ConfigError."""
+    return configuration.load(path, os.environ) if path else Config()
+
+
+def settings_of(config: Config, *, budget: float | None = None, learn: bool | None = None) -> Settings:
+    """What the configuration says to the core; `budget` and `learn`, given on the command line, win."""
+    from detector.model_state import Settings
+
+    return Settings(
+        gap=config.sessions.gap_minutes * 60.0,
+        memory=config.sessions.memory_mb << 20,
+        budget=config.detection.false_alert_budget if budget is None else budget,
+        learn=config.detection.learn if learn is None else learn,
+        tenant=config.detection.tenant,
+    )
+
+
+def load_profiles(config: Config, path: Path | None) -> dict[str, ModelProfile]:
+    """Profiles of the file given, or of the configured one; none without either. Raises ProfileError."""
+    from detector import profile
+
+    chosen = path or (Path(config.detection.profile) if config.detection.profile else None)
+    return profile.load(chosen) if chosen else {}
+
+
+def make_decoder(config: Config) -> NativeDecoder:
+    """The reader of the native record format, within the configured limits."""
+    limits = config.limits
+    return NativeDecoder(
+        record_bytes=limits.record_bytes, nesting=limits.nesting, input_length=limits.input_length
+    )
+
+
+def open_source(logs: Sequence[str | Path], config: Config) -> FileSource:
+    """Log files, checked for being readable. Raises InputError."""
+    return FileSource(
+        logs,
+        batch_queries=config.pipeline.batch_queries,
+        record_bytes=config.limits.record_bytes,
+        latest=time.time() + config.limits.future_seconds,
+    )
+
+
+def read_log(
+    source: FileSource, config: Config, take_letters: Callable[[list[DeadLetter]], None]
+) -> QueryLog:
+    """The records of log files in one order; dead letters go to `take_letters`."""
+    return QueryLog(
+        source,
+        make_decoder(config),
+        take_letters,
+        batch_queries=config.pipeline.batch_queries,
+        window_seconds=config.sessions.gap_minutes * 60.0,
+    )
+
+
+def refuse_overwriting(output: Path, source: FileSource) -> None:
+    """Raises InputError when an output would overwrite a log that is to be read."""
+    for file in source.files:
+        if output.exists() and Path(file.source).exists() and output.samefile(file.source):
+            raise InputError(f"{output} is one of the logs to be read; name another file to write to")
