@@ -16,6 +16,10 @@ from benchmarks.traces.make import make
 ATTACK_HELP = f"Attack to carry out (repeatable), or 'all'. Known: {', '.join(ATTACKS)}."
 
 
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
 def command(
     outdir: Annotated[
         Path, typer.Argument(help="Directory for history.ndjson.gz, trace.ndjson.gz, truth.json.")
@@ -72,4 +76,4 @@ def command(
 
 
 if __name__ == "__main__":
-    typer.run(command)
+    app()

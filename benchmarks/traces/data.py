@@ -130,7 +130,7 @@ def _patches(rng: np.random.Generator, rows: int, side: int) -> FloatArray:
     return patches * (16.0 / 255.0)
 
 
-def _decimals(inputs: FloatArray, most: int = 6) -> IntArray:
+def _decimals(inputs: FloatArray, most: int = 8) -> IntArray:
     decimals = np.full(inputs.shape[1], most, dtype=np.int64)
     for digits in range(most - 1, -1, -1):
         exact = np.all(np.abs(inputs - np.round(inputs, digits)) < 1e-9, axis=0)

@@ -35,7 +35,7 @@ def zoo(attacker: Attacker) -> None:
         "variable_h": float(rng.choice([0.001, 0.01, 0.05, 0.2])),
         "nb_parallel": int(rng.integers(4, attacker.columns + 1)),
         "max_iter": int(rng.integers(5, 25)),
-        "initial_const": float(rng.choice([0.01, 1.0, 10.0])),
+        "initial_const": float(rng.choice([1.0, 10.0, 100.0])),
         "abort_early": False,
         "verbose": False,
     }
