@@ -222,6 +222,8 @@ def expand(paths: Sequence[str | Path]) -> list[str]:
         if given == STDIN:
             found.setdefault(STDIN, STDIN)
             continue
+        if "\0" in given:
+            raise InputError(f"{given!r}: cannot be read (a path holds no zero byte)")
         names = [given]
         if not Path(given).exists() and glob.has_magic(given):
             matches = glob.glob(given, recursive=True)  # noqa: PTH207 (Path.glob takes no absolute pattern)
@@ -239,9 +241,8 @@ def _check_readable(path: str) -> int | None:
     """The size of a file that can be read; None for a pipe. Raises InputError."""
     try:
         status = Path(path).stat()
-    except (OSError, ValueError) as error:
-        problem = getattr(error, "strerror", None) or error
-        raise InputError(f"{path}: cannot be read ({problem})") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     if stat.S_ISDIR(status.st_mode):
         raise InputError(f"{path}: is a directory; name its files, such as {path.rstrip('/')}/*.ndjson")
     if not os.access(path, os.R_OK):

@@ -66,10 +66,10 @@ class ByteStream:
         produced = 0
         try:
             for piece in pieces:
+                yield piece
                 produced += len(piece)
                 if produced > _BOMB_BYTES and produced > _BOMB_RATIO * self.bytes_read:
                     raise DamagedStream(f"unfolds more than {_BOMB_RATIO}-fold, like a decompression bomb")
-                yield piece
         except (zlib.error, zstandard.ZstdError) as error:
             raise DamagedStream(f"the compressed data is damaged ({error})") from None
 
