@@ -24,12 +24,12 @@ from scipy.stats import gamma
 from detector.query import FloatArray, IntArray
 from models.compiled import jit
 
-LEAK = 0.9
+LEAK = 0.97
 DRIFT = 2.0
 TAIL_FROM = 0.90
 PRIOR_SCALE = 2.0
 """Smallest scale of the tail of session maxima, in units of evidence."""
-PRIOR_EDGE = 4.0
+PRIOR_EDGE = 2.0
 """Smallest evidence at which the tail may begin."""
 
 

@@ -114,6 +114,7 @@ class ModelState:
                 slot,
                 fresh,
                 batch.inputs,
+                batch.inputs.view(np.int64),
                 batch.probabilities,
                 batch.confidence,
                 batch.margin,

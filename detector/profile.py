@@ -17,7 +17,7 @@ import numpy as np
 from detector.container import Arrays, Damaged, pack, unpack
 from detector.errors import ProfileError
 from detector.evidence import SessionTail, session_maxima
-from detector.features.catalogue import NAMES, SIDES
+from detector.features.catalogue import FAMILIES, NAMES, SIDES
 from detector.features.inputs import Inputs, from_arrays, to_arrays
 from detector.query import FloatArray, IntArray
 from models.ensemble import Ensemble
@@ -69,7 +69,7 @@ def build(
     """
     if len(np.unique(sessions)) < MINIMUM_SESSIONS:
         return None
-    ensemble = Ensemble(SIDES)
+    ensemble = Ensemble(SIDES, FAMILIES)
     scores = ensemble.fit(features, sessions)
     if np.isnan(scores).all():
         return None
@@ -82,7 +82,7 @@ def _restore(arrays: Arrays) -> ModelProfile:
     def under(prefix: str) -> Arrays:
         return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
 
-    ensemble = Ensemble(SIDES)
+    ensemble = Ensemble(SIDES, FAMILIES)
     ensemble.load_arrays(under("ensemble/"))
     sequence = int(np.asarray(arrays["sequence"], dtype=np.int64)[0])
     return _versioned(sequence, from_arrays(under("inputs/")), ensemble, SessionTail.from_arrays(arrays))

@@ -2,7 +2,8 @@
 
 Each model's raw score becomes a surprise, -ln of the share of benign evaluation points that score as high,
 measured on rows which that model had not learned from. The ensemble's score is the mean surprise of the
-models that have an opinion: about 1 on benign traffic, whatever the models' own ranges are.
+models that have an opinion, the tail model counting as much as both forests: about 1 on benign traffic,
+whatever the models' own ranges are.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from models.tail import Tail
 
 CAP = 25.0
 """No model's surprise counts for more than this."""
+WEIGHTS = np.array([2.0, 1.0, 1.0])
+"""Of the tail model, the isolation forest and the half-space trees."""
 STREAM_ROWS = 4000
 """At most this many rows, evenly thinned, teach the half-space trees at one go; River learns row by row."""
 MINIMUM_ROWS = 512
@@ -29,14 +32,19 @@ MINIMUM_ROWS = 512
 class Ensemble:
     """Tail, isolation forest and half-space trees over features x [n, f]; the trees see ranks of x.
 
-    `sides` [f] as in `models.tail.Tail`.
+    `sides` [f] and `families` [f] as in `models.tail.Tail`.
     """
 
     name = "ensemble"
 
-    def __init__(self, sides: npt.NDArray[np.int64] | None = None) -> None:
+    def __init__(
+        self,
+        sides: npt.NDArray[np.int64] | None = None,
+        families: npt.NDArray[np.int64] | None = None,
+    ) -> None:
         self._sides = sides
-        self.tail = Tail(sides)
+        self._families = families
+        self.tail = Tail(sides, families)
         self._others: tuple[Model, ...] = (IsolationForest(), HalfSpaceTrees())
         self._calibration: Quantiles | None = None
 
@@ -56,7 +64,7 @@ class Ensemble:
         fold = _spread(which) % 2
         raw = np.full((len(x), 1 + len(self._others)), np.nan)
         for held in (0, 1):
-            learner = Ensemble(self._sides)
+            learner = Ensemble(self._sides, self._families)
             learner._learn_models(x[fold != held])
             raw[fold == held] = learner._raw(x[fold == held])
         self._learn_models(x)
@@ -85,9 +93,9 @@ class Ensemble:
         sides = np.ones(raw.shape[1], dtype=np.int64)
         surprise = self._calibration.surprise(raw, sides, CAP)
         known = ~np.isnan(surprise)
-        count = known.sum(axis=1)
-        total = np.where(known, surprise, 0.0).sum(axis=1)
-        return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+        weight = (known * WEIGHTS).sum(axis=1)
+        total = (np.where(known, surprise, 0.0) * WEIGHTS).sum(axis=1)
+        return np.where(weight > 0, total / np.maximum(weight, 1.0), np.nan)
 
     def score(self, x: Matrix) -> Vector:
         """Mean surprise [n] in [0, CAP]; NaN before there is a fit."""

@@ -1,4 +1,7 @@
-"""A robust-quantile tail model: the mean surprise of a row's most surprising features.
+"""A robust-quantile tail model: how surprising a row is in each family of features, on average.
+
+Features of one family move together (near steps make near neighbours), so only the most surprising one of
+each family counts. Honest oddities are odd in one family, attacks in several at once.
 
 Unlike trees, which cannot tell far outside from just outside, it goes on rising with the distance from
 what was seen, so it is what makes a blatant attack score higher than the rarest benign session.
@@ -24,23 +27,26 @@ FLOOR = 0.02
 
 
 @jit
-def mean_of_largest(s: Any, k: int) -> Any:
-    """Mean of the k largest non-NaN entries of each row of s [n, f]; missing ones count 0; NaN if all are."""
+def mean_of_family_maxima(s: Any, family: Any, count: int) -> Any:
+    """Mean over families of the largest entry of each row of s [n, f]; family [f] in 0..count-1.
+
+    A family without a value (NaN) leaves the mean; NaN when all are without.
+    """
     n, f = s.shape
     out = np.empty(n)
-    best = np.zeros(k)
+    best = np.empty(count)
     for i in range(n):
-        best[:] = 0.0
-        seen = False
+        best[:] = -1.0
         for j in range(f):
-            v = s[i, j]
-            if np.isnan(v):
-                continue
-            seen = True
-            for m in range(k):
-                if v > best[m]:
-                    v, best[m] = best[m], v
-        out[i] = best.sum() / k if seen else np.nan
+            if not np.isnan(s[i, j]):
+                best[family[j]] = max(best[family[j]], s[i, j])
+        total = 0.0
+        known = 0
+        for g in range(count):
+            if best[g] >= 0.0:
+                total += best[g]
+                known += 1
+        out[i] = total / known if known else np.nan
     return out
 
 
@@ -48,16 +54,19 @@ class Tail:
     """Surprise of features against the quantiles of the newest `window` rows learned.
 
     `sides` [f] says for each feature whether high (+1), low (-1) or both (0) ends are suspicious; without
-    it both are. `largest` features make the score.
+    it both are. `families` [f] numbers each feature's family from 0; without it each is its own.
     """
 
     name = "tail"
 
     def __init__(
-        self, sides: npt.NDArray[np.int64] | None = None, largest: int = 5, window: int = 8192
+        self,
+        sides: npt.NDArray[np.int64] | None = None,
+        families: npt.NDArray[np.int64] | None = None,
+        window: int = 8192,
     ) -> None:
         self._sides = sides
-        self._largest = largest
+        self._families = families
         self._window = Window(window)
         self.quantiles: Quantiles | None = None
 
@@ -75,8 +84,12 @@ class Tail:
         return self.quantiles.surprise(x, sides, FEATURE_CAP)
 
     def score(self, x: Matrix) -> Vector:
-        """Mean of the largest feature surprises [n], in [0, FEATURE_CAP]; NaN before there is a fit."""
-        return np.asarray(mean_of_largest(self.feature_surprise(x), self._largest), dtype=np.float64)
+        """Mean over families of their largest surprise [n], in [0, FEATURE_CAP]; NaN before a fit."""
+        families = self._families if self._families is not None else np.arange(x.shape[1])
+        surprises = self.feature_surprise(x)
+        return np.asarray(
+            mean_of_family_maxima(surprises, families, int(families.max(initial=0)) + 1), dtype=np.float64
+        )
 
     def to_arrays(self) -> Arrays:
         """Quantiles and window."""

@@ -3,7 +3,8 @@
 All are exponentially forgetting means over a memory of about 16 queries of one session (plain means until
 16 queries have been seen), so that an attack which starts late is not diluted. Distances are in units of
 the typical distance between two benign inputs of the model. "Step" is the change of the input from one
-query to the next; repeats of the same input make no step. d is the input length. Cost is per query.
+query to the next; exact repeats of one of the last 16 inputs make no step. d is the
+input length. Cost is per query.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ CATALOGUE: tuple[Feature, ...] = (
     Feature("near_duplicates", 1, 0, 1, "O(1)", "PrivMon, RAID 2023",
             "share of queries within a quarter of the typical distance of a recent, different one"),
     Feature("exact_duplicates", 1, 0, 1, "O(d)", "RLB-MI, CVPR 2023",
-            "share of queries equal to the previous one"),
+            "share of queries equal to one of the last 16 inputs"),
     Feature("off_grid", 1, 0, 1, "O(d)", "ours",
             "share of columns with a value no benign query had: out of range, or not of a discrete column"),
     Feature("off_manifold", 1, -21, _INF, "O(8 d)", "PCA residual; FlowGuard 2026",
@@ -93,4 +94,40 @@ CATALOGUE: tuple[Feature, ...] = (
 
 NAMES: tuple[str, ...] = tuple(feature.name for feature in CATALOGUE)
 INDEX: dict[str, int] = {name: i for i, name in enumerate(NAMES)}
+_FAMILY_MEMBERS = (
+    (
+        "step_length",
+        "nearest_distance",
+        "centroid_distance",
+        "distance_trend",
+        "near_duplicates",
+        "exact_duplicates",
+    ),
+    ("off_grid", "off_manifold"),
+    (
+        "step_sparsity",
+        "one_column_steps",
+        "step_cosine",
+        "cosine_atoms",
+        "collinear_steps",
+        "step_irregularity",
+        "radius_irregularity",
+        "returns",
+        "halving_steps",
+    ),
+    (
+        "confidence_trend",
+        "record_highs",
+        "confidence_coverage",
+        "label_monopoly",
+        "confidence_step",
+        "log_doubt",
+        "answer_following",
+    ),
+    ("log_margin", "label_flips", "close_flips"),
+)
+FAMILIES = np.array(
+    [next(g for g, names in enumerate(_FAMILY_MEMBERS) if name in names) for name in NAMES], dtype=np.int64
+)
+"""Number of the family of each feature: closeness, strangeness, search, answers, boundary."""
 SIDES = np.array([feature.side for feature in CATALOGUE], dtype=np.int64)

@@ -11,12 +11,15 @@ import numpy as np
 
 from detector.features import layout as at
 from detector.features.confidence import see_answer
-from detector.features.forget import rate
+from detector.features.forget import blend, rate
 from detector.features.layout import EVERY, FIRST_EVALUATION, P_LAST, RECENT, RING, TRACK_FROM
 from detector.features.row import write_features
 from detector.features.search import take_step
 from detector.features.similarity import (
+    NEAR_DISTANCE,
     around_centroid,
+    fingerprint,
+    is_repeat,
     nearest_seen,
     ring_distances,
     scale_input,
@@ -64,35 +67,47 @@ def take_track(slots: Any, s: int) -> None:
 
 
 @jit
-def see_input(x: Any, slots: Any, s: int, inputs: Any, z: Any, sketch: Any, distances: Any) -> float:
+def see_input(
+    x: Any, bits: Any, slots: Any, s: int, inputs: Any, z: Any, sketch: Any, distances: Any
+) -> float:
     """Update similarity and search features with raw input x [d]; returns the step length, NaN at first.
 
-    distances [2] is scratch and afterwards holds the distance to the nearest recent query in [0].
+    An exact repeat of one of the last inputs (a retry, a health check, a replayed pool) is counted as
+    one and is otherwise no step: geometry is that of the distinct inputs. `bits` is x as int64.
+    distances [2] is scratch and afterwards holds the distance to the nearest recent input in [0].
     """
     row = slots.scalars[s]
     n = row[QUERIES]
+    track = slots.track[s]
     scale_input(x, inputs, z, sketch)
     strangeness(x, z, inputs, row, rate(n))
+    h = fingerprint(bits)
     length = np.nan
     distances[0] = np.nan
     if n > 1.0:
-        length = take_step(x, slots.last_input[s], inputs, slots.last_step[s], row)
-        distances[0] = length
+        distances[0] = np.inf
         distances[1] = np.inf
-        if slots.track[s] >= 0:
-            track = slots.track[s]
-            ring_distances(sketch, slots.ring[track], slots.ring_used[track], distances)
-        nearest = min(distances[0], length)
-        nearest_seen(row, length, nearest, distances[1], rate(n - 1.0))
-        distances[0] = nearest
+        repeat = track >= 0 and is_repeat(h, slots.ring_hash[track], slots.ring_used[track])
+        length = 0.0
+        if not repeat:
+            if track >= 0:
+                ring_distances(sketch, slots.ring[track], slots.ring_used[track], distances)
+            length = take_step(x, slots.last_input[s], inputs, slots.last_step[s], row)
+        distances[0] = min(distances[0], length)
+        if length > 0.0:
+            nearest_seen(row, length, distances[0], distances[1])
+        blend(row, at.EXACT, 1.0 if length == 0.0 else 0.0, rate(n - 1.0))
+        blend(row, at.NEAR, 1.0 if 0.0 < distances[0] < NEAR_DISTANCE else 0.0, rate(n - 1.0))
     else:
         slots.last_input[s, :] = x
-    if n >= TRACK_FROM:
-        if slots.track[s] < 0:
+    if n >= TRACK_FROM and length != 0.0:
+        if track < 0:
             take_track(slots, s)
-        track = slots.track[s]
+            track = slots.track[s]
         around_centroid(sketch, slots.centroid[track], row)
-        slots.ring[track, slots.ring_used[track] % RING, :] = sketch
+        here = slots.ring_used[track] % RING
+        slots.ring[track, here, :] = sketch
+        slots.ring_hash[track, here] = h
         slots.ring_used[track] += 1
     return float(length)
 
@@ -108,6 +123,7 @@ def advance(
     slot: Any,
     fresh: Any,
     x: Any,
+    bits: Any,
     p: Any,
     confidence: Any,
     margin: Any,
@@ -137,7 +153,7 @@ def advance(
         row[LAST_TIME] = max(row[LAST_TIME], time[i])
         row[QUERIES] += 1.0
         n = int(row[QUERIES])
-        length = see_input(x[i], slots, s, inputs, z, sketch, distances)
+        length = see_input(x[i], bits[i], slots, s, inputs, z, sketch, distances)
         see_answer(p[i], confidence[i], margin[i], label[i], length, slots.classes[s], row)
         slots.recent[s, n % RECENT, 0] = confidence[i]
         slots.recent[s, n % RECENT, 1] = distances[0]

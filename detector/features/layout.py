@@ -82,7 +82,8 @@ class Slots(NamedTuple):
     last_step [capacity, d] float32 in scaled units
     scalars [capacity, SCALARS], classes [capacity, BLOCKS, CLASSES], recent [capacity, RECENT, 2]
     track [capacity] int64: row of the track arrays, -1 none
-    ring [tracks, RING, sketch] float32, ring_used [tracks], centroid [tracks, sketch] float64
+    ring [tracks, RING, sketch] float32, ring_hash [tracks, RING] int64, ring_used [tracks],
+    centroid [tracks, sketch] float64
     free [tracks] stack of unused tracks, counters [2]: tracks on that stack, sessions begun so far
     """
 
@@ -93,6 +94,7 @@ class Slots(NamedTuple):
     recent: FloatArray
     track: npt.NDArray[np.int64]
     ring: npt.NDArray[np.float32]
+    ring_hash: npt.NDArray[np.int64]
     ring_used: npt.NDArray[np.int64]
     centroid: FloatArray
     free: npt.NDArray[np.int64]
@@ -102,7 +104,7 @@ class Slots(NamedTuple):
 def bytes_per_session(d: int, sketch: int) -> int:
     """Bytes of one slot with its track: what the memory bound is divided by."""
     slot = 12 * d + 8 * (SCALARS + BLOCKS * CLASSES + 2 * RECENT + 1)
-    return slot + 4 * RING * sketch + 8 * sketch + 16
+    return slot + 4 * RING * sketch + 8 * (RING + sketch + 2)
 
 
 def allocate(capacity: int, d: int, sketch: int) -> Slots:
@@ -115,6 +117,7 @@ def allocate(capacity: int, d: int, sketch: int) -> Slots:
         recent=np.full((capacity, RECENT, 2), np.nan),
         track=np.full(capacity, -1, dtype=np.int64),
         ring=np.zeros((capacity, RING, sketch), dtype=np.float32),
+        ring_hash=np.zeros((capacity, RING), dtype=np.int64),
         ring_used=np.zeros(capacity, dtype=np.int64),
         centroid=np.zeros((capacity, sketch)),
         free=np.arange(capacity - 1, -1, -1, dtype=np.int64),
@@ -134,6 +137,7 @@ def grow(slots: Slots, capacity: int) -> Slots:
         "recent",
         "track",
         "ring",
+        "ring_hash",
         "ring_used",
         "centroid",
     ):

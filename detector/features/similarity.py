@@ -12,12 +12,10 @@ import numpy as np
 
 from detector.features.forget import blend, rate
 from detector.features.layout import (
-    EXACT,
     LOG_NEAREST,
     LOG_NEAREST_SLOW,
     LOG_RADIUS,
     LOG_RADIUS_SQUARE,
-    NEAR,
     OFF_GRID,
     OFF_MANIFOLD,
     RADII,
@@ -41,6 +39,16 @@ def scale_input(x: Any, inputs: Any, z: Any, sketch: Any) -> None:
         z[j] = v
         sketch[inputs.bucket[j, 0]] += inputs.sign[j, 0] * v
         sketch[inputs.bucket[j, 1]] += inputs.sign[j, 1] * v
+
+
+@jit
+def fingerprint(bits: Any) -> Any:
+    """A 64-bit hash of one input's float64 bit patterns [d] (FNV-1a by words): equal inputs, equal hash."""
+    h = np.int64(-3750763034362895579)
+    for j in range(bits.shape[0]):
+        h = (h ^ bits[j]) * np.int64(1099511628211)
+        h ^= h >> 29
+    return h
 
 
 @jit
@@ -90,21 +98,27 @@ def ring_distances(sketch: Any, ring: Any, used: int, out: Any) -> None:
 
 
 @jit
-def nearest_seen(row: Any, length: float, nearest: float, older: float, weight: float) -> None:
-    """Update what depends on the distance to recent queries.
+def is_repeat(h: Any, hashes: Any, used: int) -> bool:
+    """True when one of the last RING inputs was exactly this one."""
+    for r in range(min(used, RING)):
+        if hashes[r] == h:
+            return True
+    return False
 
-    `length` is the distance to the previous query, `nearest` to the nearest of the ring, `older` to the
-    nearest of the ring but the previous one (inf: none).
+
+@jit
+def nearest_seen(row: Any, length: float, nearest: float, older: float) -> None:
+    """Update what depends on the distance from a new input to recent ones.
+
+    `length` is the distance to the previous input, `nearest` to the nearest of the ring, `older` to the
+    nearest of the ring but the previous one (inf: none). row[STEPS] already counts this step.
     """
-    blend(row, EXACT, 1.0 if length == 0.0 else 0.0, weight)
-    blend(row, NEAR, 1.0 if 0.0 < nearest < NEAR_DISTANCE else 0.0, weight)
-    if nearest > 0.0:
-        log_nearest = np.log(nearest + TINY)
-        w = rate(max(row[STEPS], 1.0))
-        blend(row, LOG_NEAREST, log_nearest, w)
-        blend(row, LOG_NEAREST_SLOW, log_nearest, max(SLOW, 1.0 / max(row[STEPS], 1.0)))
-    if length > 0.0 and older < np.inf:
-        blend(row, RETURNS, 1.0 if older < 0.5 * length else 0.0, rate(max(row[STEPS], 1.0)))
+    weight = rate(row[STEPS])
+    log_nearest = np.log(nearest + TINY)
+    blend(row, LOG_NEAREST, log_nearest, weight)
+    blend(row, LOG_NEAREST_SLOW, log_nearest, max(SLOW, 1.0 / row[STEPS]))
+    if older < np.inf:
+        blend(row, RETURNS, 1.0 if older < 0.5 * length else 0.0, weight)
 
 
 @jit
