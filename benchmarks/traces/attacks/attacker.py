@@ -54,7 +54,7 @@ class Attacker:
     def art_classifier(self) -> Any:
         """The target as ART's BlackBoxClassifier over the unit cube."""
         import_art()
-        from art.estimators.classification import BlackBoxClassifier  # noqa: PLC0415 - slow import
+        from art.estimators.classification import BlackBoxClassifier
 
         return BlackBoxClassifier(self.ask, (self.columns,), self.classes, clip_values=(0.0, 1.0))
 
@@ -88,15 +88,16 @@ class _SeededState(np.random.RandomState):
 
 
 def import_art() -> None:
-    """Imports ART once, without its warning that PyTorch is missing (only its torch parts need it)."""
+    """Imports ART, without its warning that PyTorch is missing (only its torch parts need it). It takes
+    seconds, so every import of ART is inside a function that needs it."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="PyTorch not found", category=UserWarning)
-        import art.attacks.evasion  # noqa: F401, PLC0415
+        import art.attacks.evasion  # noqa: F401
 
 
 def import_cma() -> Any:
     """The module `cma`, without its warning that Matplotlib is missing (only its plots need it)."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Could not import matplotlib", category=UserWarning)
-        import cma  # noqa: PLC0415
+        import cma
     return cma

@@ -10,7 +10,7 @@ from benchmarks.traces.attacks.attacker import Attacker
 def hop_skip_jump(attacker: Attacker) -> None:
     """Decision-based: noise on a sphere round a boundary point, a step, a binary search back (L2 or Linf)."""
     classifier = attacker.art_classifier()
-    from art.attacks.evasion import HopSkipJump  # noqa: PLC0415
+    from art.attacks.evasion import HopSkipJump
 
     rng = attacker.rng
     settings = {
@@ -27,7 +27,7 @@ def hop_skip_jump(attacker: Attacker) -> None:
 def zoo(attacker: Attacker) -> None:
     """Score-based: symmetric differences x +- h e_i on random coordinates, then Adam."""
     classifier = attacker.art_classifier()
-    from art.attacks.evasion import ZooAttack  # noqa: PLC0415
+    from art.attacks.evasion import ZooAttack
 
     rng = attacker.rng
     settings = {
@@ -47,7 +47,7 @@ def zoo(attacker: Attacker) -> None:
 def boundary(attacker: Attacker) -> None:
     """Decision-based: a random walk along the boundary, orthogonal steps and steps to the source."""
     classifier = attacker.art_classifier()
-    from art.attacks.evasion import BoundaryAttack  # noqa: PLC0415
+    from art.attacks.evasion import BoundaryAttack
 
     rng = attacker.rng
     settings = {

@@ -45,8 +45,8 @@ def knockoff_held_out(attacker: Attacker) -> None:
 
 def _knockoff(attacker: Attacker, pool: FloatArray) -> None:
     victim = attacker.art_classifier()
-    from art.attacks.extraction import KnockoffNets  # noqa: PLC0415
-    from art.estimators.classification.scikitlearn import ScikitlearnClassifier  # noqa: PLC0415
+    from art.attacks.extraction import KnockoffNets
+    from art.estimators.classification.scikitlearn import ScikitlearnClassifier
 
     batch = int(attacker.rng.choice([1, 10, 50]))
     with attacker.seeded_numpy():

@@ -10,7 +10,7 @@ from benchmarks.traces.attacks.attacker import Attacker
 def label_only_boundary(attacker: Attacker) -> None:
     """One short HopSkipJump run per candidate record, members and non-members mixed."""
     classifier = attacker.art_classifier()
-    from art.attacks.inference.membership_inference import LabelOnlyDecisionBoundary  # noqa: PLC0415
+    from art.attacks.inference.membership_inference import LabelOnlyDecisionBoundary
 
     rng = attacker.rng
     settings = {
