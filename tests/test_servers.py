@@ -56,16 +56,14 @@ def test_topics_are_of_the_tests_own(kafka_topic: TopicFactory) -> None:
 
 
 @pytest.mark.servers
-def test_kafka_keeps_its_address_and_data_over_a_crash_and_a_stop() -> None:
+def test_kafka_keeps_its_address_and_data_over_a_crash() -> None:
     with KafkaServer() as server:
         server.create_topic("queries")
         _produce(server.bootstrap, "queries", b"before")
         server.kill()
         server.start()
-        _produce(server.bootstrap, "queries", b"between")
-        server.stop()
-        server.start()
-        assert _consume(server.bootstrap, "queries", 2) == [b"before", b"between"]
+        _produce(server.bootstrap, "queries", b"after")
+        assert _consume(server.bootstrap, "queries", 2) == [b"before", b"after"]
 
 
 @pytest.mark.servers
