@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,9 +24,7 @@ app = typer.Typer(
 
 Logs = Annotated[
     list[str],
-    typer.Argument(
-        metavar="LOG...", help="Query logs: files (.gz, .zst), patterns, or - for standard input."
-    ),
+    typer.Argument(metavar="LOG...", help="Query logs: files (.gz, .zst), patterns, - for standard input."),
 ]
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", "-c", help="Configuration; `querywatch init` writes one.")
@@ -172,6 +169,99 @@ def fit(
 
 
 @app.command()
+def run(
+    config: ConfigFile = None,
+    profile: ProfileFile = None,
+    budget: Budget = None,
+    learn: Learn = None,
+    until_end: Annotated[
+        bool, typer.Option("--until-end", help="Stop at the end that the topic has at the start.")
+    ] = False,
+) -> None:
+    """Read the query log from Kafka and alert as it comes: the service.
+
+    It stops at SIGTERM or Ctrl-C, and goes on at the next start where it stopped.
+
+    Example:
+
+    querywatch init querywatch.toml, edit it, querywatch check --config querywatch.toml, then:
+
+    querywatch run --config querywatch.toml
+    """
+    with reported():
+        from detector import edge, logs
+        from detector.live import run as run_service
+
+        settings = edge.load_config(config)
+        logs.configure()
+        core = edge.settings_of(settings, budget=budget, learn=learn)
+        run_service(settings, core, edge.load_profiles(settings, profile), until_end=until_end)
+
+
+@app.command()
+def check(config: ConfigFile = None) -> None:
+    """See whether everything that the configuration names can be reached and used.
+
+    Example:
+
+    querywatch check --config querywatch.toml
+    """
+    with reported():
+        from detector.reachability import checks
+
+        failed = False
+        for found in checks(config):
+            typer.echo(found.line())
+            failed |= not found.ok
+        if failed:
+            raise typer.Exit(2)
+
+
+@app.command()
+def init(
+    file: Annotated[Path | None, typer.Argument(help="File to write; standard output without.")] = None,
+) -> None:
+    """Write a commented configuration with every option there is.
+
+    Example:
+
+    querywatch init querywatch.toml
+    """
+    with reported():
+        from detector.errors import UsageError
+        from detector.starter_config import starter_config
+
+        if file is None:
+            typer.echo(starter_config(), nl=False)
+            return
+        try:
+            with file.open("x", encoding="utf-8") as new:
+                new.write(starter_config())
+        except FileExistsError as error:
+            raise UsageError(f"{file} exists and is not overwritten; name another file") from error
+        except OSError as error:
+            raise UsageError(f"{file}: cannot be written ({error.strerror})") from error
+        typer.echo(f"{file} is written; edit it, then: querywatch check --config {file}")
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option("--output", help="Directory for the files.")] = Path(
+        "querywatch-demo"
+    ),
+) -> None:
+    """Show the whole job on the sample in examples/, step by step.
+
+    Exit code 1 if an attack was missed or a benign session alerted.
+    """
+    with reported():
+        from detector.demo import run_demo
+
+        if not run_demo(output):
+            raise typer.Exit(1)
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     _print_version(True)
@@ -180,7 +270,3 @@ def version() -> None:
 def main() -> None:
     """The console entry point."""
     app(prog_name="querywatch")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

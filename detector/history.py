@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from detector.model_state import Settings
     from detector.profile import ModelProfile
 
+PER = "false alerts per 10,000 sessions"
+
 
 @dataclass(slots=True)
 class Fitted:
@@ -44,13 +46,9 @@ class Fitted:
             tail = profile.tail
             supported = tail.supported_budget()
             yield f"model         {name}: profile {profile.version} from {tail.sessions:,} sessions"
-            yield (
-                f"              threshold {tail.threshold(budget):.1f} for a budget of {budget:g} false alerts "
-                f"per 10,000 sessions"
-            )
-            yield (
-                f"              so many sessions can show {supported:.3g} at best"
-                + ("; below that the threshold is extrapolated" if supported > budget else "")
+            yield f"              threshold {tail.threshold(budget):.1f} for a budget of {budget:g} " + PER
+            yield f"              so many sessions can show {supported:.3g} at best" + (
+                ", less is extrapolated" if supported > budget else ""
             )
         for name, why in sorted(self.missing.items()):
             yield f"model         {name}: no profile, {why}"

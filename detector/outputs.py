@@ -28,9 +28,8 @@ class Outputs:
 
     def __enter__(self) -> Self:
         with self._stack as stack:
-            sinks: list[AlertSink | DeadLetterSink] = [*self.alerts]
-            sinks += [sink for sink in self.dead_letters if all(sink is not other for other in self.alerts)]
-            for sink in sinks:
+            distinct = {id(sink): sink for sink in (*self.alerts, *self.dead_letters)}
+            for sink in distinct.values():
                 sink.open()
                 stack.callback(sink.close)
             self._stack = stack.pop_all()

@@ -1,0 +1,117 @@
+"""`querywatch run`: the parts of the service put together, its signals, its first log lines."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+
+import structlog
+
+from connectors.kafka import KafkaSource, topic_id
+from detector.config import Config
+from detector.destinations import service_outputs
+from detector.edge import make_decoder
+from detector.errors import ConfigError, SinkUnavailable
+from detector.model_state import Settings
+from detector.outputs import Outputs
+from detector.profile import ModelProfile
+from detector.service import Service, backoff
+from detector.state_store import StateStore
+
+STOP_SECONDS = 9.0
+"""After a signal to stop, whatever still hangs is cut off: saved states are whole at any moment."""
+
+log = structlog.get_logger(__name__)
+
+
+def run(
+    config: Config, settings: Settings, profiles: Mapping[str, ModelProfile], *, until_end: bool = False
+) -> None:
+    """Run the service until a signal, or until the end of the topic. Raises what a person must mend."""
+    if config.kafka.client != "kafka-python":
+        raise ConfigError("kafka.client", "only kafka-python is built in so far; leave this key out")
+    store = StateStore(Path(config.state.directory), config.kafka.topic, topic_id(config.kafka))
+    store.open()
+    outputs = service_outputs(config)
+    service = Service(config, settings, profiles, make_decoder(config), outputs, store)
+    source = KafkaSource(
+        config.kafka,
+        on_assigned=service.assigned,
+        on_revoked=service.revoked,
+        future_seconds=config.limits.future_seconds,
+        max_record_bytes=config.limits.record_bytes,
+    )
+    with _stopped_by_signals(service.stop), ExitStack() as stack:
+        if not _open(stack, outputs, service.stop):
+            return
+        log.info(
+            "starting",
+            topic=config.kafka.topic,
+            group=config.kafka.group_id,
+            profiles={name: profile.version for name, profile in sorted(profiles.items())},
+            learn=settings.learn,
+            budget=settings.budget,
+            alerts=outputs.names(),
+            dead_letters=outputs.dead_letter_names(),
+            state=str(store.directory),
+        )
+        source.open()
+        try:
+            service.run(source, until_end=until_end)
+        finally:
+            source.close()
+        account = service.account
+        log.info(
+            "stopped",
+            queries=account.queries,
+            alerts=account.alerts,
+            dead_letters=account.dead_letters,
+            repeated=account.repeated,
+        )
+
+
+def _open(stack: ExitStack, outputs: Outputs, stop: threading.Event) -> bool:
+    """Open the sinks, waiting for one that does not answer yet; False when told to stop before.
+
+    Raises SinkNotReady.
+    """
+    attempt = 0
+    while not stop.is_set():
+        try:
+            stack.enter_context(outputs)
+            return True
+        except SinkUnavailable as error:
+            attempt += 1
+            delay = backoff(attempt)
+            log.error("cannot open, trying again", problem=str(error), seconds=round(delay, 1))
+            stop.wait(delay)
+    return False
+
+
+@contextmanager
+def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
+    """SIGTERM and SIGINT set `stop`; what hangs for STOP_SECONDS after that ends the process."""
+
+    def ask_to_stop(signum: int, frame: FrameType | None) -> None:
+        if not stop.is_set():
+            stop.set()
+            watchdog.start()
+
+    def cut_off() -> None:
+        log.error("did not stop in time, cut off; what was not saved is read again at the next start")
+        os._exit(1)
+
+    watchdog = threading.Timer(STOP_SECONDS, cut_off)
+    watchdog.daemon = True
+    before = {number: signal.signal(number, ask_to_stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        watchdog.cancel()
+        for number, handler in before.items():
+            signal.signal(number, handler)
