@@ -78,7 +78,9 @@ def build(
     return _versioned(sequence, inputs, ensemble, tail)
 
 
-def _restore(arrays: Arrays) -> ModelProfile:
+def restore_profile(arrays: Arrays) -> ModelProfile:
+    """The inverse of `ModelProfile.arrays`."""
+
     def under(prefix: str) -> Arrays:
         return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
 
@@ -106,7 +108,7 @@ def from_bytes(data: bytes) -> dict[str, ModelProfile]:
     if meta.get("kind") != "profile" or meta.get("format") != FORMAT or meta.get("features") != list(NAMES):
         raise ProfileError("written by another version of querywatch; make it again with `querywatch fit`")
     return {
-        name: _restore({k.partition("/")[2]: v for k, v in arrays.items() if k.startswith(f"{i}/")})
+        name: restore_profile({k.partition("/")[2]: v for k, v in arrays.items() if k.startswith(f"{i}/")})
         for i, name in enumerate(meta["models"])
     }
 

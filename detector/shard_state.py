@@ -1,0 +1,114 @@
+"""A shard's whole state as bytes and back: what is saved together with the offset it stands at.
+
+Profiles handed in are not stored, only those that were learned here; a state is restored with the same
+settings and profiles that it was made with. The same state gives the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from detector import policy
+from detector.container import Arrays, Damaged, pack, unpack
+from detector.errors import StateError
+from detector.features import inputs as units
+from detector.features import layout
+from detector.features.catalogue import NAMES
+from detector.learner import InputSample, Learner
+from detector.model_state import ModelState, Settings
+from detector.pipeline import Shard
+from detector.profile import ModelProfile, restore_profile
+from detector.router import OddLength
+from detector.sessions import SessionTable
+
+FORMAT = 1
+
+
+def dump(shard: Shard) -> bytes:
+    """The state of `shard`, complete: restored, it goes on as if it had never stopped."""
+    arrays: Arrays = {}
+    models = []
+    for i, (name, state) in enumerate(sorted(shard.models.items())):
+        meta, own = _dump_model(state)
+        models.append({"name": name, **meta})
+        arrays |= {f"{i}/{key}": value for key, value in own.items()}
+    meta = {
+        "kind": "state",
+        "format": FORMAT,
+        "features": list(NAMES),
+        "source": shard.source,
+        "partition": shard.partition,
+        "next_offset": shard.next_offset,
+        "lengths": shard.lengths,
+        "odd": [[name, d, sorted(odd.clients), odd.queries] for (name, d), odd in sorted(shard.odd.items())],
+        "models": models,
+    }
+    return pack(meta, arrays)
+
+
+def restore(data: bytes, settings: Settings, profiles: Mapping[str, ModelProfile]) -> Shard:
+    """The shard that `dump` wrote. Raises StateError for damaged bytes or another version's state."""
+    try:
+        meta, arrays = unpack(data)
+    except Damaged as error:
+        raise StateError(str(error)) from error
+    if meta.get("kind") != "state" or meta.get("format") != FORMAT or meta.get("features") != list(NAMES):
+        raise StateError("the state was written by another version of querywatch")
+    shard = Shard(settings, profiles, meta["source"], meta["partition"])
+    shard.next_offset = meta["next_offset"]
+    shard.lengths = dict(meta["lengths"])
+    shard.odd = {(name, d): OddLength(set(clients), queries) for name, d, clients, queries in meta["odd"]}
+    for i, model in enumerate(meta["models"]):
+        own = {k.partition("/")[2]: v for k, v in arrays.items() if k.startswith(f"{i}/")}
+        shard.models[model["name"]] = _restore_model(model, own, settings, profiles)
+    return shard
+
+
+def _dump_model(state: ModelState) -> tuple[dict[str, Any], Arrays]:
+    arrays: Arrays = {f"slots/{k}": v for k, v in state.slots._asdict().items()}
+    arrays |= {f"episodes/{k}": v for k, v in state.episodes._asdict().items()}
+    meta: dict[str, Any] = {"d": state.d, "sessions": state.sessions.state()}
+    if state.profile is not None:
+        meta["profile"] = state.profile.version
+        arrays |= {f"profile/{k}": v for k, v in state.profile.arrays().items()}
+    else:
+        arrays |= {f"inputs/{k}": v for k, v in units.to_arrays(state.inputs).items()}
+    if state.sample is not None:
+        meta["sampled"] = state.sample.seen
+        arrays["sample"] = state.sample.rows
+    if state.learner is not None:
+        meta["learner"], own = state.learner.state()
+        arrays |= {f"learner/{k}": v for k, v in own.items()}
+    return meta, arrays
+
+
+def _restore_model(
+    meta: dict[str, Any], arrays: Arrays, settings: Settings, profiles: Mapping[str, ModelProfile]
+) -> ModelState:
+    def under(prefix: str) -> Arrays:
+        return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
+
+    given = profiles.get(meta["name"])
+    profile = given if given is not None and given.version == meta.get("profile") else None
+    if profile is None and "profile" in meta:
+        profile = restore_profile(under("profile/"))
+    state = ModelState(meta["name"], meta["d"], settings, profile)
+    state.sessions = SessionTable.from_state(meta["sessions"])
+    state.slots = layout.Slots(**{k: _owned(v) for k, v in under("slots/").items()})
+    state.episodes = policy.Episodes(**{k: _owned(v) for k, v in under("episodes/").items()})
+    if profile is None:
+        state.inputs = units.from_arrays(under("inputs/"))
+    state.sample = None
+    if "sampled" in meta:
+        state.sample = InputSample(meta["d"])
+        state.sample.rows, state.sample.seen = np.array(arrays["sample"], dtype=np.float64), meta["sampled"]
+    if settings.learn and "learner" in meta:
+        state.learner = Learner.from_state(meta["learner"], under("learner/"))
+    return state
+
+
+def _owned(array: Any) -> Any:
+    return np.ascontiguousarray(array).copy()
