@@ -38,6 +38,8 @@ def too_deep(raw: bytes, nesting: int) -> bool:
     Takes away the innermost pairs of brackets, level by level. Of a text that is no JSON, brackets left
     open count as levels.
     """
+    if _opening_brackets(raw, nesting + 1) <= nesting:
+        return False
     brackets = _STRINGS.sub(b"", raw).translate(_TO_SQUARE, _OTHERS)
     for level in range(nesting + 1):
         outer = brackets.replace(b"[]", b"")
@@ -45,6 +47,19 @@ def too_deep(raw: bytes, nesting: int) -> bool:
             return level + outer.count(b"[") > nesting
         brackets = outer
     return True
+
+
+def _opening_brackets(raw: bytes, most: int) -> int:
+    """How many brackets open in a text, counted up to `most`."""
+    count = 0
+    for bracket in (b"[", b"{"):
+        position = raw.find(bracket)
+        while position >= 0:
+            count += 1
+            if count == most:
+                return count
+            position = raw.find(bracket, position + 1)
+    return count
 
 
 def read_record(raw: bytes, offset: int, latest: float, nesting: int, input_length: int) -> Record:

@@ -39,7 +39,7 @@ _OptionalText = Annotated[str, Meta(max_length=ID_LENGTH)] | None
 _OptionalId = Annotated[str, Meta(max_length=ID_LENGTH)] | _Integer | None
 
 
-class _Encoded(msgspec.Struct, gc=False):
+class _Encoded(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     b64: str
     dtype: str | None = None
     shape: list[int] | None = None
@@ -64,19 +64,24 @@ class _Fields(msgspec.Struct, gc=False, kw_only=True):
     label: _Integer | _OptionalText = None
 
 
-class _Flat(_Fields, gc=False, kw_only=True):
+class _Plain(_Fields, gc=False, kw_only=True, forbid_unknown_fields=True):
     input: _Input
 
 
-class _Nested(_Fields, gc=False, kw_only=True):
+class _Open(_Fields, gc=False, kw_only=True):
+    """With unknown fields, which the decoder skips; the input, perhaps nested, is decoded afterwards."""
+
     input: msgspec.Raw
 
 
-_decode_flat = msgspec.json.Decoder(_Flat).decode
-_decode_nested = msgspec.json.Decoder(_Nested).decode
+_decode_plain = msgspec.json.Decoder(_Plain).decode
+_decode_open = msgspec.json.Decoder(_Open).decode
 _decode_rows = msgspec.json.Decoder(list[list[float]]).decode
 _decode_planes = msgspec.json.Decoder(list[list[list[float]]]).decode
 _decode_input = msgspec.json.Decoder(_Input).decode
+
+_PLAIN_NESTING = 3
+"""Levels of the deepest plain record: the record, a base64 input, its shape."""
 
 
 class NativeDecoder:
@@ -100,7 +105,7 @@ class NativeDecoder:
         letters: list[DeadLetter] = []
         for raw, offset in zip(batch.values, batch.offsets, strict=True):
             try:
-                record = self._read_flat(raw, offset, batch.latest) if self._is_ordinary(raw) else None
+                record = self._read_plain(raw, offset, batch.latest)
                 if record is None:
                     if not raw.removeprefix(BYTE_ORDER_MARK).strip():
                         continue
@@ -110,34 +115,25 @@ class NativeDecoder:
                 letters.append(DeadLetter(bad.reason, bad.detail, raw, batch.source, batch.partition, offset))
         return records, letters
 
-    def _is_ordinary(self, raw: bytes) -> bool:
-        """Whether a value is small, valid UTF-8 and surely not nested too deep.
-
-        The typed decoder skips unknown fields without a look at their depth and text, so the bytes must
-        settle both first: without more opening brackets than `nesting`, nothing is nested deeper.
-        """
-        return (
-            len(raw) <= self._record_bytes
-            and _is_utf8(raw)
-            and _opening_brackets(raw, self._nesting + 1) <= self._nesting
-        )
-
-    def _read_flat(self, raw: bytes, offset: int, latest: float) -> Record | None:
-        """An ordinary record, or None."""
+    def _read_plain(self, raw: bytes, offset: int, latest: float) -> Record | None:
+        """A record of known fields only and with a flat input, or None."""
+        if len(raw) > self._record_bytes or self._nesting < _PLAIN_NESTING:
+            return None
         try:
-            fields = _decode_flat(raw)
+            fields = _decode_plain(raw)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         return self._record(fields, fields.input, raw, offset, latest)
 
     def _read_other(self, raw: bytes, offset: int, latest: float) -> Record:
-        """A record with a nested input; anything else is read carefully."""
+        """A record with unknown fields or a nested input; anything else is read carefully."""
         if len(raw) > self._record_bytes:
             raise BadRecord("too_large", f"{len(raw)} bytes, limits.record_bytes is {self._record_bytes}")
+        # What the decoder skips it does not look into, so depth and encoding are settled first.
         if _is_utf8(raw) and not too_deep(raw, self._nesting):
             try:
-                fields = _decode_nested(raw)
-                found = _nested_input(fields.input)
+                fields = _decode_open(raw)
+                found = _open_input(fields.input)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 pass
             else:
@@ -182,19 +178,6 @@ class NativeDecoder:
         )
 
 
-def _opening_brackets(raw: bytes, most: int) -> int:
-    """How many brackets open in a text, counted up to `most`."""
-    count = 0
-    for bracket in (b"[", b"{"):
-        position = raw.find(bracket)
-        while position >= 0:
-            count += 1
-            if count == most:
-                return count
-            position = raw.find(bracket, position + 1)
-    return count
-
-
 def _is_utf8(raw: bytes) -> bool:
     if raw.isascii():
         return True
@@ -205,7 +188,7 @@ def _is_utf8(raw: bytes) -> bool:
     return True
 
 
-def _nested_input(raw: msgspec.Raw) -> list[float] | str | _Encoded:
+def _open_input(raw: msgspec.Raw) -> list[float] | str | _Encoded:
     """An input by its first brackets: rows [[...]] and planes [[[...]]] flattened, or any flat one."""
     brackets = bytes(memoryview(raw)[:64]).translate(None, b" \t\r\n")
     if brackets.startswith(b"[[["):

@@ -270,3 +270,21 @@ def test_not_a_number_in_base64_is_left_to_the_columns() -> None:
     got = record(input={"b64": data}).input
     assert isinstance(got, np.ndarray)
     assert np.isnan(got).all()
+
+
+def test_a_tight_nesting_limit_holds_for_known_fields_too() -> None:
+    decoder = NativeDecoder(record_bytes=8000, nesting=2, input_length=10)
+    shaped = line(input={"b64": "AACAPw==", "shape": [1]})
+    records, letters = decoder.decode(
+        RawBatch("log", 0, [line(), shaped, line(input=[[1]])], [0, 1, 2], LATEST)
+    )
+    assert [one.offset for one in records] == [0]
+    assert [(e.offset, e.reason) for e in letters] == [(1, "too_deep"), (2, "too_deep")]
+
+
+def test_unknown_fields_are_ignored_wherever_they_stand() -> None:
+    plain_record = record(label=1)
+    extra = record(label=1, status=200, nested={"a": [{"b": None}]}, timestamps=[1])
+    assert {f: getattr(extra, f) for f in extra.__struct_fields__ if f != "raw"} == {
+        f: getattr(plain_record, f) for f in plain_record.__struct_fields__ if f != "raw"
+    }
