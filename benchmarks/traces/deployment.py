@@ -14,8 +14,8 @@ from benchmarks.traces.recorder import Recorder, significant
 from benchmarks.traces.targets import Target, train
 from detector.query import FloatArray
 
-FIRST_DAY = 1_767_571_200.0
-"""2026-01-05T00:00:00Z; the seed moves it by up to a year."""
+FIRST_DAY = 1_704_067_200.0
+"""2024-01-01T00:00:00Z; the seed moves it by up to a year. Records from the future are dead letters."""
 
 
 @dataclasses.dataclass(frozen=True)
