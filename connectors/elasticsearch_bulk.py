@@ -155,8 +155,10 @@ class BulkWriter:
         return [item for item in chunk if item.id not in stored]
 
     def _stored(self, ids: list[str]) -> set[str]:
-        """Which ids some backing index holds. It may miss the last second's: `create` recognises those."""
+        """Which of the ids some backing index holds."""
         try:
+            # A search sees what was refreshed; the last second before a rollover may not have been.
+            self._client.options(ignore_status=404).indices.refresh(index=self._stream)
             answer = self._client.search(
                 index=self._stream,
                 query={"ids": {"values": ids}},
@@ -169,7 +171,11 @@ class BulkWriter:
         except ApiError as error:
             if error.meta.status != 403:
                 raise
-            log.warning("may not read %s: a repeat across a rollover may store an alert twice", self._stream)
+            log.warning(
+                "may not refresh and read %s (rights maintenance, read): a repeat across a rollover may "
+                "store an alert twice",
+                self._stream,
+            )
             return set()
         return {hit["_id"] for hit in answer["hits"]["hits"]}
 

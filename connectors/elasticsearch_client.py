@@ -5,6 +5,7 @@ Repeats are decided by `connectors.elasticsearch_bulk`, so the client itself nev
 
 from __future__ import annotations
 
+import ssl
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -52,7 +53,7 @@ def make_client(settings: ElasticsearchSettings) -> Elasticsearch:
             list(settings.hosts),
             api_key=settings.api_key or None,
             basic_auth=basic,
-            ca_certs=settings.ca_file or DEFAULT,
+            ssl_context=ssl.create_default_context(cafile=settings.ca_file) if settings.ca_file else DEFAULT,
             max_retries=0,
             retry_on_timeout=False,
             request_timeout=settings.timeout_seconds,
@@ -98,13 +99,15 @@ def _refusal(status: int, reason: str, where: str) -> SinkError:
 
 
 def reason_of(body: object) -> str:
-    """The cause in an error body of Elasticsearch, at most 300 characters."""
+    """The cause in an error body of Elasticsearch, down to the innermost, at most 300 characters."""
     cause = body.get("error", body) if isinstance(body, dict) else body
     if not isinstance(cause, dict):
         return str(cause or "no reason given")[:300]
-    inner = cause.get("caused_by") or {}
-    texts = [cause.get("type"), cause.get("reason"), inner.get("reason") if isinstance(inner, dict) else None]
-    return ": ".join(str(text) for text in texts if text)[:300] or "no reason given"
+    outer = cause
+    while isinstance(cause.get("caused_by"), dict):
+        cause = cause["caused_by"]
+    reasons = dict.fromkeys(str(part["reason"]) for part in (outer, cause) if part.get("reason"))
+    return ": ".join([str(outer.get("type", "error")), *reasons])[:300]
 
 
 def _cause(error: TransportError) -> str:

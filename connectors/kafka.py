@@ -22,7 +22,7 @@ from kafka.errors import (
     RebalanceInProgressError,
     UnknownMemberIdError,
 )
-from kafka.structs import OffsetAndMetadata
+from kafka.structs import MemberState, OffsetAndMetadata
 
 from connectors.kafka_connection import (
     REQUEST_SECONDS,
@@ -132,8 +132,15 @@ class KafkaSource:
             ) from error
         except (KafkaError, NotImplementedError) as error:
             raise SourceError(explain(error, self._settings), topic=self._settings.topic) from error
+        self._finish_rebalance()
         self._follow_group()
         return [self._batch(tp.partition, polled[tp]) for tp in sorted(polled) if tp.partition in self._owned]
+
+    def _finish_rebalance(self) -> None:
+        # kafka-python 3.0.12 forgets a rejoin over new partitions that one poll was too short for: it then
+        # neither fetches nor heartbeats, without an error. Asked for again, the next poll completes it.
+        if self._consumer.group_metadata().state != MemberState.STABLE:
+            self._consumer._coordinator.request_rejoin()
 
     def _batch(self, partition: int, records: list[Any]) -> RawBatch:
         stamps = [record.timestamp for record in records if record.timestamp and record.timestamp > 0]

@@ -6,6 +6,8 @@ The only file that knows the options of kafka-python; `connectors.kafka` reads w
 
 from __future__ import annotations
 
+import socket
+import ssl
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -26,6 +28,9 @@ from detector.errors import SourceError
 
 BOOTSTRAP_SECONDS = 8.0
 """How long a start waits for the first broker."""
+
+PROBE_SECONDS = 3.0
+"""How long a server may take to accept a connection."""
 
 REQUEST_SECONDS = 10.0
 """How long one question to the cluster (offsets, commit, metadata) may take."""
@@ -66,7 +71,7 @@ def client_options(settings: KafkaSettings) -> dict[str, Any]:
         "reconnect_backoff_max_ms": 5_000,
     }
     if settings.ca_file:
-        options["ssl_cafile"] = settings.ca_file
+        options["ssl_context"] = ssl.create_default_context(cafile=settings.ca_file)
     if settings.sasl_mechanism:
         options["sasl_mechanism"] = settings.sasl_mechanism
         options["sasl_plain_username"] = settings.username
@@ -87,11 +92,30 @@ def connect(make: Callable[..., Any], settings: KafkaSettings, **options: Any) -
         return network[-1]
 
     try:
-        return make(**client_options(settings), kafka_client=make_network, **options)
+        shared = client_options(settings)
+        _refuse_silence(settings)
+        return make(**shared, kafka_client=make_network, **options)
     except (KafkaError, OSError, ValueError, AssertionError) as error:
         for client in network:
             client.close()
         raise SourceError(explain(error, settings)) from error
+
+
+def _refuse_silence(settings: KafkaSettings) -> None:
+    """Raise KafkaConnectionError when no bootstrap server accepts a connection.
+
+    The client itself would try on for all of `BOOTSTRAP_SECONDS` without naming the cause.
+    """
+    problems = []
+    for server in settings.bootstrap_servers:
+        host, _, port = server.rpartition(":") if ":" in server else (server, "", "9092")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), PROBE_SECONDS).close()
+        except OSError as error:
+            problems.append(f"{server}: {error}")
+        else:
+            return
+    raise KafkaConnectionError("; ".join(problems))
 
 
 def explain(error: BaseException, settings: KafkaSettings) -> str:
@@ -109,14 +133,19 @@ def explain(error: BaseException, settings: KafkaSettings) -> str:
         )
     if isinstance(error, UnknownTopicOrPartitionError):
         return missing_topic(settings.topic, settings)
-    if isinstance(error, KafkaTimeoutError | KafkaConnectionError):
+    if isinstance(error, KafkaConnectionError):
         return (
-            f"no Kafka broker answers at {servers}; check that it runs, that kafka.bootstrap_servers is "
-            f"right and that kafka.security_protocol ({settings.security_protocol}) is what it speaks"
+            f"no Kafka broker answers at {servers} ({error}); check that it runs and that "
+            f"kafka.bootstrap_servers is right"
+        )
+    if isinstance(error, KafkaTimeoutError):
+        return (
+            f"Kafka at {servers} does not answer in time ({error}); check that it is up and that "
+            f"kafka.security_protocol ({settings.security_protocol}) is what it speaks"
         )
     if isinstance(error, UnsupportedCodecError):
         return f"the records are compressed with a codec that is not installed here: {error}"
-    if isinstance(error, OSError):
+    if isinstance(error, OSError):  # ssl.SSLError is one
         return f"cannot set up the connection to Kafka at {servers}: {error}; check kafka.ca_file"
     if isinstance(error, KafkaConfigurationError | ValueError | AssertionError):
         return f"the Kafka client refuses its options: {error}; check the section kafka"

@@ -45,7 +45,7 @@ class KafkaDeadLetterSink:
                 compression_type="gzip",
                 # Our own limit must not refuse what the broker would take.
                 max_request_size=_MAX_REQUEST_BYTES,
-                max_block_ms=10_000,
+                max_block_ms=5_000,
                 request_timeout_ms=10_000,
                 delivery_timeout_ms=int(_DELIVERY_SECONDS * 1000),
                 allow_auto_create_topics=False,

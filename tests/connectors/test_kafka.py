@@ -1,0 +1,419 @@
+"""The Kafka source and the dead-letter topic against a real broker."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import pytest
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+
+from connectors.kafka import KafkaDeadLetterSink, KafkaSource, check, topic_id
+from detector.config import Kafka
+from detector.errors import ConfigError, SinkError, SinkNotReady, SinkUnavailable, SourceError
+from detector.query import DeadLetter, RawBatch
+from tests.conftest import TopicFactory
+from tests.servers.kafka import KafkaServer
+
+pytestmark = pytest.mark.servers
+
+PATIENCE_SECONDS = 40.0
+
+
+@dataclass
+class Member:
+    """A source with what it was told and what it read, by partition."""
+
+    source: KafkaSource
+    assigned: list[list[int]] = field(default_factory=list)
+    revoked: list[list[int]] = field(default_factory=list)
+    read: dict[int, list[tuple[int, bytes]]] = field(default_factory=dict)
+
+    def poll(self, seconds: float = 0.2) -> None:
+        for batch in self.source.poll(seconds, 1000):
+            rows = zip(batch.offsets, batch.values, strict=True)
+            self.read.setdefault(batch.partition, []).extend(rows)
+
+    def count(self) -> int:
+        return sum(len(rows) for rows in self.read.values())
+
+
+Join = Callable[..., Member]
+
+
+@pytest.fixture
+def join() -> Iterator[Join]:
+    """`join(settings, saved={partition: next offset})` opens a source that is closed after the test."""
+    members: list[Member] = []
+
+    def make(settings: Kafka, saved: Mapping[int, int] | None = None) -> Member:
+        def on_assigned(partitions: list[int]) -> dict[int, int | None]:
+            member.assigned.append(partitions)
+            return {partition: (saved or {}).get(partition) for partition in partitions}
+
+        revoked: list[list[int]] = []
+        source = KafkaSource(settings, on_assigned=on_assigned, on_revoked=revoked.append)
+        member = Member(source, revoked=revoked)
+        members.append(member)
+        member.source.open()
+        return member
+
+    yield make
+    for member in members:
+        member.source.close()
+
+
+@pytest.fixture
+def settings(kafka_server: KafkaServer, kafka_topic: TopicFactory) -> Kafka:
+    return _settings(kafka_server, kafka_topic())
+
+
+def _settings(
+    server: KafkaServer, topic: str, *, start: str = "earliest", dead_letter_topic: str = ""
+) -> Kafka:
+    return Kafka(
+        bootstrap_servers=(server.bootstrap,),
+        topic=topic,
+        group_id=f"group-{topic}",
+        start=start,
+        dead_letter_topic=dead_letter_topic,
+    )
+
+
+def _produce(
+    settings: Kafka,
+    values: Sequence[bytes | None],
+    *,
+    partition: int = 0,
+    codec: str | None = None,
+    first_ms: int | None = None,
+) -> None:
+    producer = KafkaProducer(bootstrap_servers=list(settings.bootstrap_servers), compression_type=codec)
+    try:
+        for i, value in enumerate(values):
+            stamp = None if first_ms is None else first_ms + i * 1000
+            producer.send(settings.topic, value, key=b"k", partition=partition, timestamp_ms=stamp)
+        producer.flush(timeout=30)
+    finally:
+        producer.close()
+
+
+def _until(condition: Callable[[], bool], *members: Member) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, [(m.assigned, m.revoked, m.count()) for m in members]
+        for member in members:
+            member.poll()
+
+
+def _closed_port() -> int:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+def test_records_come_in_order_and_a_restart_continues_at_the_saved_offset(
+    settings: Kafka, join: Join
+) -> None:
+    values = [f"query {i}".encode() for i in range(50)]
+    _produce(settings, values)
+    first = join(settings)
+    _until(lambda: first.count() >= 50, first)
+    assert first.read == {0: list(enumerate(values))}
+    assert first.assigned == [[0]]
+    assert first.source.starts[0].offset == 0
+    assert first.source.starts[0].chosen_by == "earliest"
+    assert first.source.lag() == {0: 0}
+    assert first.source.commit({0: 30})
+    first.source.close()
+
+    second = join(settings, {0: 30})
+    _until(lambda: second.count() >= 20, second)
+    assert second.read == {0: list(enumerate(values))[30:]}
+    assert second.source.starts[0].chosen_by == "saved state"
+    assert second.source.committed([0]) == {0: 30}
+
+
+def test_a_poll_returns_no_more_than_asked_and_skips_nothing(settings: Kafka, join: Join) -> None:
+    _produce(settings, [b"x"] * 25)
+    member = join(settings)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    sizes: list[int] = []
+    while sum(sizes) < 25 and time.monotonic() < deadline:
+        sizes += [len(batch.values) for batch in member.source.poll(0.2, 7)]
+    assert sum(sizes) == 25
+    assert max(sizes) <= 7
+
+
+def test_polls_shorter_than_a_rebalance_still_come_to_read(
+    kafka_server: KafkaServer, kafka_topic: TopicFactory, join: Join
+) -> None:
+    # With kafka-python 3.0.12 alone such a member stalls for ever, with no error, when partitions are added.
+    settings = _settings(kafka_server, kafka_topic())
+    _produce(settings, [b"x"] * 5)
+    member = join(settings)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while member.count() < 5:
+        assert time.monotonic() < deadline, member.assigned
+        member.poll(seconds=0.002)
+    assert member.assigned == [[0]]
+
+
+def test_latest_time_follows_the_brokers_timestamps_and_a_tombstone_is_empty(
+    settings: Kafka, join: Join
+) -> None:
+    _produce(settings, [b"a", None, b"c"], first_ms=1_700_000_000_000)
+    member = join(settings)
+    batches: list[RawBatch] = []
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not batches and time.monotonic() < deadline:
+        batches = member.source.poll(0.2, 100)
+    assert batches[0].values == [b"a", b"", b"c"]
+    assert batches[0].source == settings.topic
+    assert batches[0].latest == 1_700_000_002.0 + 86_400.0
+
+
+@pytest.mark.parametrize("codec", ["gzip", "snappy", "lz4", "zstd"])
+def test_every_codec_of_kafka_is_read(settings: Kafka, join: Join, codec: str) -> None:
+    values = [b"0.1,0.2," * 40_000, b"small"]  # one record unpacks to more than a codec's first buffer
+    _produce(settings, values, codec=codec)
+    member = join(settings)
+    _until(lambda: member.count() >= 2, member)
+    assert [value for _, value in member.read[0]] == values
+
+
+def test_start_latest_reads_only_what_comes_after(
+    kafka_server: KafkaServer, kafka_topic: TopicFactory, join: Join
+) -> None:
+    settings = _settings(kafka_server, kafka_topic(), start="latest")
+    _produce(settings, [b"old"] * 5)
+    member = join(settings)
+    _until(lambda: bool(member.assigned), member)
+    _produce(settings, [b"new"])
+    _until(lambda: member.count() >= 1, member)
+    assert member.read == {0: [(5, b"new")]}
+
+
+@pytest.mark.parametrize(("seconds", "offset"), [(0, 0), (3, 3), (2.5, 3), (100, 10)])
+def test_start_at_a_time(
+    kafka_server: KafkaServer, kafka_topic: TopicFactory, join: Join, seconds: float, offset: int
+) -> None:
+    start = datetime.fromtimestamp(1_700_000_000 + seconds, UTC).isoformat()
+    settings = _settings(kafka_server, kafka_topic(), start=start)
+    _produce(settings, [b"x"] * 10, first_ms=1_700_000_000_000)
+    member = join(settings)
+    _until(lambda: bool(member.source.starts), member)
+    assert member.source.starts[0].offset == offset
+    assert member.source.starts[0].chosen_by == start
+
+
+@pytest.mark.parametrize("start", ["yesterday", "2026-01-01T00:00:00"])
+def test_a_start_that_is_no_time_is_a_configuration_error(start: str) -> None:
+    with pytest.raises(ConfigError, match=r"kafka\.start"):
+        KafkaSource(Kafka(start=start), on_assigned=lambda partitions: {})
+
+
+def test_a_retention_gap_is_told_with_its_offsets(settings: Kafka, join: Join) -> None:
+    _produce(settings, [b"x"] * 20)
+    _delete_before(settings, 10)
+    member = join(settings, {0: 4})
+    with pytest.raises(
+        SourceError, match=r"offset 4 .* holds 10 to 20 .*records 4 to 9 were deleted"
+    ) as caught:
+        _until(lambda: member.count() > 0, member)
+    assert (caught.value.topic, caught.value.partition, caught.value.offset) == (settings.topic, 0, 4)
+
+
+def test_an_offset_beyond_the_end_is_told_not_reset(settings: Kafka, join: Join) -> None:
+    _produce(settings, [b"x"] * 3)
+    member = join(settings, {0: 500})
+    with pytest.raises(SourceError, match=r"offset 500 .* holds 0 to 3 .*recreated"):
+        _until(lambda: member.count() > 0, member)
+
+
+def test_records_deleted_while_paused_are_told_not_skipped(settings: Kafka, join: Join) -> None:
+    member = join(settings)
+    _until(lambda: bool(member.assigned), member)
+    member.source.pause()
+    _produce(settings, [b"x"] * 20)
+    _delete_before(settings, 10)
+    member.source.resume()
+    with pytest.raises(SourceError, match=r"offset 0 .* holds 10 to 20 .*records 0 to 9 were deleted"):
+        _until(lambda: member.count() > 0, member)
+
+
+def _delete_before(settings: Kafka, offset: int) -> None:
+    admin = KafkaAdminClient(bootstrap_servers=list(settings.bootstrap_servers))
+    try:
+        admin.delete_records({TopicPartition(settings.topic, 0): offset})
+    finally:
+        admin.close()
+
+
+def test_a_paused_member_reads_nothing_keeps_its_place_and_continues(settings: Kafka, join: Join) -> None:
+    member = join(settings)
+    _produce(settings, [b"one"])
+    _until(lambda: member.count() == 1, member)
+    member.source.pause()
+    _produce(settings, [b"two"])
+    deadline = time.monotonic() + 2.0
+    while time.monotonic() < deadline:
+        member.poll()
+    assert member.count() == 1
+    assert member.source.lag() == {0: 1}
+    member.source.resume()
+    _until(lambda: member.count() == 2, member)
+    assert member.read == {0: [(0, b"one"), (1, b"two")]}
+    assert member.revoked == []
+
+
+def test_two_members_share_the_partitions_and_one_takes_over(
+    kafka_server: KafkaServer, kafka_topic: TopicFactory, join: Join
+) -> None:
+    settings = _settings(kafka_server, kafka_topic(partitions=2))
+    for partition in (0, 1):
+        _produce(settings, [b"before"] * 5, partition=partition)
+    first = join(settings)
+    _until(lambda: first.count() == 10, first)
+    assert first.assigned == [[0, 1]]
+
+    second = join(settings, {0: 5, 1: 5})
+    _until(lambda: bool(second.assigned) and bool(first.revoked), first, second)
+    (moved,), (kept,) = first.revoked[0], {0, 1} - set(first.revoked[0])
+    assert second.assigned == [[moved]]
+    assert first.assigned == [[0, 1]], "what a member keeps is not assigned to it again"
+
+    for partition in (0, 1):
+        _produce(settings, [b"after"], partition=partition)
+    _until(lambda: second.count() == 1 and first.count() == 11, first, second)
+    assert second.read == {moved: [(5, b"after")]}
+    assert first.read[kept][-1] == (5, b"after")
+
+    assert first.source.commit({moved: 1, kept: 6}), "a partition of the other member is left out"
+    assert first.source.committed([moved, kept]) == {moved: None, kept: 6}
+
+    second.source.close()
+    _until(lambda: len(first.assigned) == 2, first)
+    assert first.assigned[1] == [moved]
+    assert first.revoked == [[moved]]
+
+
+def test_a_new_member_is_paused_too_while_the_sink_is_down(settings: Kafka, join: Join) -> None:
+    _produce(settings, [b"one"])
+    member = join(settings)
+    member.source.pause()
+    _until(lambda: bool(member.assigned), member)
+    for _ in range(5):
+        member.poll()
+    assert member.count() == 0
+    member.source.resume()
+    _until(lambda: member.count() == 1, member)
+
+
+def test_check_says_what_is_there_and_what_to_do(settings: Kafka) -> None:
+    assert check(settings).endswith(f"topic '{settings.topic}' has 1 partition")
+    missing = Kafka(bootstrap_servers=settings.bootstrap_servers, topic="not-there")
+    with pytest.raises(
+        SourceError, match=r"no topic 'not-there'.*kafka-topics\.sh .*--create --topic not-there"
+    ):
+        check(missing)
+    with pytest.raises(SourceError, match=r"no topic 'not-there'"):
+        KafkaSource(missing, on_assigned=lambda partitions: {}).open()
+
+
+def test_a_recreated_topic_has_another_id(kafka_server: KafkaServer, kafka_topic: TopicFactory) -> None:
+    settings = _settings(kafka_server, kafka_topic())
+    before = topic_id(settings)
+    assert before == topic_id(settings) != ""
+    admin = KafkaAdminClient(bootstrap_servers=kafka_server.bootstrap)
+    try:
+        admin.delete_topics([settings.topic])
+    finally:
+        admin.close()
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            kafka_server.create_topic(settings.topic)
+            break
+        except Exception:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+    assert topic_id(settings) not in {"", before}
+
+
+def test_no_broker_is_one_clear_line_within_seconds(capfd: pytest.CaptureFixture[str]) -> None:
+    settings = Kafka(bootstrap_servers=(f"127.0.0.1:{_closed_port()}",))
+    began = time.monotonic()
+    with pytest.raises(SourceError, match=r"^no Kafka broker answers at 127\.0\.0\.1:[^\n]*refused[^\n]*$"):
+        KafkaSource(settings, on_assigned=lambda partitions: {}).open()
+    with pytest.raises(SinkUnavailable, match="no Kafka broker answers"):
+        KafkaDeadLetterSink(settings).open()
+    assert time.monotonic() - began < 5.0
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_missing_authority_file_is_named() -> None:
+    settings = Kafka(security_protocol="SSL", ca_file="missing.pem")
+    with pytest.raises(SourceError, match=r"kafka\.ca_file"):
+        check(settings)
+
+
+def test_dead_letters_are_kept_whole_with_reason_and_position(
+    kafka_server: KafkaServer, kafka_topic: TopicFactory
+) -> None:
+    settings = _settings(kafka_server, "queries", dead_letter_topic=kafka_topic())
+    letters = [
+        DeadLetter("not_json", "é is no JSON", b"\xff\x00{", "queries", 3, 17),
+        DeadLetter("too_large", "5 MB", b"0" * 3_000_000, "queries", 3, 18),
+        DeadLetter("missing_field", "no timestamp", b"", "queries", 3, 19),
+    ]
+    sink = KafkaDeadLetterSink(settings)
+    sink.open()
+    try:
+        sink.write_dead_letters(letters)
+    finally:
+        sink.close()
+    assert _read_letters(settings) == letters
+
+
+def _read_letters(settings: Kafka) -> list[DeadLetter]:
+    consumer = KafkaConsumer(
+        settings.dead_letter_topic,
+        bootstrap_servers=list(settings.bootstrap_servers),
+        auto_offset_reset="earliest",
+        consumer_timeout_ms=3000,
+    )
+    letters = []
+    try:
+        for record in consumer:
+            head = {key: value.decode() for key, value in record.headers}
+            position = int(head["partition"]), int(head["offset"])
+            letters.append(
+                DeadLetter(head["reason"], head["detail"], record.value, head["source"], *position)
+            )
+    finally:
+        consumer.close()
+    return letters
+
+
+def test_a_dead_letter_that_the_topic_cannot_take_is_an_error_not_a_loss(
+    kafka_server: KafkaServer, kafka_topic: TopicFactory
+) -> None:
+    topic = kafka_topic(1, {"max.message.bytes": "2000"})
+    sink = KafkaDeadLetterSink(_settings(kafka_server, "queries", dead_letter_topic=topic))
+    sink.open()
+    noise = bytes(hash((i, 7)) & 255 for i in range(20_000))
+    try:
+        with pytest.raises(SinkError, match=r"offset 18 .*max\.message\.bytes"):
+            sink.write_dead_letters([DeadLetter("not_json", "", noise, "queries", 0, 18)])
+    finally:
+        sink.close()
+
+
+def test_a_missing_dead_letter_topic_is_not_ready(kafka_server: KafkaServer) -> None:
+    sink = KafkaDeadLetterSink(_settings(kafka_server, "queries", dead_letter_topic="no-such-topic"))
+    with pytest.raises(SinkNotReady, match=r"no topic 'no-such-topic'.*--create"):
+        sink.open()
