@@ -57,6 +57,7 @@ class KafkaSource:
     begins where `kafka.start` says. `on_revoked(partitions)` tells which belong to others by now, so their
     state must be let go, not saved. What a member keeps through a rebalance is named in neither.
     `future_seconds` is how far ahead of the broker's newest record a record's own time may lie.
+    `metadata_seconds` is how long it may take until partitions added to the topic are noticed.
     """
 
     def __init__(
@@ -67,12 +68,14 @@ class KafkaSource:
         on_revoked: OnRevoked = lambda partitions: None,
         future_seconds: float = 86_400.0,
         max_record_bytes: int = 4 * 1024 * 1024,
+        metadata_seconds: float = 60.0,
     ) -> None:
         self._settings = settings
         self._start_time = start_time(settings.start)
         self._on_assigned, self._on_revoked = on_assigned, on_revoked
         self._future_seconds = future_seconds
-        self._max_record_bytes = max_record_bytes
+        self._max_record_bytes, self._metadata_seconds = max_record_bytes, metadata_seconds
+        self._present_at_open: set[int] = set()
         self._assigned: set[int] = set()
         self._owned: set[int] = set()  # assigned, and begun where the caller said
         self._paused = False
@@ -93,11 +96,11 @@ class KafkaSource:
             allow_auto_create_topics=False,
             # Room for a record just over the limit, which then becomes a dead letter with its size.
             max_partition_fetch_bytes=max(self._max_record_bytes * 2, 1024 * 1024),
-            # New partitions are to be read soon: whoever adds them sends records there at once.
-            metadata_max_age_ms=60_000,
+            metadata_max_age_ms=int(self._metadata_seconds * 1000),
         )
         try:
-            if not consumer.partitions_for_topic(self._settings.topic):
+            self._present_at_open = set(consumer.partitions_for_topic(self._settings.topic))
+            if not self._present_at_open:
                 raise SourceError(missing_topic(self._settings.topic, self._settings))
             self._rebalances = Rebalances(consumer)
             consumer.subscribe([self._settings.topic], listener=self._rebalances)
@@ -173,7 +176,10 @@ class KafkaSource:
         earliest, latest = self._range(partitions)
         for partition in partitions:
             tp, offset = self._tp(partition), saved.get(partition)
-            if offset is None:
+            if offset is None and partition not in self._present_at_open:
+                # Whatever kafka.start says: records sent to it before it was noticed must be read.
+                start = Start(earliest[partition], "partition added")
+            elif offset is None:
                 start = Start(self._first_offset(partition, earliest, latest), self._settings.start)
             elif earliest[partition] <= offset <= latest[partition]:
                 start = Start(offset, "saved state")

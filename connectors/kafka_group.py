@@ -14,7 +14,7 @@ from detector.errors import ConfigError
 
 
 class Start(msgspec.Struct, frozen=True):
-    """Where reading of a partition began, and why: `saved state`, `earliest`, `latest`, or the time."""
+    """Where reading of a partition began, and why: `saved state`, `partition added`, or `kafka.start`."""
 
     offset: int
     chosen_by: str
