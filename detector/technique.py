@@ -1,8 +1,7 @@
 """Which attack technique the evidence speaks for, in MITRE ATLAS terms.
 
-Each technique has the features that its published attacks drive out of the normal range, with the weight
-of each; its case is the weighted mean of their surprises. Where no case is clearly the strongest, the
-answer is "model probing", the parent technique.
+A few features that carry no scale decide, so that the answer can be explained; where they do not speak
+clearly, the answer is "model probing", the parent technique.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from detector.features.catalogue import INDEX, NAMES
+from detector.features.catalogue import INDEX
 from detector.query import FloatArray
 
 ATLAS_VERSION = "5.6.1"
@@ -62,54 +61,50 @@ PROBING = Technique("model_probing", "Model probing", *_EXFILTRATION, "", "", ""
 
 ALL = (INVERSION, MEMBERSHIP, EXTRACTION, EVASION, PROBING)
 
-_WEIGHTS: dict[str, dict[str, float]] = {
-    INVERSION.key: {
-        "confidence_trend": 1.0,
-        "record_highs": 1.0,
-        "answer_following": 0.5,
-        "step_sparsity": 0.5,
-        "one_column_steps": 0.5,
-    },
-    MEMBERSHIP.key: {
-        "log_doubt": 0.5,
-        "step_irregularity": 0.5,
-        "exact_duplicates": 0.3,
-    },
-    EXTRACTION.key: {
-        "off_manifold": 0.7,
-        "off_grid": 0.7,
-        "label_flips": 0.4,
-        "centroid_distance": 0.4,
-    },
-    EVASION.key: {
-        "close_flips": 1.0,
-        "log_margin": 0.5,
-        "cosine_atoms": 0.7,
-        "returns": 0.7,
-        "halving_steps": 0.5,
-        "collinear_steps": 0.5,
-    },
-}
-_MATRIX = np.array([[weights.get(name, 0.0) for name in NAMES] for weights in _WEIGHTS.values()])
-_MATRIX /= _MATRIX.sum(axis=1, keepdims=True)
-CLEAR = 0.30
-"""Share of all cases that the strongest must have to be named."""
-
 
 def name_technique(surprises: FloatArray, values: FloatArray) -> tuple[Technique, float]:
-    """The technique that surprises [f] (NaN: unknown) and feature values [f] speak for; confidence in (0, 1].
+    """The technique that surprises [f] and feature values [f] (NaN: unknown) speak for; confidence in (0, 1].
 
-    A search among near-duplicates is no extraction, and one far from every earlier query no evasion, so
-    the share of near-duplicates moderates both cases.
+    Three ways of searching are told apart by geometry, then two aims within each by the answers:
+
+    - on the boundary: near-duplicates whose labels flip or whose margins vanish. Evasion, or, when the
+      search moves on to one unrelated record after another, membership inference.
+    - along coordinates: near-duplicates that change few columns. Inversion when the inputs are unlike
+      benign ones or one class's probability is driven up; else evasion, which starts from a real input.
+    - far: inputs unlike benign ones and unlike each other. Inversion when one class's probability rises;
+      else extraction.
+
+    What is left over is "model probing". Memberships are smooth (logistic), so the confidence is the share
+    of the evidence that speaks for the technique named.
     """
-    known = np.where(np.isnan(surprises), 0.0, surprises)
-    cases = _MATRIX @ known
-    near = float(np.nan_to_num(values[INDEX["near_duplicates"]]))
-    moderation = np.array([1.0, 1.0, 1.0 - near, 0.25 + 0.75 * near])
-    cases = cases * moderation
-    total = float(cases.sum())
-    if total <= 0.0:
-        return PROBING, 0.5
-    best = int(np.argmax(cases))
-    share = float(cases[best]) / total
-    return (ALL[best], share) if share >= CLEAR else (PROBING, 1.0 - share)
+
+    def surprise(name: str) -> float:
+        return float(np.nan_to_num(surprises[INDEX[name]]))
+
+    def value(name: str) -> float:
+        return float(np.nan_to_num(values[INDEX[name]]))
+
+    near = value("near_duplicates")
+    coordinates = _over(near, 0.5, 0.08) * _over(surprise("step_sparsity"), 2.5, 0.5)
+    hugging = _over(surprise("close_flips") + surprise("log_margin"), 3.0, 1.0)
+    boundary = _over(near, 0.1, 0.03) * hugging * (1.0 - coordinates)
+    strange = max(map(surprise, ("off_manifold", "off_grid", "centroid_distance", "nearest_distance")))
+    far = _over(-near, -0.08, 0.02) * _over(strange, 3.0, 0.7)
+    moving_on = _over(value("centre_changes"), 0.06, 0.015)
+    rising = _over(value("confidence_drift"), 0.07, 0.015)
+    unlike = _over(surprise("off_manifold"), 4.5, 0.7)
+    driven = max(rising, unlike, _over(surprise("confidence_trend"), 2.5, 0.4))
+    cases = {
+        INVERSION: coordinates * driven + far * rising,
+        MEMBERSHIP: boundary * moving_on,
+        EXTRACTION: far * (1.0 - rising),
+        EVASION: boundary * (1.0 - moving_on) + coordinates * (1.0 - driven),
+    }
+    cases[PROBING] = max(0.0, 1.0 - sum(cases.values()))
+    best = max(cases, key=lambda technique: cases[technique])
+    return best, cases[best]
+
+
+def _over(value: float, middle: float, width: float) -> float:
+    """How clearly a value lies over `middle`: 0.5 there, 0.73 one width above."""
+    return float(1.0 / (1.0 + np.exp(-(value - middle) / width)))

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from detector.features.forget import blend, rate
+from detector.features.forget import blend, rate, slow_rate
 from detector.features.layout import (
     ANSWERS,
     CLASSES,
@@ -28,6 +28,8 @@ from detector.features.layout import (
     MARGINS,
     P_BEST,
     P_LAST,
+    P_LONGER,
+    P_RECENT,
     P_RECORD,
     P_TREND,
     TARGET,
@@ -40,12 +42,14 @@ FLOOR = 1e-6
 
 
 @jit
-def see_class(classes: Any, c: int, p: float, weight: float) -> float:
+def see_class(classes: Any, c: int, p: float, weight: float, slow: float) -> float:
     """Account for probability p of folded class c; returns its change since it was last seen (0 at first)."""
     last = classes[P_LAST, c]
     change = 0.0
     if np.isnan(last):
         classes[P_BEST, c] = p
+        classes[P_RECENT, c] = p
+        classes[P_LONGER, c] = p
     else:
         change = p - last
         if abs(change) < SMALLEST_CHANGE:
@@ -54,6 +58,8 @@ def see_class(classes: Any, c: int, p: float, weight: float) -> float:
         record = 1.0 if p > classes[P_BEST, c] + SMALLEST_CHANGE else 0.0
         classes[P_RECORD, c] += weight * (record - classes[P_RECORD, c])
         classes[P_BEST, c] = max(classes[P_BEST, c], p)
+    classes[P_RECENT, c] += weight * (p - classes[P_RECENT, c])
+    classes[P_LONGER, c] += slow * (p - classes[P_LONGER, c])
     classes[P_LAST, c] = p
     return change
 
@@ -65,6 +71,7 @@ def see_probabilities(p: Any, label: int, confidence: float, classes: Any, row: 
     Also remembers whether the class aimed at (the label of the query before) rose: `LAST_RISE`.
     """
     weight = rate(row[ANSWERS])
+    slow = slow_rate(row[ANSWERS])
     folded = np.full(CLASSES, np.nan)
     for c in range(p.shape[0]):
         if not np.isnan(p[c]):
@@ -76,7 +83,7 @@ def see_probabilities(p: Any, label: int, confidence: float, classes: Any, row: 
     row[LAST_RISE] = 0.0
     for c in range(CLASSES):
         if not np.isnan(folded[c]):
-            change = see_class(classes, c, folded[c], weight)
+            change = see_class(classes, c, folded[c], weight, slow)
             if c == target:
                 row[LAST_RISE] = change
     row[TARGET] = max(label, 0) % CLASSES
@@ -139,6 +146,15 @@ def concentration(share: Any) -> float:
     for c in range(share.shape[0]):
         total += share[c] * share[c]
     return float(total)
+
+
+@jit
+def largest_rise(recent: Any, longer: Any) -> float:
+    """Largest excess of a recent mean over the longer-term one."""
+    best = recent[0] - longer[0]
+    for c in range(recent.shape[0]):
+        best = max(best, recent[c] - longer[c])
+    return float(best)
 
 
 @jit

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from detector.features.layout import MEMORY
+from detector.features.layout import LONG_MEMORY, MEMORY
 from models.compiled import jit
 
 
@@ -14,6 +14,12 @@ from models.compiled import jit
 def rate(count: float) -> float:
     """Weight of the `count`-th observation (from 1)."""
     return 1.0 / min(count, MEMORY)
+
+
+@jit
+def slow_rate(count: float) -> float:
+    """The same for a statistic of the longer memory."""
+    return 1.0 / min(count, LONG_MEMORY)
 
 
 @jit

@@ -16,6 +16,8 @@ from detector.query import FloatArray
 
 MEMORY = 16
 """Queries after which a statistic has forgotten about two thirds."""
+LONG_MEMORY = 64
+"""Memory of the statistics that trends are measured against."""
 FIRST_EVALUATION = 8
 EVERY = 4
 """Sessions are evaluated at their 8th query and at every 4th from then on."""
@@ -67,12 +69,14 @@ RECENT = 8
     DOUBT,
     FOLLOWING,
     FOLLOWINGS,
-) = range(39)
-SCALARS = 39
+    NEAR_RUN,
+    CENTRES,
+) = range(41)
+SCALARS = 41
 
 # Blocks of CLASSES columns in `classes`.
-P_LAST, P_BEST, P_TREND, P_RECORD, LABEL_SHARE, CONFIDENCE_SHARE = range(6)
-BLOCKS = 6
+P_LAST, P_BEST, P_TREND, P_RECORD, P_RECENT, P_LONGER, LABEL_SHARE, CONFIDENCE_SHARE = range(8)
+BLOCKS = 8
 
 
 class Slots(NamedTuple):

@@ -8,7 +8,7 @@ import numpy as np
 
 from detector.features import layout as at
 from detector.features.catalogue import INDEX
-from detector.features.confidence import concentration, entropy, largest
+from detector.features.confidence import concentration, entropy, largest, largest_rise
 from detector.features.forget import deviation
 from models.compiled import jit
 
@@ -39,6 +39,8 @@ CLOSE_FLIPS = INDEX["close_flips"]
 CONFIDENCE_STEP = INDEX["confidence_step"]
 LOG_DOUBT = INDEX["log_doubt"]
 ANSWER_FOLLOWING = INDEX["answer_following"]
+CONFIDENCE_DRIFT = INDEX["confidence_drift"]
+CENTRE_CHANGES = INDEX["centre_changes"]
 
 
 @jit
@@ -49,6 +51,7 @@ def write_features(row: Any, classes: Any, out: Any) -> None:
         out[STEP_LENGTH] = row[at.LOG_STEP]
         out[NEAREST_DISTANCE] = row[at.LOG_NEAREST]
         out[DISTANCE_TREND] = row[at.LOG_NEAREST] - row[at.LOG_NEAREST_SLOW]
+        out[CENTRE_CHANGES] = row[at.CENTRES]
         out[STEP_SPARSITY] = row[at.SPARSITY]
         out[ONE_COLUMN_STEPS] = row[at.ONE_COLUMN]
         out[RETURNS] = row[at.RETURNS]
@@ -69,6 +72,7 @@ def write_features(row: Any, classes: Any, out: Any) -> None:
     if row[at.ANSWERS] > 1.0:
         out[CONFIDENCE_TREND] = largest(classes[at.P_TREND])
         out[RECORD_HIGHS] = largest(classes[at.P_RECORD])
+        out[CONFIDENCE_DRIFT] = largest_rise(classes[at.P_RECENT], classes[at.P_LONGER])
         out[CONFIDENCE_COVERAGE] = entropy(classes[at.CONFIDENCE_SHARE])
         out[CONFIDENCE_STEP] = row[at.CONFIDENCE_STEP]
         out[LOG_DOUBT] = row[at.DOUBT]

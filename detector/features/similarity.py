@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from detector.features.forget import blend, rate
+from detector.features.forget import blend, rate, slow_rate
 from detector.features.layout import (
+    CENTRES,
     LOG_NEAREST,
     LOG_NEAREST_SLOW,
     LOG_RADIUS,
     LOG_RADIUS_SQUARE,
+    NEAR_RUN,
     OFF_GRID,
     OFF_MANIFOLD,
     RADII,
@@ -27,7 +29,9 @@ from models.compiled import jit
 
 TINY = 1e-9
 NEAR_DISTANCE = 0.25
-SLOW = 1.0 / 64.0
+FAR_DISTANCE = 0.5
+RUN = 4
+"""Near queries in a row that make a centre."""
 
 
 @jit
@@ -116,7 +120,13 @@ def nearest_seen(row: Any, length: float, nearest: float, older: float) -> None:
     weight = rate(row[STEPS])
     log_nearest = np.log(nearest + TINY)
     blend(row, LOG_NEAREST, log_nearest, weight)
-    blend(row, LOG_NEAREST_SLOW, log_nearest, max(SLOW, 1.0 / row[STEPS]))
+    blend(row, LOG_NEAREST_SLOW, log_nearest, slow_rate(row[STEPS]))
+    left = nearest > FAR_DISTANCE and row[NEAR_RUN] >= RUN
+    blend(row, CENTRES, 1.0 if left else 0.0, slow_rate(row[STEPS]))
+    if nearest < NEAR_DISTANCE:
+        row[NEAR_RUN] += 1.0
+    elif nearest > FAR_DISTANCE:
+        row[NEAR_RUN] = 0.0
     if older < np.inf:
         blend(row, RETURNS, 1.0 if older < 0.5 * length else 0.0, weight)
 
