@@ -16,6 +16,7 @@ from models.forest import NEUTRAL, average_path_length, sum_of_leaf_values
 
 MINIMUM_ROWS = 64
 """With fewer rows the trees isolate everything equally fast, so there is no opinion."""
+LARGEST = float(np.finfo(np.float32).max)
 
 
 class IsolationForest:
@@ -32,7 +33,7 @@ class IsolationForest:
 
     def learn(self, x: Matrix) -> None:
         """Add rows x [n, f] to the window and fit the forest anew."""
-        rows = self._window.add(np.where(np.isnan(x), NEUTRAL, x).astype(np.float32).astype(np.float64))
+        rows = self._window.add(_as_sklearn_sees(np.where(np.isnan(x), NEUTRAL, x)))
         if len(rows) < MINIMUM_ROWS:
             return
         samples = min(256, len(rows))
@@ -72,10 +73,13 @@ class IsolationForest:
         if not self._trees:
             return np.full(len(x), np.nan)
         trees = self._trees
-        # scikit-learn compares float32 features; do the same, or rows on a split go the other way.
-        rows = np.asarray(x, dtype=np.float32).astype(np.float64)
         total = sum_of_leaf_values(
-            rows, trees["feature"], trees["threshold"], trees["left"], trees["right"], trees["value"]
+            _as_sklearn_sees(x),
+            trees["feature"],
+            trees["threshold"],
+            trees["left"],
+            trees["right"],
+            trees["value"],
         )
         return np.asarray(np.exp2(-total / self._normaliser), dtype=np.float64)
 
@@ -92,3 +96,8 @@ class IsolationForest:
         self._trees = {k: v for k, v in arrays.items() if k not in ("normaliser", "window")}
         self._normaliser = float(np.asarray(arrays["normaliser"], dtype=np.float64)[0])
         self._window.load(arrays["window"])
+
+
+def _as_sklearn_sees(x: Matrix) -> Matrix:
+    """x [n, f] rounded to the float32 that scikit-learn compares, or rows on a split would go elsewhere."""
+    return np.clip(x, -LARGEST, LARGEST).astype(np.float32).astype(np.float64)

@@ -28,6 +28,7 @@ def ranks(x: Any, grid: Any) -> Any:
     """Rank in [0, 1] of each x [n, f] in its column's quantile grid [f, GRID]; NaN stays NaN.
 
     Ties take the middle of the quantiles that share the value, so a column of one value ranks 0.5.
+    A column of which no value is known (NaN in the grid) has no ranks: NaN.
     """
     n, f = x.shape
     last = grid.shape[1] - 1
@@ -35,7 +36,7 @@ def ranks(x: Any, grid: Any) -> Any:
     for j in range(f):
         for i in range(n):
             v = x[i, j]
-            if np.isnan(v):
+            if np.isnan(v) or np.isnan(grid[j, 0]):
                 out[i, j] = np.nan
                 continue
             low = np.searchsorted(grid[j], v, side="left")
@@ -74,7 +75,7 @@ def surprise(x: Any, grid: Any, edges: Any, scales: Any, sides: Any, cap: float)
     for j in range(f):
         for i in range(n):
             v = x[i, j]
-            if np.isnan(v):
+            if np.isnan(u[i, j]):
                 out[i, j] = np.nan
                 continue
             high = _tail(v - edges[j, 1], scales[j, 1], 1.0 - u[i, j])
@@ -100,10 +101,11 @@ class Quantiles:
         """Fit on benign x [n, f]. `floor` is a smallest tail scale in the columns' own unit.
 
         A column that is (almost) constant has no tail to measure; its scale is then a share of its
-        spread, or the floor, so that the first value ever off it does not count as certainty.
+        spread, or the floor, so that the first value ever off it does not count as certainty. A column
+        without any value stays unknown: all NaN, so that nobody takes its first value for an anomaly.
         """
         f = x.shape[1]
-        grid, edges, scales = np.zeros((f, GRID)), np.zeros((f, 2)), np.ones((f, 2))
+        grid, edges, scales = np.full((f, GRID), np.nan), np.full((f, 2), np.nan), np.full((f, 2), np.nan)
         for j in range(f):
             column = np.sort(x[~np.isnan(x[:, j]), j])
             if not len(column):
