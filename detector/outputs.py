@@ -28,7 +28,8 @@ class Outputs:
 
     def __enter__(self) -> Self:
         with self._stack as stack:
-            distinct = {id(sink): sink for sink in (*self.alerts, *self.dead_letters)}
+            distinct: dict[int, AlertSink | DeadLetterSink] = {id(sink): sink for sink in self.alerts}
+            distinct |= {id(sink): sink for sink in self.dead_letters}
             for sink in distinct.values():
                 sink.open()
                 stack.callback(sink.close)

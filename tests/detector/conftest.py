@@ -1,0 +1,46 @@
+"""Fixtures of the program's tests: the command in this process, and a profile fitted once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from detector.cli import app
+from tests import traffic
+
+Querywatch = Callable[..., Result]
+
+
+@pytest.fixture
+def querywatch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Querywatch:
+    """`querywatch("replay", log, ...)` runs the command in `tmp_path` and returns its result."""
+    monkeypatch.chdir(tmp_path)
+
+    def invoke(*arguments: object, stdin: bytes = b"") -> Result:
+        result = CliRunner().invoke(app, [str(a) for a in arguments], input=stdin)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return invoke
+
+
+@pytest.fixture(scope="session")
+def toy_profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A profile of the model `toy`, fitted on 300 benign sessions."""
+    folder = tmp_path_factory.mktemp("profile")
+    log = traffic.write(folder / "history.ndjson", traffic.benign(300, seed=1))
+    profile = folder / "toy.qwp"
+    result = CliRunner().invoke(app, ["fit", str(log), "--profile", str(profile)])
+    assert result.exit_code == 0, result.output
+    return profile
+
+
+@pytest.fixture
+def toy_log(tmp_path: Path) -> Path:
+    """60 benign sessions and one inversion, 1161 queries in all."""
+    queries = traffic.mixed(traffic.benign(60, seed=2), traffic.inversion(seed=3))
+    return traffic.write(tmp_path / "log.ndjson", queries)

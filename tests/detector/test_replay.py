@@ -1,0 +1,178 @@
+"""`querywatch replay`: what it finds, where it puts it, and that batching changes no byte of it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connectors.sqlite import read_alerts, read_dead_letters
+from tests import traffic
+from tests.detector.conftest import Querywatch
+
+
+def documents(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_bytes().splitlines()]
+
+
+def test_finds_the_search_and_nothing_else(querywatch: Querywatch, toy_log: Path, toy_profile: Path) -> None:
+    result = querywatch("replay", toy_log, "--profile", toy_profile, "--frozen", "--alerts", "out.ndjson")
+    assert result.exit_code == 0
+    alerts = [d for d in documents(Path("out.ndjson")) if d["event"]["kind"] == "alert"]
+    assert [d["user"]["id"] for d in alerts] == ["attacker-3"]
+    technique = alerts[0]["querywatch"]["technique"]["name"]
+    for said in (
+        "sessions      61",
+        "alerts        1 ",
+        f"1  {technique}",
+        "toy: judged by profile 1-",
+        "(given)",
+    ):
+        assert said in result.stdout
+    assert "dead letters  0" in result.stdout
+    assert not Path("out.dead-letters.ndjson").exists()
+    assert not Path("querywatch.sqlite").exists()
+
+
+def test_without_options_the_database_of_the_config_is_added_to(
+    querywatch: Querywatch, toy_log: Path, toy_profile: Path
+) -> None:
+    Path("c.toml").write_text(
+        f'[detection]\nprofile = "{toy_profile}"\nlearn = false\n[sqlite]\npath = "x.db"\n'
+    )
+    first = querywatch("replay", toy_log, "--config", "c.toml")
+    found = read_alerts("x.db")
+    assert first.exit_code == 0
+    assert found
+    second = querywatch("replay", toy_log, "--config", "c.toml")
+    assert read_alerts("x.db") == found
+    assert "had been stored by an earlier run" in second.stdout
+
+
+def test_file_and_database_hold_the_same(querywatch: Querywatch, toy_log: Path, toy_profile: Path) -> None:
+    Path("out.ndjson").write_text("from an earlier run\n")
+    options = ("--profile", toy_profile, "--frozen", "--alerts", "out.ndjson", "--db", "out.sqlite")
+    with toy_log.open("ab") as log:
+        log.write(b"not json\n")
+    assert querywatch("replay", toy_log, *options).exit_code == 0
+    stored = sorted(alert.to_json() for alert in read_alerts("out.sqlite"))
+    assert stored == sorted(Path("out.ndjson").read_bytes().splitlines())
+    (letter,) = read_dead_letters("out.sqlite")
+    assert (letter.reason, letter.offset, letter.source) == ("not_json", 1161, str(toy_log))
+
+
+@pytest.mark.parametrize("batch", [1, 7, 1000, 100_000])
+@pytest.mark.parametrize("frozen", [True, False])
+def test_batches_change_no_byte(
+    querywatch: Querywatch, toy_log: Path, toy_profile: Path, batch: int, frozen: bool
+) -> None:
+    Path("c.toml").write_text(f"[pipeline]\nbatch_queries = {batch}\n")
+    learn = "--frozen" if frozen else "--learn"
+    arguments = ("replay", toy_log, "--profile", toy_profile, learn)
+    assert querywatch(*arguments, "--alerts", "expected.ndjson").exit_code == 0
+    assert querywatch(*arguments, "--alerts", "out.ndjson", "--config", "c.toml").exit_code == 0
+    assert Path("out.ndjson").read_bytes() == Path("expected.ndjson").read_bytes() != b""
+
+
+def test_files_are_merged_by_time(querywatch: Querywatch, toy_log: Path, toy_profile: Path) -> None:
+    lines = toy_log.read_bytes().splitlines(keepends=True)
+    Path("part-a.ndjson").write_bytes(b"".join(lines[::2]))
+    Path("part-b.ndjson.gz").write_bytes(gzip.compress(b"".join(lines[1::2])))
+    options = ("--profile", toy_profile, "--frozen", "--alerts")
+    querywatch("replay", toy_log, *options, "whole.ndjson")
+    result = querywatch("replay", "part-*", *options, "parts.ndjson")
+    assert result.exit_code == 0
+    assert Path("parts.ndjson").read_bytes() == Path("whole.ndjson").read_bytes()
+
+
+def test_dead_letters_of_merged_files_name_file_and_line(querywatch: Querywatch) -> None:
+    first, second = (traffic.benign(4, seed=seed) for seed in (1, 2))
+    second[5]["input"][3] = 1e300
+    traffic.write(Path("a.ndjson"), first)
+    traffic.write(Path("b.ndjson"), second)
+    assert querywatch("replay", "a.ndjson", "b.ndjson", "--db", "x.sqlite").exit_code == 0
+    (letter,) = read_dead_letters("x.sqlite")
+    assert (letter.source, letter.offset, letter.reason) == ("b.ndjson", 5, "input_not_finite")
+
+
+def test_standard_input(querywatch: Querywatch, toy_log: Path, toy_profile: Path) -> None:
+    options = ("--profile", toy_profile, "--frozen", "--alerts")
+    querywatch("replay", toy_log, *options, "file.ndjson")
+    result = querywatch("replay", "-", *options, "pipe.ndjson", stdin=toy_log.read_bytes())
+    assert result.exit_code == 0
+    assert Path("pipe.ndjson").read_bytes() == Path("file.ndjson").read_bytes() != b""
+
+
+def test_no_opinion_says_why(querywatch: Querywatch, toy_profile: Path) -> None:
+    log = traffic.write(Path("other.ndjson"), traffic.benign(5, seed=4, model="other"))
+    alone = querywatch("replay", log)
+    assert "other: no opinion: too little traffic" in alone.stdout
+    assert "of 1,024 queries needed" in alone.stdout
+    assert "querywatch fit" in alone.stdout
+    frozen = querywatch("replay", log, "--profile", toy_profile, "--frozen")
+    assert "the profile does not know this model; and learning is off" in frozen.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["missing.ndjson"], "missing.ndjson"),
+        (["."], "is a directory"),
+        (["nothing-*.gz"], "no file matches"),
+        (["log.ndjson", "--config", "missing.toml"], "cannot read the configuration"),
+        (["log.ndjson", "--config", "wrong.toml"], "kafka.topik"),
+        (["log.ndjson", "--profile", "missing.qwp"], "cannot read the profile"),
+        (["log.ndjson", "--profile", "log.ndjson"], "make it again"),
+        (["log.ndjson", "--alerts", "log.ndjson"], "is one of the logs"),
+        (["log.ndjson", "--alerts", "no/such/folder.ndjson"], "cannot write"),
+        (["log.ndjson", "--db", "no/such/folder.sqlite"], "cannot be opened"),
+        (["log.ndjson", "--elasticsearch"], "elasticsearch.hosts"),
+    ],
+)
+def test_what_cannot_be_used_is_one_line_and_code_2(
+    querywatch: Querywatch, toy_log: Path, arguments: list[str], said: str
+) -> None:
+    Path("wrong.toml").write_text('[kafka]\ntopik = "x"\n')
+    before = toy_log.read_bytes()
+    result = querywatch("replay", *arguments)
+    assert result.exit_code == 2
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("querywatch: ")
+    assert said in line
+    assert toy_log.read_bytes() == before
+
+
+def test_unknown_option_is_code_2(querywatch: Querywatch) -> None:
+    assert querywatch("replay", "x", "--no-such-option").exit_code == 2
+
+
+def test_interrupt_gives_the_account_so_far(tmp_path: Path, toy_log: Path, toy_profile: Path) -> None:
+    # Far more after it than a pipe and a batch hold, so that it has been read when the last byte is written.
+    more = b"".join(line + b"\n" for line in traffic.lines(traffic.benign(500, seed=6)))
+    command = [sys.executable, "-m", "detector", "replay", "-", "--profile", str(toy_profile), "--frozen"]
+    with (
+        (tmp_path / "out").open("wb") as out,
+        (tmp_path / "err").open("wb") as err,
+        subprocess.Popen(
+            [*command, "--alerts", "-"],
+            stdin=subprocess.PIPE,
+            stdout=out,
+            stderr=err,
+            cwd=Path(__file__).parents[2],
+        ) as process,
+    ):
+        assert process.stdin is not None
+        process.stdin.write(toy_log.read_bytes() + more)
+        process.stdin.flush()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 130
+    said = (tmp_path / "err").read_text()
+    assert "Interrupted; this is the account so far." in said
+    assert "Traceback" not in said
+    assert json.loads((tmp_path / "out").read_bytes().splitlines()[0])["user"]["id"] == "attacker-3"

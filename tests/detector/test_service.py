@@ -1,0 +1,290 @@
+"""The service's loop: delivery, then state, then commit; nothing lost while a sink is down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from connectors.base import AlertSink, Delivery
+from connectors.memory import MemoryAlertSink, MemoryDeadLetterSink
+from detector import profile as profile_files
+from detector import service as service_module
+from detector import shard_state
+from detector.alert import Alert
+from detector.config import Config, State
+from detector.edge import make_decoder, settings_of
+from detector.errors import SinkNotReady, SinkUnavailable, SourceError
+from detector.outputs import Outputs
+from detector.pipeline import Shard
+from detector.query import DeadLetter, RawBatch
+from detector.service import Service
+from detector.state_store import StateStore
+from tests import traffic
+
+LATEST = traffic.START + 1e6
+
+
+class MemoryTopic:
+    """A topic of partitions in memory, and what a consumer group keeps of it."""
+
+    def __init__(self, *partitions: list[bytes]) -> None:
+        self.partitions = partitions
+        self.commits: dict[int, int] = {}
+
+
+class MemoryMember:
+    """The one member of the group, with the behaviour that `PartitionSource` asks for."""
+
+    def __init__(self, topic: MemoryTopic, service: Service) -> None:
+        self.topic = topic
+        self.service = service
+        self.paused = False
+        self.polls_while_paused = 0
+        self.positions: dict[int, int] | None = None
+        self.on_commit: Callable[[Mapping[int, int]], None] = lambda offsets: None
+
+    def poll(self, timeout_seconds: float, max_records: int) -> list[RawBatch]:
+        if self.positions is None:
+            found = self.service.assigned(list(range(len(self.topic.partitions))))
+            self.positions = {partition: offset or 0 for partition, offset in found.items()}
+        if self.paused:
+            self.polls_while_paused += 1
+            return []
+        batches = []
+        for partition, position in self.positions.items():
+            values = self.topic.partitions[partition][position : position + max_records]
+            if values:
+                offsets = list(range(position, position + len(values)))
+                batches.append(RawBatch("topic", partition, values, offsets, LATEST))
+                self.positions[partition] += len(values)
+        return batches
+
+    def committed(self, partitions: Collection[int]) -> dict[int, int | None]:
+        return {p: self.topic.commits.get(p) for p in partitions}
+
+    def commit(self, offsets: Mapping[int, int]) -> bool:
+        self.on_commit(offsets)
+        self.topic.commits.update(offsets)
+        return True
+
+    def offset_at(self, partition: int, seconds: float) -> int:
+        return len(self.topic.partitions[partition])
+
+    def lag(self) -> dict[int, int]:
+        positions = self.positions or {}
+        return {p: len(self.topic.partitions[p]) - at for p, at in positions.items()}
+
+    def pause(self) -> None:
+        self.paused = True
+
+    def resume(self) -> None:
+        self.paused = False
+
+
+class FailingSink(MemoryAlertSink):
+    """Fails the first writes with the given errors."""
+
+    def __init__(self, errors: Sequence[Exception]) -> None:
+        super().__init__()
+        self.errors = list(errors)
+
+    def write(self, alerts: Sequence[Alert]) -> Delivery:
+        if self.errors:
+            raise self.errors.pop(0)
+        return super().write(alerts)
+
+
+class World:
+    """What stays when the process ends: topic, sinks, state directory."""
+
+    def __init__(self, folder: Path, profile: Path, topic: MemoryTopic) -> None:
+        self.folder = folder
+        self.topic = topic
+        self.letters = MemoryDeadLetterSink()
+        self.profiles = profile_files.load(profile)
+        self.config = Config(state=State(save_seconds=1e-9))
+
+    def service(self, sink: AlertSink) -> Service:
+        store = StateStore(self.folder / "state", "topic", "id")
+        store.open()
+        settings = settings_of(self.config, learn=False)
+        outputs = Outputs([sink], [self.letters])
+        return Service(self.config, settings, self.profiles, make_decoder(self.config), outputs, store)
+
+    def run(self, sink: AlertSink) -> MemoryMember:
+        service = self.service(sink)
+        member = MemoryMember(self.topic, service)
+        service.run(member, until_end=True)
+        return member
+
+    def expected(self) -> list[Alert]:
+        """What one shard a partition gives, without any service."""
+        alerts = []
+        for partition, values in enumerate(self.topic.partitions):
+            shard = Shard(settings_of(self.config, learn=False), self.profiles, "topic", partition)
+            batch = RawBatch("topic", partition, values, list(range(len(values))), LATEST)
+            records, _ = make_decoder(self.config).decode(batch)
+            alerts += shard.process(records).alerts
+        return alerts
+
+
+def by_id(alerts: Sequence[Alert]) -> dict[str, bytes]:
+    return {alert.id: alert.to_json() for alert in alerts}
+
+
+@pytest.fixture
+def world(tmp_path: Path, toy_profile: Path) -> World:
+    first = traffic.lines(traffic.mixed(traffic.benign(20, seed=2), traffic.inversion(seed=3)))
+    second = traffic.lines(traffic.mixed(traffic.benign(20, seed=4), traffic.inversion(seed=5)))
+    second.insert(50, b"not json")
+    second.append(b"")
+    return World(tmp_path, toy_profile, MemoryTopic(first, second))
+
+
+@pytest.fixture(autouse=True)
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service_module, "FIRST_DELAY", 0.001)
+
+
+def test_partitions_give_what_their_shards_give(world: World) -> None:
+    sink = MemoryAlertSink()
+    world.run(sink)
+    assert by_id(sink.alerts) == by_id(world.expected()) != {}
+    assert {a.document["user"]["id"] for a in sink.alerts} == {"attacker-3", "attacker-5"}
+    (letter,) = world.letters.letters
+    assert (letter.reason, letter.partition, letter.offset) == ("not_json", 1, 50)
+    assert world.topic.commits == {p: len(values) for p, values in enumerate(world.topic.partitions)}
+
+
+def test_a_second_start_goes_on_at_the_end(world: World) -> None:
+    sink = MemoryAlertSink()
+    world.run(sink)
+    before = list(sink.alerts)
+    service = world.service(sink)
+    service.run(MemoryMember(world.topic, service), until_end=True)
+    assert service.account.queries == 0
+    assert sink.alerts == before
+
+
+def test_a_stop_in_the_middle_changes_no_alert(world: World) -> None:
+    sink = MemoryAlertSink()
+    world.config = Config(
+        state=State(save_seconds=1e-9), pipeline=type(world.config.pipeline)(batch_queries=37)
+    )
+    while True:
+        service = world.service(sink)
+        member = MemoryMember(world.topic, service)
+        member.on_commit = lambda offsets, service=service: service.stop.set()  # type: ignore[misc]
+        service.run(member)
+        if not service.account.queries:
+            break
+        if world.topic.commits == {p: len(v) for p, v in enumerate(world.topic.partitions)}:
+            break
+    assert by_id(sink.alerts) == by_id(world.expected())
+
+
+def test_a_sink_that_is_down_loses_nothing(world: World) -> None:
+    errors = [
+        SinkUnavailable("memory", "down"),
+        SinkNotReady("memory", "no rights"),
+        SinkUnavailable("memory", "x"),
+    ]
+    sink = FailingSink(errors)
+    member = world.run(sink)
+    assert by_id(sink.alerts) == by_id(world.expected())
+    assert member.polls_while_paused >= 3
+    assert not member.paused
+    assert world.topic.commits == {p: len(values) for p, values in enumerate(world.topic.partitions)}
+
+
+def test_state_is_saved_after_delivery_and_before_commit(world: World) -> None:
+    sink = MemoryAlertSink()
+    service = world.service(sink)
+    member = MemoryMember(world.topic, service)
+    seen = []
+
+    def look(offsets: Mapping[int, int]) -> None:
+        store = StateStore(world.folder / "state", "topic", "id")
+        for partition, offset in offsets.items():
+            shard = store.load(
+                partition, lambda data: shard_state.restore(data, settings_of(world.config), {})
+            )
+            assert shard is not None
+            assert shard.next_offset == offset
+        due = [a for a in world.expected() if a.document["user"]["id"] in {"attacker-3", "attacker-5"}]
+        seen.append(set(by_id(due)) <= set(by_id(sink.alerts)))
+
+    member.on_commit = look
+    service.run(member, until_end=True)
+    assert seen
+    assert all(seen)
+
+
+def test_a_stop_while_the_sink_is_down_saves_nothing(world: World) -> None:
+    sink = FailingSink([SinkUnavailable("memory", "down")] * 1000)
+    service = world.service(sink)
+    member = MemoryMember(world.topic, service)
+    sink.errors[3:] = []
+    original = sink.write
+
+    def stop_then_fail(alerts: Sequence[Alert]) -> Delivery:
+        service.stop.set()
+        raise SinkUnavailable("memory", "down")
+
+    sink.write = stop_then_fail  # type: ignore[method-assign]
+    service.run(member)
+    assert world.topic.commits == {}
+    assert not list((world.folder / "state").iterdir())
+    sink.write, sink.errors = original, []  # type: ignore[method-assign]
+    world.run(sink)
+    assert by_id(sink.alerts) == by_id(world.expected())
+
+
+def test_revoked_partitions_are_let_go_unsaved(world: World) -> None:
+    service = world.service(MemoryAlertSink())
+    member = MemoryMember(world.topic, service)
+    poll = member.poll
+
+    def poll_then_lose(timeout_seconds: float, max_records: int) -> list[RawBatch]:
+        batches = poll(timeout_seconds, max_records)
+        service.revoked([1])
+        service.stop.set()
+        return batches
+
+    member.poll = poll_then_lose  # type: ignore[method-assign]
+    service.run(member)
+    assert set(world.topic.commits) == {0}
+    assert not StateStore(world.folder / "state", "topic", "id").path(1).exists()
+
+
+def test_refused_alerts_become_dead_letters(world: World) -> None:
+    class Refusing(MemoryAlertSink):
+        def write(self, alerts: Sequence[Alert]) -> Delivery:
+            letters = [DeadLetter("rejected_by_sink", "x", a.to_json(), "m", -1, a.offset) for a in alerts]
+            return Delivery(0, 0, tuple(letters))
+
+    world.run(Refusing())
+    refused = [letter for letter in world.letters.letters if letter.reason == "rejected_by_sink"]
+    assert {letter.raw for letter in refused} == set(by_id(world.expected()).values())
+
+
+def test_without_state_it_begins_at_the_committed_offset(world: World) -> None:
+    world.topic.commits[0] = 100
+    service = world.service(MemoryAlertSink())
+    member = MemoryMember(world.topic, service)
+    service.run(member, until_end=True)
+    assert service.account.records == sum(map(len, world.topic.partitions)) - 100 - 2
+
+
+def test_a_lost_position_ends_it(world: World) -> None:
+    service = world.service(MemoryAlertSink())
+    member = MemoryMember(world.topic, service)
+
+    def fail(timeout_seconds: float, max_records: int) -> list[RawBatch]:
+        raise SourceError("offset 5 is not in the topic", topic="topic", partition=0, offset=5)
+
+    member.poll = fail  # type: ignore[method-assign]
+    with pytest.raises(SourceError, match="offset 5"):
+        service.run(member)
