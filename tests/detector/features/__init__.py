@@ -1,0 +1,1 @@
+"""Tests of the features on streams with known answers."""
