@@ -23,7 +23,7 @@ from tests import traffic
 FROZEN = Settings(learn=False)
 
 
-def records(*logs: Iterable[Mapping[str, Any]]) -> list[Record]:
+def records(*logs: Iterable[dict[str, Any]]) -> list[Record]:
     """Queries of several logs as records in order of time, offsets counted from 0."""
     return [Record(**query, offset=n) for n, query in enumerate(traffic.mixed(*logs))]
 
