@@ -20,6 +20,11 @@ GRID = 24
 """A column with at most this many distinct benign values is discrete and remembers them."""
 COMPONENTS = 8
 """Dimensions of the subspace that benign inputs are expected to lie near."""
+LARGEST = float(np.finfo(np.float32).max)
+SMALLEST_SCALE = 1e-30
+"""A column that varies less counts as constant; with `LARGEST` this keeps squares of z finite."""
+SMALLEST_DISTANCE = 1e-9
+"""Smallest typical distance, in scales of the columns: a sample of rounding errors has no unit."""
 
 
 class Inputs(NamedTuple):
@@ -79,6 +84,7 @@ def learn(sample: FloatArray) -> Inputs:
     The scale of a column is the larger of its normalised interquartile range and its standard deviation
     with the outermost 1% pulled in, so that a few wild rows do not shrink everybody else's steps.
     """
+    sample = np.clip(sample, -LARGEST, LARGEST)
     n, d = sample.shape
     base = unlearned(d)
     location = np.median(sample, axis=0)
@@ -86,13 +92,13 @@ def learn(sample: FloatArray) -> Inputs:
     clipped = np.clip(sample, quartiles[0], quartiles[3])
     scale = np.maximum((quartiles[2] - quartiles[1]) / 1.349, clipped.std(axis=0))
     scale = np.where(scale > 0, scale, sample.std(axis=0))
-    tiny = 1e-9 * np.maximum(np.abs(location), np.abs(sample).max(axis=0))
-    varies = scale > tiny
+    tiny = 1e-9 * np.maximum(np.abs(location), np.abs(clipped).max(axis=0))
+    varies = scale > np.maximum(tiny, SMALLEST_SCALE)
     weight = np.where(varies, 1.0 / np.where(varies, scale, 1.0), 0.0)
     half = n // 2
     pairs = np.sqrt((((sample[:half] - sample[half : 2 * half]) * weight) ** 2).sum(axis=1))
     typical = float(np.median(pairs[pairs > 0])) if (pairs > 0).any() else 1.0
-    weight = weight / typical
+    weight = weight / max(typical, SMALLEST_DISTANCE)
 
     grid, distinct = base.grid.copy(), base.distinct.copy()
     for j in range(d):
