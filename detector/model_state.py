@@ -52,7 +52,7 @@ class ModelState:
         self.sample = InputSample(d) if settings.learn and profile is None else None
         self.learner = Learner() if settings.learn else None
         self._point_row = np.zeros(POINTS, dtype=np.int64)
-        self._point_meta = np.zeros((POINTS, 3))
+        self._point_meta = np.zeros((POINTS, 4))
         self._point_features = np.zeros((POINTS, len(NAMES)))
         self._point_series = np.zeros((POINTS, layout.RECENT, 2))
 
@@ -153,7 +153,7 @@ class ModelState:
             if event == policy.NOTHING or self.profile is None:
                 return
             s = int(slots[at])
-            queries, began, serial = self._point_meta[at].tolist()
+            _, began, serial, queries = self._point_meta[at].tolist()
             record = batch.records[int(rows[at])]
             finding = Finding(
                 model_id=self.model_id,

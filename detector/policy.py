@@ -102,15 +102,16 @@ def judge(
 ) -> Any:
     """Judge evaluation points from `start` on until one calls for a message.
 
-    slots [m] the sessions, times [m] of the queries, meta [m, 3] (queries, session start, serial),
+    slots [m] the sessions, times [m] of the queries, meta [m, 4] (distinct
+    inputs, session start, serial, queries),
     scores [m] (NaN: no opinion), series [m, RECENT, 2] recent (confidence, distance) pairs. An infinite
     threshold raises nothing. Returns (point, NOTHING | RAISE | REVISE); the point after the last with
     NOTHING at the end.
     """
     for m in range(start, slots.shape[0]):
         s = slots[m]
-        queries = meta[m, 0]
-        first = queries == FIRST_EVALUATION
+        queries = meta[m, 3]
+        first = meta[m, 0] == FIRST_EVALUATION
         if first:
             _open_session(episodes, s)
         _keep_series(episodes, s, series[m], FIRST_EVALUATION if first else EVERY)

@@ -16,10 +16,9 @@ from detector.features.layout import EVERY, FIRST_EVALUATION, P_LAST, RECENT, RI
 from detector.features.row import write_features
 from detector.features.search import take_step
 from detector.features.similarity import (
-    NEAR_DISTANCE,
     around_centroid,
     fingerprint,
-    is_repeat,
+    in_ring,
     nearest_seen,
     ring_distances,
     scale_input,
@@ -27,7 +26,7 @@ from detector.features.similarity import (
 )
 from models.compiled import jit
 
-QUERIES, START, LAST_TIME, SERIAL = at.QUERIES, at.START, at.LAST_TIME, at.SERIAL
+QUERIES, DISTINCT, START, LAST_TIME, SERIAL = at.QUERIES, at.DISTINCT, at.START, at.LAST_TIME, at.SERIAL
 TARGET = at.TARGET
 
 
@@ -67,40 +66,44 @@ def take_track(slots: Any, s: int) -> None:
 
 
 @jit
-def see_input(
-    x: Any, bits: Any, slots: Any, s: int, inputs: Any, z: Any, sketch: Any, distances: Any
-) -> float:
-    """Update similarity and search features with raw input x [d]; returns the step length, NaN at first.
+def is_repeat(slots: Any, s: int, x: Any, h: Any) -> bool:
+    """True when input x [d] with fingerprint h is exactly the session's previous one or in its ring."""
+    if slots.scalars[s, DISTINCT] == 0.0:
+        return False
+    track = slots.track[s]
+    if track >= 0 and in_ring(h, slots.ring_hash[track], slots.ring_used[track]):
+        return True
+    for j in range(x.shape[0]):
+        if x[j] != slots.last_input[s, j]:
+            return False
+    return True
 
-    An exact repeat of one of the last inputs (a retry, a health check, a replayed pool) is counted as
-    one and is otherwise no step: geometry is that of the distinct inputs. `bits` is x as int64.
-    distances [2] is scratch and afterwards holds the distance to the nearest recent input in [0].
+
+@jit
+def see_input(x: Any, h: Any, slots: Any, s: int, inputs: Any, z: Any, sketch: Any, distances: Any) -> float:
+    """Update similarity and search features with a new raw input x [d] of fingerprint h.
+
+    Returns the step length, NaN at a session's first input. distances [2] is scratch and afterwards
+    holds the distance to the nearest recent input in [0].
     """
     row = slots.scalars[s]
-    n = row[QUERIES]
+    n = row[DISTINCT]
     track = slots.track[s]
     scale_input(x, inputs, z, sketch)
     strangeness(x, z, inputs, row, rate(n))
-    h = fingerprint(bits)
     length = np.nan
     distances[0] = np.nan
     if n > 1.0:
         distances[0] = np.inf
         distances[1] = np.inf
-        repeat = track >= 0 and is_repeat(h, slots.ring_hash[track], slots.ring_used[track])
-        length = 0.0
-        if not repeat:
-            if track >= 0:
-                ring_distances(sketch, slots.ring[track], slots.ring_used[track], distances)
-            length = take_step(x, slots.last_input[s], inputs, slots.last_step[s], row)
+        if track >= 0:
+            ring_distances(sketch, slots.ring[track], slots.ring_used[track], distances)
+        length = take_step(x, slots.last_input[s], inputs, slots.last_step[s], row)
         distances[0] = min(distances[0], length)
-        if length > 0.0:
-            nearest_seen(row, length, distances[0], distances[1])
-        blend(row, at.EXACT, 1.0 if length == 0.0 else 0.0, rate(n - 1.0))
-        blend(row, at.NEAR, 1.0 if 0.0 < distances[0] < NEAR_DISTANCE else 0.0, rate(n - 1.0))
+        nearest_seen(row, length, distances[0], distances[1])
     else:
         slots.last_input[s, :] = x
-    if n >= TRACK_FROM and length != 0.0:
+    if n >= TRACK_FROM:
         if track < 0:
             take_track(slots, s)
             track = slots.track[s]
@@ -137,8 +140,12 @@ def advance(
     """Process queries start..stop of a batch, or fewer: it stops after `most` evaluation points.
 
     slot [n] and fresh [n] say which slot a query belongs to and whether it opens it; gap [s] of silence
-    ends a session. Writes, per evaluation point m: the query's row in the batch, (queries, start time,
-    serial) of its session, features, and the recent (confidence, distance) pairs.
+    ends a session. An exact repeat of one of a session's last inputs (a retry, a health check, a replayed
+    pool) is counted and is otherwise passed over: it tells an attacker nothing new, so features and
+    evaluation points are those of the distinct inputs.
+
+    Writes, per evaluation point m: the query's row in the batch; (distinct inputs, start time, serial,
+    queries) of its session; features; and the recent (confidence, distance) pairs.
     Returns (next query to process, evaluation points written).
     """
     z = np.empty(x.shape[1])
@@ -152,8 +159,14 @@ def advance(
             begin_session(slots, s, time[i])
         row[LAST_TIME] = max(row[LAST_TIME], time[i])
         row[QUERIES] += 1.0
-        n = int(row[QUERIES])
-        length = see_input(x[i], bits[i], slots, s, inputs, z, sketch, distances)
+        h = fingerprint(bits[i])
+        repeat = is_repeat(slots, s, x[i], h)
+        blend(row, at.EXACT, 1.0 if repeat else 0.0, rate(row[QUERIES]))
+        if repeat:
+            continue
+        row[DISTINCT] += 1.0
+        n = int(row[DISTINCT])
+        length = see_input(x[i], h, slots, s, inputs, z, sketch, distances)
         see_answer(p[i], confidence[i], margin[i], label[i], length, slots.classes[s], row)
         slots.recent[s, n % RECENT, 0] = confidence[i]
         slots.recent[s, n % RECENT, 1] = distances[0]
@@ -162,6 +175,7 @@ def advance(
             out_meta[m, 0] = n
             out_meta[m, 1] = row[START]
             out_meta[m, 2] = row[SERIAL]
+            out_meta[m, 3] = row[QUERIES]
             write_features(row, slots.classes[s], out_features[m])
             for r in range(RECENT):
                 out_series[m, r, :] = slots.recent[s, (n + 1 + r) % RECENT, :]

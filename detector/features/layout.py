@@ -20,17 +20,20 @@ LONG_MEMORY = 64
 """Memory of the statistics that trends are measured against."""
 FIRST_EVALUATION = 8
 EVERY = 4
-"""Sessions are evaluated at their 8th query and at every 4th from then on."""
+"""Sessions are evaluated at their 8th distinct input and at every 4th from then on."""
 TRACK_FROM = 4
 RING = 16
 CLASSES = 16
 """Classes are folded onto this many accumulators (class number modulo 16)."""
+FARTHEST = 1e15
+"""No scaled column counts as further away: float32 state stays finite, and one wild input blinds nothing."""
 RECENT = 8
 """Confidences and distances kept for the evidence series until the next evaluation point."""
 
 # Columns of `scalars`. Counters first, then the last values, then forgetting statistics.
 (
     QUERIES,
+    DISTINCT,
     STEPS,
     COSINES,
     ANSWERS,
@@ -71,8 +74,8 @@ RECENT = 8
     FOLLOWINGS,
     NEAR_RUN,
     CENTRES,
-) = range(41)
-SCALARS = 41
+) = range(42)
+SCALARS = 42
 
 # Blocks of CLASSES columns in `classes`.
 P_LAST, P_BEST, P_TREND, P_RECORD, P_RECENT, P_LONGER, LABEL_SHARE, CONFIDENCE_SHARE = range(8)

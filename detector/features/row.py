@@ -48,6 +48,7 @@ def write_features(row: Any, classes: Any, out: Any) -> None:
     """One row in the order of the catalogue; NaN where the log gives nothing to compute it from."""
     out[:] = np.nan
     if row[at.STEPS] > 0.0:
+        out[NEAR_DUPLICATES] = row[at.NEAR]
         out[STEP_LENGTH] = row[at.LOG_STEP]
         out[NEAREST_DISTANCE] = row[at.LOG_NEAREST]
         out[DISTANCE_TREND] = row[at.LOG_NEAREST] - row[at.LOG_NEAREST_SLOW]
@@ -60,7 +61,6 @@ def write_features(row: Any, classes: Any, out: Any) -> None:
     if row[at.RADII] > 2.0 and row[at.STEPS] > 0.0:
         out[CENTROID_DISTANCE] = row[at.LOG_RADIUS]
         out[RADIUS_IRREGULARITY] = deviation(row, at.LOG_RADIUS, at.LOG_RADIUS_SQUARE)
-    out[NEAR_DUPLICATES] = row[at.NEAR]
     out[EXACT_DUPLICATES] = row[at.EXACT]
     out[OFF_GRID] = row[at.OFF_GRID]
     out[OFF_MANIFOLD] = row[at.OFF_MANIFOLD]

@@ -17,6 +17,7 @@ from detector.features.layout import (
     COLLINEAR,
     COSINE,
     COSINES,
+    FARTHEST,
     FOLLOWING,
     FOLLOWINGS,
     HALVING,
@@ -53,11 +54,9 @@ def take_step(x: Any, last: Any, inputs: Any, last_step: Any, row: Any) -> float
         raw = x[j] - last[j]
         if raw != 0.0:
             changed += 1
-        square += (raw * inputs.weight[j]) ** 2
-    if changed == 0:
-        return 0.0
+        square += min(abs(raw * inputs.weight[j]), FARTHEST) ** 2
     for j in range(d):
-        step = (x[j] - last[j]) * inputs.weight[j]
+        step = min(max((x[j] - last[j]) * inputs.weight[j], -FARTHEST), FARTHEST)
         along += step * last_step[j]
         old_square += float(last_step[j]) * float(last_step[j])
         last_step[j] = step

@@ -13,10 +13,12 @@ import numpy as np
 from detector.features.forget import blend, rate, slow_rate
 from detector.features.layout import (
     CENTRES,
+    FARTHEST,
     LOG_NEAREST,
     LOG_NEAREST_SLOW,
     LOG_RADIUS,
     LOG_RADIUS_SQUARE,
+    NEAR,
     NEAR_RUN,
     OFF_GRID,
     OFF_MANIFOLD,
@@ -39,7 +41,7 @@ def scale_input(x: Any, inputs: Any, z: Any, sketch: Any) -> None:
     """Write scaled columns z [d] and their sketch [min(d, SKETCH)] of one raw input x [d]."""
     sketch[:] = 0.0
     for j in range(x.shape[0]):
-        v = (x[j] - inputs.location[j]) * inputs.weight[j]
+        v = min(max((x[j] - inputs.location[j]) * inputs.weight[j], -FARTHEST), FARTHEST)
         z[j] = v
         sketch[inputs.bucket[j, 0]] += inputs.sign[j, 0] * v
         sketch[inputs.bucket[j, 1]] += inputs.sign[j, 1] * v
@@ -102,8 +104,8 @@ def ring_distances(sketch: Any, ring: Any, used: int, out: Any) -> None:
 
 
 @jit
-def is_repeat(h: Any, hashes: Any, used: int) -> bool:
-    """True when one of the last RING inputs was exactly this one."""
+def in_ring(h: Any, hashes: Any, used: int) -> bool:
+    """True when one of the last RING distinct inputs had this fingerprint."""
     for r in range(min(used, RING)):
         if hashes[r] == h:
             return True
@@ -118,6 +120,7 @@ def nearest_seen(row: Any, length: float, nearest: float, older: float) -> None:
     nearest of the ring but the previous one (inf: none). row[STEPS] already counts this step.
     """
     weight = rate(row[STEPS])
+    blend(row, NEAR, 1.0 if nearest < NEAR_DISTANCE else 0.0, weight)
     log_nearest = np.log(nearest + TINY)
     blend(row, LOG_NEAREST, log_nearest, weight)
     blend(row, LOG_NEAREST_SLOW, log_nearest, slow_rate(row[STEPS]))
