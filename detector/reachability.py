@@ -74,9 +74,11 @@ def _state_directory(config: Config) -> str:
 
 def _kafka(config: Config) -> str:
     from connectors.kafka import check
-    from connectors.kafka_group import start_time
+    from connectors.kafka_partitions import start_time
+    from connectors.kafka_source import source_class
 
     start_time(config.kafka.start)
+    source_class(config.kafka)
     return check(config.kafka)
 
 

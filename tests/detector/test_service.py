@@ -33,6 +33,9 @@ class MemoryTopic:
         self.partitions = partitions
         self.commits: dict[int, int] = {}
 
+    def ends(self) -> dict[int, int]:
+        return {partition: len(values) for partition, values in enumerate(self.partitions)}
+
 
 class MemoryMember:
     """The one member of the group, with the behaviour that `PartitionSource` asks for."""
@@ -42,6 +45,7 @@ class MemoryMember:
         self.service = service
         self.paused = False
         self.polls_while_paused = 0
+        self.stop_at_commit = False
         self.positions: dict[int, int] | None = None
         self.on_commit: Callable[[Mapping[int, int]], None] = lambda offsets: None
 
@@ -66,6 +70,8 @@ class MemoryMember:
 
     def commit(self, offsets: Mapping[int, int]) -> bool:
         self.on_commit(offsets)
+        if self.stop_at_commit:
+            self.service.stop.set()
         self.topic.commits.update(offsets)
         return True
 
@@ -155,7 +161,7 @@ def test_partitions_give_what_their_shards_give(world: World) -> None:
     assert {a.document["user"]["id"] for a in sink.alerts} == {"attacker-3", "attacker-5"}
     (letter,) = world.letters.letters
     assert (letter.reason, letter.partition, letter.offset) == ("not_json", 1, 50)
-    assert world.topic.commits == {p: len(values) for p, values in enumerate(world.topic.partitions)}
+    assert world.topic.commits == world.topic.ends()
 
 
 def test_a_second_start_goes_on_at_the_end(world: World) -> None:
@@ -196,7 +202,7 @@ def test_a_sink_that_is_down_loses_nothing(world: World) -> None:
     assert by_id(sink.alerts) == by_id(world.expected())
     assert member.polls_while_paused >= 3
     assert not member.paused
-    assert world.topic.commits == {p: len(values) for p, values in enumerate(world.topic.partitions)}
+    assert world.topic.commits == world.topic.ends()
 
 
 def test_state_is_saved_after_delivery_and_before_commit(world: World) -> None:
@@ -204,6 +210,9 @@ def test_state_is_saved_after_delivery_and_before_commit(world: World) -> None:
     service = world.service(sink)
     member = MemoryMember(world.topic, service)
     seen = []
+
+    def restore(data: bytes) -> Shard:
+        return shard_state.restore(data, settings_of(world.config, learn=False), world.profiles)
 
     def look(offsets: Mapping[int, int]) -> None:
         store = StateStore(world.folder / "state", "topic", "id")
@@ -222,27 +231,25 @@ def test_state_is_saved_after_delivery_and_before_commit(world: World) -> None:
     assert all(seen)
 
 
-def test_a_stop_while_the_sink_is_down_saves_nothing(world: World) -> None:
-    sink = FailingSink([SinkUnavailable("memory", "down")] * 1000)
+def test_a_stop_while_the_sink_is_down_saves_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    sink = MemoryAlertSink()
     service = world.service(sink)
     member = MemoryMember(world.topic, service)
-    sink.errors[3:] = []
-    original = sink.write
 
     def stop_then_fail(alerts: Sequence[Alert]) -> Delivery:
         service.stop.set()
         raise SinkUnavailable("memory", "down")
 
-    sink.write = stop_then_fail  # type: ignore[method-assign]
-    service.run(member)
+    with monkeypatch.context() as patched:
+        patched.setattr(sink, "write", stop_then_fail)
+        service.run(member)
     assert world.topic.commits == {}
     assert not list((world.folder / "state").iterdir())
-    sink.write, sink.errors = original, []  # type: ignore[method-assign]
     world.run(sink)
     assert by_id(sink.alerts) == by_id(world.expected())
 
 
-def test_revoked_partitions_are_let_go_unsaved(world: World) -> None:
+def test_revoked_partitions_are_let_go_unsaved(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     service = world.service(MemoryAlertSink())
     member = MemoryMember(world.topic, service)
     poll = member.poll
@@ -253,7 +260,7 @@ def test_revoked_partitions_are_let_go_unsaved(world: World) -> None:
         service.stop.set()
         return batches
 
-    member.poll = poll_then_lose  # type: ignore[method-assign]
+    monkeypatch.setattr(member, "poll", poll_then_lose)
     service.run(member)
     assert set(world.topic.commits) == {0}
     assert not StateStore(world.folder / "state", "topic", "id").path(1).exists()
@@ -278,13 +285,13 @@ def test_without_state_it_begins_at_the_committed_offset(world: World) -> None:
     assert service.account.records == sum(map(len, world.topic.partitions)) - 100 - 2
 
 
-def test_a_lost_position_ends_it(world: World) -> None:
+def test_a_lost_position_ends_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     service = world.service(MemoryAlertSink())
     member = MemoryMember(world.topic, service)
 
     def fail(timeout_seconds: float, max_records: int) -> list[RawBatch]:
         raise SourceError("offset 5 is not in the topic", topic="topic", partition=0, offset=5)
 
-    member.poll = fail  # type: ignore[method-assign]
+    monkeypatch.setattr(member, "poll", fail)
     with pytest.raises(SourceError, match="offset 5"):
         service.run(member)
