@@ -1,7 +1,7 @@
 """How querywatch reaches a Kafka cluster: settings, client options, errors in one clear line.
 
 The only file that knows the options of kafka-python; `connectors.kafka` reads with them and
-`connectors.kafka_dead_letters` writes.
+`connectors.kafka_dead_letters` writes. The texts of errors serve `connectors.kafka_confluent` too.
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ class KafkaSettings(Protocol):
     def topic(self) -> str: ...
     @property
     def group_id(self) -> str: ...
+    @property
+    def client(self) -> str: ...
     @property
     def start(self) -> str: ...
     @property
@@ -176,8 +178,8 @@ def topic_id(settings: KafkaSettings) -> str:
     return str(topics[0].get("topic_id") or "") if topics else ""
 
 
-def check(settings: KafkaSettings) -> str:
-    """Connect, list the topic's partitions, and say so in a sentence. Raises SourceError with what to do."""
+def partitions_of(settings: KafkaSettings) -> set[int]:
+    """Connect and list the topic's partitions, at least one. Raises SourceError with what to do."""
     consumer = connect(KafkaConsumer, settings, allow_auto_create_topics=False)
     try:
         partitions = consumer.partitions_for_topic(settings.topic)
@@ -187,5 +189,11 @@ def check(settings: KafkaSettings) -> str:
         consumer.close()
     if not partitions:
         raise SourceError(missing_topic(settings.topic, settings))
+    return set(partitions)
+
+
+def check(settings: KafkaSettings) -> str:
+    """Connect, list the topic's partitions, and say so in a sentence. Raises SourceError with what to do."""
+    partitions = partitions_of(settings)
     count = f"{len(partitions)} partition{'s' if len(partitions) != 1 else ''}"
     return f"Kafka at {', '.join(settings.bootstrap_servers)}: topic {settings.topic!r} has {count}"

@@ -12,11 +12,12 @@ from types import FrameType
 
 import structlog
 
-from connectors.kafka import KafkaSource, topic_id
+from connectors.kafka import topic_id
+from connectors.kafka_source import make_source
 from detector.config import Config
 from detector.destinations import service_outputs
 from detector.edge import make_decoder
-from detector.errors import ConfigError, SinkUnavailable
+from detector.errors import SinkUnavailable
 from detector.model_state import Settings
 from detector.outputs import Outputs
 from detector.profile import ModelProfile
@@ -33,13 +34,11 @@ def run(
     config: Config, settings: Settings, profiles: Mapping[str, ModelProfile], *, until_end: bool = False
 ) -> None:
     """Run the service until a signal, or until the end of the topic. Raises what a person must mend."""
-    if config.kafka.client != "kafka-python":
-        raise ConfigError("kafka.client", "only kafka-python is built in so far; leave this key out")
     store = StateStore(Path(config.state.directory), config.kafka.topic, topic_id(config.kafka))
     store.open()
     outputs = service_outputs(config)
     service = Service(config, settings, profiles, make_decoder(config), outputs, store)
-    source = KafkaSource(
+    source = make_source(
         config.kafka,
         on_assigned=service.assigned,
         on_revoked=service.revoked,

@@ -1,17 +1,24 @@
-"""The Kafka source and the dead-letter topic against a real broker."""
+"""Both Kafka sources and the dead-letter topic against a real broker."""
 
 from __future__ import annotations
 
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Literal
 
+import msgspec
 import pytest
+from confluent_kafka import Producer
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 
 from connectors.kafka import KafkaDeadLetterSink, KafkaSource, check, topic_id
+from connectors.kafka_confluent import ConfluentSource
+from connectors.kafka_partitions import TopicSource
+from connectors.kafka_source import make_source
 from detector.config import Kafka
 from detector.errors import ConfigError, SinkError, SinkNotReady, SinkUnavailable, SourceError
 from detector.query import DeadLetter, RawBatch
@@ -27,7 +34,7 @@ PATIENCE_SECONDS = 40.0
 class Member:
     """A source with what it was told and what it read, by partition."""
 
-    source: KafkaSource
+    source: TopicSource
     assigned: list[list[int]] = field(default_factory=list)
     revoked: list[list[int]] = field(default_factory=list)
     read: dict[int, list[tuple[int, bytes]]] = field(default_factory=dict)
@@ -57,7 +64,7 @@ def join() -> Iterator[Join]:
             return {partition: (saved or {}).get(partition) for partition in partitions}
 
         revoked: list[list[int]] = []
-        source = KafkaSource(
+        source = make_source(
             settings, on_assigned=on_assigned, on_revoked=revoked.append, metadata_seconds=metadata_seconds
         )
         member = Member(source, revoked=revoked)
@@ -70,15 +77,31 @@ def join() -> Iterator[Join]:
         member.source.close()
 
 
+Client = Literal["kafka-python", "confluent"]
+
+
+@pytest.fixture(params=["kafka-python", "confluent"])
+def client(request: pytest.FixtureRequest) -> Client:
+    """Every test that reads a topic runs with both clients."""
+    chosen: Client = request.param
+    return chosen
+
+
 @pytest.fixture
-def settings(kafka_server: KafkaServer, kafka_topic: TopicFactory) -> Kafka:
-    return _settings(kafka_server, kafka_topic())
+def settings(kafka_server: KafkaServer, kafka_topic: TopicFactory, client: Client) -> Kafka:
+    return _settings(kafka_server, kafka_topic(), client)
 
 
 def _settings(
-    server: KafkaServer, topic: str, *, start: str = "earliest", dead_letter_topic: str = ""
+    server: KafkaServer,
+    topic: str,
+    client: Client = "kafka-python",
+    *,
+    start: str = "earliest",
+    dead_letter_topic: str = "",
 ) -> Kafka:
     return Kafka(
+        client=client,
         bootstrap_servers=(server.bootstrap,),
         topic=topic,
         group_id=f"group-{topic}",
@@ -153,10 +176,10 @@ def test_a_poll_returns_no_more_than_asked_and_skips_nothing(settings: Kafka, jo
 
 
 def test_added_partitions_are_read_from_their_first_record(
-    kafka_server: KafkaServer, kafka_topic: TopicFactory, join: Join
+    kafka_server: KafkaServer, kafka_topic: TopicFactory, client: Client, join: Join
 ) -> None:
     # Polls are shorter than the rebalance takes: kafka-python 3.0.12 alone then stalls for ever, in silence.
-    settings = _settings(kafka_server, kafka_topic(), start="latest")
+    settings = _settings(kafka_server, kafka_topic(), client, start="latest")
     member = join(settings, metadata_seconds=0.3)
     _until(lambda: bool(member.assigned), member, seconds=0.002)
     admin = KafkaAdminClient(bootstrap_servers=kafka_server.bootstrap)
@@ -196,9 +219,9 @@ def test_every_codec_of_kafka_is_read(settings: Kafka, join: Join, codec: str) -
 
 
 def test_start_latest_reads_only_what_comes_after(
-    kafka_server: KafkaServer, kafka_topic: TopicFactory, join: Join
+    kafka_server: KafkaServer, kafka_topic: TopicFactory, client: Client, join: Join
 ) -> None:
-    settings = _settings(kafka_server, kafka_topic(), start="latest")
+    settings = _settings(kafka_server, kafka_topic(), client, start="latest")
     _produce(settings, [b"old"] * 5)
     member = join(settings)
     _until(lambda: bool(member.assigned), member)
@@ -209,10 +232,15 @@ def test_start_latest_reads_only_what_comes_after(
 
 @pytest.mark.parametrize(("seconds", "offset"), [(0, 0), (3, 3), (2.5, 3), (100, 10)])
 def test_start_at_a_time(
-    kafka_server: KafkaServer, kafka_topic: TopicFactory, join: Join, seconds: float, offset: int
+    kafka_server: KafkaServer,
+    kafka_topic: TopicFactory,
+    client: Client,
+    join: Join,
+    seconds: float,
+    offset: int,
 ) -> None:
     start = datetime.fromtimestamp(1_700_000_000 + seconds, UTC).isoformat()
-    settings = _settings(kafka_server, kafka_topic(), start=start)
+    settings = _settings(kafka_server, kafka_topic(), client, start=start)
     _produce(settings, [b"x"] * 10, first_ms=1_700_000_000_000)
     member = join(settings)
     _until(lambda: bool(member.source.starts), member)
@@ -221,9 +249,9 @@ def test_start_at_a_time(
 
 
 @pytest.mark.parametrize("start", ["yesterday", "2026-01-01T00:00:00"])
-def test_a_start_that_is_no_time_is_a_configuration_error(start: str) -> None:
+def test_a_start_that_is_no_time_is_a_configuration_error(client: Client, start: str) -> None:
     with pytest.raises(ConfigError, match=r"kafka\.start"):
-        KafkaSource(Kafka(start=start), on_assigned=lambda partitions: {})
+        make_source(Kafka(client=client, start=start), on_assigned=lambda partitions: {})
 
 
 def test_a_retention_gap_is_told_with_its_offsets(settings: Kafka, join: Join) -> None:
@@ -281,9 +309,9 @@ def test_a_paused_member_reads_nothing_keeps_its_place_and_continues(settings: K
 
 
 def test_two_members_share_the_partitions_and_one_takes_over(
-    kafka_server: KafkaServer, kafka_topic: TopicFactory, join: Join
+    kafka_server: KafkaServer, kafka_topic: TopicFactory, client: Client, join: Join
 ) -> None:
-    settings = _settings(kafka_server, kafka_topic(partitions=2))
+    settings = _settings(kafka_server, kafka_topic(partitions=2), client)
     for partition in (0, 1):
         _produce(settings, [b"before"] * 5, partition=partition)
     first = join(settings)
@@ -312,8 +340,8 @@ def test_two_members_share_the_partitions_and_one_takes_over(
 
 
 def test_a_new_member_is_paused_too_while_the_sink_is_down(settings: Kafka, join: Join) -> None:
-    _produce(settings, [b"one"])
-    member = join(settings)
+    _produce(settings, [b"one", b"two"])
+    member = join(settings, {0: 1})
     member.source.pause()
     _until(lambda: bool(member.assigned), member)
     for _ in range(5):
@@ -321,17 +349,83 @@ def test_a_new_member_is_paused_too_while_the_sink_is_down(settings: Kafka, join
     assert member.count() == 0
     member.source.resume()
     _until(lambda: member.count() == 1, member)
+    assert member.read == {0: [(1, b"two")]}
+
+
+@pytest.mark.parametrize("names", [("kafka-python", "confluent"), ("confluent", "kafka-python")])
+def test_members_of_both_clients_share_a_group(
+    kafka_server: KafkaServer, kafka_topic: TopicFactory, join: Join, names: tuple[Client, Client]
+) -> None:
+    settings = _settings(kafka_server, kafka_topic(partitions=2), names[0])
+    first = join(settings)
+    _until(lambda: first.assigned == [[0, 1]], first)
+    second = join(msgspec.structs.replace(settings, client=names[1]))
+    _until(lambda: bool(second.assigned) and bool(first.revoked), first, second)
+    assert second.assigned == first.revoked
+
+
+def test_markers_of_transactions_are_no_lag(settings: Kafka, join: Join) -> None:
+    producer = Producer(
+        {"bootstrap.servers": settings.bootstrap_servers[0], "transactional.id": settings.topic}
+    )
+    producer.init_transactions(30)
+    for value, commit in ((b"kept", True), (b"undone", False)):
+        producer.begin_transaction()
+        producer.produce(settings.topic, value, partition=0)
+        producer.flush(30)
+        (producer.commit_transaction if commit else producer.abort_transaction)(30)
+    member = join(settings)
+    _until(lambda: member.count() == 1 and member.source.lag() == {0: 0}, member)
+    assert member.read == {0: [(0, b"kept")]}
+    assert member.source.offset_at(0, 32_503_680_000.0) == 4
+
+
+def test_an_unfinished_transaction_is_not_read(settings: Kafka, join: Join) -> None:
+    producer = Producer(
+        {"bootstrap.servers": settings.bootstrap_servers[0], "transactional.id": settings.topic}
+    )
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    producer.produce(settings.topic, b"open", partition=0)
+    producer.flush(30)
+    _produce(settings, [b"after"])
+    member = join(settings)
+    _until(lambda: bool(member.assigned), member)
+    for _ in range(5):
+        member.poll()
+    assert member.count() == 0
+    assert member.source.lag() == {0: 0}
+    producer.commit_transaction(30)
+    _until(lambda: member.count() == 2, member)
+
+
+def test_a_client_that_is_not_installed_is_named_with_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "confluent_kafka", None)
+    monkeypatch.delitem(sys.modules, "connectors.kafka_confluent")
+    monkeypatch.delitem(sys.modules, "connectors.kafka_confluent_errors")
+    with pytest.raises(ConfigError, match=r"^kafka\.client: [^\n]*pip install 'querywatch\[confluent\]'"):
+        make_source(Kafka(client="confluent"), on_assigned=lambda partitions: {})
+
+
+def test_the_configured_client_is_the_one_that_reads() -> None:
+    kinds = {
+        type(make_source(Kafka(client=client), on_assigned=lambda partitions: {}))
+        for client in ("kafka-python", "confluent")
+    }
+    assert kinds == {KafkaSource, ConfluentSource}
 
 
 def test_check_says_what_is_there_and_what_to_do(settings: Kafka) -> None:
     assert check(settings).endswith(f"topic '{settings.topic}' has 1 partition")
-    missing = Kafka(bootstrap_servers=settings.bootstrap_servers, topic="not-there")
+    missing = msgspec.structs.replace(settings, topic="not-there")
     with pytest.raises(
         SourceError, match=r"no topic 'not-there'.*kafka-topics\.sh .*--create --topic not-there"
     ):
         check(missing)
     with pytest.raises(SourceError, match=r"no topic 'not-there'"):
-        KafkaSource(missing, on_assigned=lambda partitions: {}).open()
+        make_source(missing, on_assigned=lambda partitions: {}).open()
 
 
 def test_a_recreated_topic_has_another_id(kafka_server: KafkaServer, kafka_topic: TopicFactory) -> None:
@@ -354,11 +448,13 @@ def test_a_recreated_topic_has_another_id(kafka_server: KafkaServer, kafka_topic
     assert topic_id(settings) not in {"", before}
 
 
-def test_no_broker_is_one_clear_line_within_seconds(capfd: pytest.CaptureFixture[str]) -> None:
-    settings = Kafka(bootstrap_servers=(f"127.0.0.1:{_closed_port()}",))
+def test_no_broker_is_one_clear_line_within_seconds(
+    capfd: pytest.CaptureFixture[str], client: Client
+) -> None:
+    settings = Kafka(bootstrap_servers=(f"127.0.0.1:{_closed_port()}",), client=client)
     began = time.monotonic()
     with pytest.raises(SourceError, match=r"^no Kafka broker answers at 127\.0\.0\.1:[^\n]*refused[^\n]*$"):
-        KafkaSource(settings, on_assigned=lambda partitions: {}).open()
+        make_source(settings, on_assigned=lambda partitions: {}).open()
     with pytest.raises(SinkUnavailable, match="no Kafka broker answers"):
         KafkaDeadLetterSink(settings).open()
     assert time.monotonic() - began < 5.0

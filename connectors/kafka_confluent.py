@@ -1,0 +1,280 @@
+"""The query log in a Kafka topic, read through confluent-kafka (librdkafka); needs the extra `confluent`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from confluent_kafka import (
+    OFFSET_INVALID,
+    TIMESTAMP_NOT_AVAILABLE,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+
+from connectors.kafka_confluent_errors import explain
+from connectors.kafka_connection import BOOTSTRAP_SECONDS, REQUEST_SECONDS, KafkaSettings, partitions_of
+from connectors.kafka_partitions import TopicSource
+from detector.errors import SourceError
+from detector.query import RawBatch
+
+log = logging.getLogger(__name__)
+
+_NOT_NOW = {
+    KafkaError.REBALANCE_IN_PROGRESS,
+    KafkaError.ILLEGAL_GENERATION,
+    KafkaError.UNKNOWN_MEMBER_ID,
+    KafkaError._ASSIGNMENT_LOST,
+}
+# The client mends these by itself; kafka-python does not tell of them either.
+_PASSING = {
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._TRANSPORT,
+    KafkaError._RESOLVE,
+    KafkaError._TIMED_OUT,
+    KafkaError._MAX_POLL_EXCEEDED,
+    KafkaError._WAIT_COORD,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    *_NOT_NOW,
+}
+
+
+class ConfluentSource(TopicSource):
+    """A member of the group through confluent-kafka.
+
+    The group assigns eagerly, as with kafka-python, so that members of both kinds can share one group. The
+    client forgets the position of what it keeps through a rebalance, hence `_next`.
+    """
+
+    _consumer: Consumer | None = None
+
+    def open(self) -> None:
+        # kafka-python looks first: what is wrong with the cluster is told in the same words by both sources.
+        self._present_at_open = partitions_of(self._settings)
+        self._next: dict[int, int] = {}
+        self._ready: list[RawBatch] = []
+        self._problem: SourceError | None = None
+        self._member = self._to_fetch = False
+        options = client_options(self._settings) | {
+            "group.id": self._settings.group_id,
+            "partition.assignment.strategy": "range,roundrobin",
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "error",
+            "isolation.level": "read_committed",
+            "allow.auto.create.topics": False,
+            # The only sign of how far reading came where a topic ends in markers of transactions.
+            "enable.partition.eof": True,
+            "check.crcs": True,
+            "max.partition.fetch.bytes": self._fetch_bytes,
+            "topic.metadata.refresh.interval.ms": int(self._metadata_seconds * 1000),
+            "error_cb": self._note_error,
+        }
+        consumer = None
+        try:
+            # Below "kafka", so that one logging setting quiets both clients.
+            consumer = Consumer(options, logger=logging.getLogger("kafka.librdkafka"))
+            consumer.list_topics(self._settings.topic, timeout=BOOTSTRAP_SECONDS)
+            consumer.subscribe(
+                [self._settings.topic],
+                on_assign=self._note_assigned,
+                on_revoke=self._note_revoked,
+                on_lost=self._note_lost,
+            )
+        except KafkaException as error:
+            if consumer is not None:
+                consumer.poll(0)  # lets `_note_error` hear of the cause
+                consumer.close()
+            raise self._problem or SourceError(explain(error.args[0], self._settings)) from error
+        self._consumer = consumer
+
+    def poll(self, timeout_seconds: float, max_records: int) -> list[RawBatch]:
+        if not self._ready and self._problem is None:
+            # All at once would wait until there are as many, or the time is over.
+            messages = self._client.consume(1, timeout_seconds)
+            if messages and max_records > 1:
+                messages += self._client.consume(max_records - 1, 0)
+            self._sort(messages)
+        self._follow_group()
+        if self._to_fetch and self._member:
+            self._fetch()
+        if self._problem is not None and not self._ready:
+            problem, self._problem = self._problem, None
+            raise problem
+        # Kept until here: nothing is lost when a question above fails and the caller polls again.
+        ready, self._ready = self._ready, []
+        return [batch for batch in ready if batch.partition in self._owned]
+
+    def _sort(self, messages: list[Message]) -> None:
+        by_partition: dict[int, list[Message]] = {}
+        for message in messages:
+            if message.error() is None:
+                by_partition.setdefault(int(message.partition() or 0), []).append(message)
+        for partition, group in sorted(by_partition.items()):
+            stamps = [message.timestamp() for message in group]
+            offsets = [int(message.offset() or 0) for message in group]
+            values = [_bytes(message.value()) for message in group]
+            times = [time for kind, time in stamps if kind != TIMESTAMP_NOT_AVAILABLE and time > 0]
+            self._ready.append(self._batch(partition, values, offsets, times))
+            self._advance(partition, offsets[-1] + 1)
+        for message in messages:
+            error = message.error()
+            if error is not None:
+                self._note_failed(int(message.partition() or 0), int(message.offset() or 0), error)
+
+    def _advance(self, partition: int, offset: int) -> None:
+        self._next[partition] = max(offset, self._next.get(partition, 0))
+
+    def _note_failed(self, partition: int, offset: int, error: KafkaError) -> None:
+        if error.code() == KafkaError._PARTITION_EOF:
+            self._advance(partition, offset)
+            return
+        if partition not in self._next or error.code() in _PASSING:
+            self._note_error(error)
+            return
+        # The client would stand still or go on behind the failure; asked again from there it fails again.
+        self._to_fetch = True
+        if error.code() == KafkaError._AUTO_OFFSET_RESET:
+            self._problem = self._out_of_range(partition, self._next[partition])
+        elif error.code() == KafkaError._LOG_TRUNCATION:
+            self._problem = self._truncated(partition, self._next[partition])
+        else:
+            self._note_error(error)
+
+    def _note_error(self, error: KafkaError) -> None:
+        if error.code() in _PASSING and not error.fatal():
+            log.warning("Kafka: %s", error.str())
+        else:
+            self._problem = SourceError(explain(error, self._settings), topic=self._settings.topic)
+
+    def _note_assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        # Nothing is fetched until the caller has said where each partition begins.
+        consumer.assign([])
+        self._member = self._to_fetch = True
+        self._events.put(("assigned", {tp.partition for tp in partitions}))
+
+    def _note_revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        # Said before every rebalance, of partitions that mostly come back; the assignment tells what is gone.
+        consumer.unassign()
+        self._member = False
+
+    def _note_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._note_revoked(consumer, partitions)
+        self._events.put(("lost", {tp.partition for tp in partitions} | self._assigned))
+
+    def _continue_at(self, partition: int, offset: int) -> None:
+        self._next[partition] = offset
+
+    def _fetch(self) -> None:
+        owned = [self._tp(partition, self._next[partition]) for partition in sorted(self._owned)]
+        self._client.assign(owned)
+        if self._paused:
+            self._client.pause(owned)
+        self._to_fetch = False
+
+    def offset_at(self, partition: int, seconds: float) -> int:
+        tps = [self._tp(partition, max(0, int(seconds * 1000)))]
+        found = self._answers(self._ask("offsets_for_times", tps))[partition]
+        return found if found >= 0 else self._range([partition])[1][partition]
+
+    def committed(self, partitions: Collection[int]) -> dict[int, int | None]:
+        if not partitions:
+            return {}
+        found = self._answers(self._ask("committed", [self._tp(partition) for partition in partitions]))
+        return {
+            partition: None if offset == OFFSET_INVALID else offset for partition, offset in found.items()
+        }
+
+    def commit(self, offsets: Mapping[int, int]) -> bool:
+        positions = [self._tp(p, offset) for p, offset in offsets.items() if p in self._owned]
+        if not positions:
+            return True
+        try:
+            done = self._client.commit(offsets=positions, asynchronous=False)
+            errors = [tp.error for tp in done or [] if tp.error is not None]
+        except KafkaException as error:
+            errors = [error.args[0]]
+        refused = [error for error in errors if error.code() not in _NOT_NOW]
+        if refused:
+            raise SourceError(explain(refused[0], self._settings), topic=self._settings.topic)
+        if errors:
+            log.info("commit put off, the group is rebalancing (%s)", errors[0].name())
+        return not errors
+
+    def pause(self) -> None:
+        self._paused = True
+        self._client.pause(self._client.assignment())
+
+    def resume(self) -> None:
+        self._paused = False
+        self._client.resume(self._client.assignment())
+
+    def lag(self) -> dict[int, int]:
+        _, latest = self._range(sorted(self._owned))
+        return {partition: max(0, end - self._next[partition]) for partition, end in latest.items()}
+
+    def close(self) -> None:
+        if self._consumer is not None:
+            self._consumer.close()
+            self._consumer = None
+            self._assigned, self._owned = set(), set()
+
+    @property
+    def _client(self) -> Consumer:
+        assert self._consumer is not None, "open() comes first"  # noqa: S101
+        return self._consumer
+
+    def _tp(self, partition: int, offset: int = OFFSET_INVALID) -> TopicPartition:
+        return TopicPartition(self._settings.topic, partition, offset)
+
+    def _range(self, partitions: Collection[int]) -> tuple[dict[int, int], dict[int, int]]:
+        found = {p: self._ask("get_watermark_offsets", self._tp(p)) for p in partitions}
+        return {p: first for p, (first, _) in found.items()}, {p: end for p, (_, end) in found.items()}
+
+    def _ask(self, question: str, about: Any) -> Any:
+        try:
+            answer = getattr(self._client, question)(about, timeout=REQUEST_SECONDS)
+            if answer is None:
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT))
+        except KafkaException as error:
+            raise self._failed(error.args[0]) from error
+        return answer
+
+    def _answers(self, tps: list[TopicPartition]) -> dict[int, int]:
+        for tp in tps:
+            if tp.error is not None:
+                raise self._failed(tp.error)
+        return {tp.partition: tp.offset for tp in tps}
+
+    def _failed(self, error: KafkaError) -> SourceError:
+        return SourceError(explain(error, self._settings), topic=self._settings.topic)
+
+
+def _bytes(value: Any) -> bytes:
+    return value or b""
+
+
+def client_options(settings: KafkaSettings) -> dict[str, Any]:
+    """Where and as whom to connect, in librdkafka's words."""
+    options: dict[str, Any] = {
+        "bootstrap.servers": ",".join(settings.bootstrap_servers),
+        "client.id": "querywatch",
+        "security.protocol": settings.security_protocol,
+        "reconnect.backoff.max.ms": 5_000,
+        "socket.timeout.ms": int(REQUEST_SECONDS * 1000),
+    }
+    if settings.ca_file:
+        options["ssl.ca.location"] = settings.ca_file
+    if settings.sasl_mechanism:
+        options["sasl.mechanism"] = settings.sasl_mechanism
+        options["sasl.username"] = settings.username
+        options["sasl.password"] = settings.password
+    return options

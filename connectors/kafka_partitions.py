@@ -1,0 +1,211 @@
+"""What every client of Kafka does alike: whose partitions, where each begins, what a batch holds."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
+
+import msgspec
+
+from connectors.kafka_connection import KafkaSettings
+from detector.errors import ConfigError, SourceError
+from detector.query import RawBatch
+
+log = logging.getLogger(__name__)
+
+OnAssigned = Callable[[list[int]], Mapping[int, int | None]]
+OnRevoked = Callable[[list[int]], None]
+
+Events = queue.SimpleQueue[tuple[str, set[int]]]
+"""What the group did: `assigned` with all partitions that are this member's now, or `lost` with some."""
+
+
+class Start(msgspec.Struct, frozen=True):
+    """Where reading of a partition began, and why: `saved state`, `partition added`, or `kafka.start`."""
+
+    offset: int
+    chosen_by: str
+
+
+def start_time(start: str) -> float | None:
+    """`kafka.start` as epoch seconds, None for `earliest` and `latest`. Raises ConfigError."""
+    if start in {"earliest", "latest"}:
+        return None
+    try:
+        moment = datetime.fromisoformat(start)
+    except ValueError as error:
+        raise ConfigError("kafka.start", f"{start!r} is not earliest, latest or an RFC 3339 time") from error
+    if moment.tzinfo is None:
+        raise ConfigError("kafka.start", f"{start!r} has no zone; write for example {start}Z")
+    return moment.timestamp()
+
+
+class TopicSource(ABC):
+    """Reads one topic as a member of a consumer group. Not for use from several threads.
+
+    Both callbacks run inside `poll`, on its thread:
+    `on_assigned(partitions)` returns the next offset of each, or None where nothing is saved: then reading
+    begins where `kafka.start` says. `on_revoked(partitions)` tells which belong to others by now, so their
+    state must be let go, not saved. What a member keeps through a rebalance is named in neither.
+    `future_seconds` is how far ahead of the broker's newest record a record's own time may lie.
+    `metadata_seconds` is how long it may take until partitions added to the topic are noticed.
+    """
+
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        *,
+        on_assigned: OnAssigned,
+        on_revoked: OnRevoked = lambda partitions: None,
+        future_seconds: float = 86_400.0,
+        max_record_bytes: int = 4 * 1024 * 1024,
+        metadata_seconds: float = 60.0,
+    ) -> None:
+        self._settings = settings
+        self._start_time = start_time(settings.start)
+        self._on_assigned, self._on_revoked = on_assigned, on_revoked
+        self._future_seconds = future_seconds
+        # Room for a record just over the limit, which then becomes a dead letter with its size.
+        self._fetch_bytes = max(max_record_bytes * 2, 1024 * 1024)
+        self._metadata_seconds = metadata_seconds
+        self._present_at_open: set[int] = set()
+        self._assigned: set[int] = set()
+        self._owned: set[int] = set()  # assigned, and begun where the caller said
+        self._events: Events = queue.SimpleQueue()
+        self._paused = False
+        self.starts: dict[int, Start] = {}
+        """Where each partition that was assigned since `open` began; for the service to print."""
+
+    @abstractmethod
+    def open(self) -> None:
+        """Connect and ask to join the group; partitions come with `poll`. Raises SourceError, ConfigError."""
+
+    @abstractmethod
+    def poll(self, timeout_seconds: float, max_records: int) -> list[RawBatch]:
+        """Up to `max_records` records, one batch a partition in offset order; empty when none came in time.
+
+        Also keeps the membership alive, so it must be called every few seconds, paused or not. A record
+        without a value becomes empty bytes. Raises SourceError, at a retention gap with the offsets.
+        """
+
+    @abstractmethod
+    def offset_at(self, partition: int, seconds: float) -> int:
+        """The first offset with a broker timestamp at or after `seconds` (epoch), or the end."""
+
+    @abstractmethod
+    def committed(self, partitions: Collection[int]) -> dict[int, int | None]:
+        """The group's committed next offset of each partition, None where it never committed."""
+
+    @abstractmethod
+    def commit(self, offsets: Mapping[int, int]) -> bool:
+        """Commit next offsets. Call it after the state that they belong to is saved.
+
+        Partitions that this member does not own are left out: their new owner commits them. False when
+        the group is rebalancing: nothing is lost, the next commit covers it. Raises SourceError.
+        """
+
+    @abstractmethod
+    def pause(self) -> None:
+        """Fetch nothing more until `resume`; `poll` then only keeps the membership alive."""
+
+    @abstractmethod
+    def resume(self) -> None:
+        """Fetch again, from where each partition stopped."""
+
+    @abstractmethod
+    def lag(self) -> dict[int, int]:
+        """Records between the next one to be returned and the end, of each owned partition."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Leave the group and release the connection. What is not committed stays so."""
+
+    @abstractmethod
+    def _range(self, partitions: Collection[int]) -> tuple[dict[int, int], dict[int, int]]:
+        """First offset held and next offset to be written, of each partition."""
+
+    @abstractmethod
+    def _continue_at(self, partition: int, offset: int) -> None:
+        """Begin to fetch a partition, unless paused."""
+
+    def _batch(self, partition: int, values: list[bytes], offsets: list[int], stamps: list[int]) -> RawBatch:
+        """`stamps` are the broker's, in milliseconds, of the records that have one."""
+        newest = max(stamps) / 1000.0 if stamps else time.time()
+        return RawBatch(
+            source=self._settings.topic,
+            partition=partition,
+            values=values,
+            offsets=offsets,
+            latest=newest + self._future_seconds,
+        )
+
+    def _follow_group(self) -> None:
+        """Tell the caller what the last rebalances took and gave, and begin with what is new."""
+        while not self._events.empty():
+            kind, partitions = self._events.get()
+            gone = self._owned & partitions if kind == "lost" else self._owned - partitions
+            self._assigned = partitions if kind == "assigned" else self._assigned - partitions
+            if gone:
+                self._owned -= gone
+                log.info("partitions %s of %s went to other members", sorted(gone), self._settings.topic)
+                self._on_revoked(sorted(gone))
+        new = sorted(self._assigned - self._owned)
+        if new:
+            self._begin(new, self._on_assigned(new))
+            self._owned |= set(new)
+
+    def _begin(self, partitions: list[int], saved: Mapping[int, int | None]) -> None:
+        earliest, latest = self._range(partitions)
+        for partition in partitions:
+            offset = saved.get(partition)
+            if offset is None and partition not in self._present_at_open:
+                # Whatever kafka.start says: records sent to it before it was noticed must be read.
+                start = Start(earliest[partition], "partition added")
+            elif offset is None:
+                start = Start(self._first_offset(partition, earliest, latest), self._settings.start)
+            elif earliest[partition] <= offset <= latest[partition]:
+                start = Start(offset, "saved state")
+            else:
+                raise self._out_of_range(partition, offset)
+            self.starts[partition] = start
+            log.info(
+                "%s partition %d: begins at offset %d (%s)",
+                self._settings.topic,
+                partition,
+                start.offset,
+                start.chosen_by,
+            )
+            self._continue_at(partition, start.offset)
+
+    def _first_offset(self, partition: int, earliest: dict[int, int], latest: dict[int, int]) -> int:
+        if self._start_time is not None:
+            return self.offset_at(partition, self._start_time)
+        return (earliest if self._settings.start == "earliest" else latest)[partition]
+
+    def _out_of_range(self, partition: int, offset: int) -> SourceError:
+        earliest, latest = self._range([partition])
+        first, end = earliest[partition], latest[partition]
+        if offset < first:
+            what = f"records {offset} to {first - 1} were deleted by retention before they were read"
+        else:
+            what = "the topic ends before that offset: it was recreated or lost records"
+        return SourceError(
+            f"offset {offset} is not in the topic, which holds {first} to {end} (exclusive): {what}. "
+            f"Delete the saved state of this partition to begin at kafka.start ({self._settings.start})",
+            topic=self._settings.topic,
+            partition=partition,
+            offset=offset,
+        )
+
+    def _truncated(self, partition: int, offset: int) -> SourceError:
+        return SourceError(
+            "the topic lost records that were read already (unclean leader election); delete the saved "
+            "state of this partition to begin at kafka.start",
+            topic=self._settings.topic,
+            partition=partition,
+            offset=offset,
+        )
