@@ -35,6 +35,7 @@ TINY = 1e-9
 ATOM_WIDTH = 0.03
 COLLINEAR_FROM = 0.985
 LENGTH_WIDTH = 0.015
+UNEVEN = 0.5
 
 
 @jit
@@ -83,8 +84,10 @@ def turn(row: Any, cosine: float, length: float) -> None:
     blend(row, COSINE, cosine, weight)
     atom = abs(cosine + 0.5) < ATOM_WIDTH or abs(cosine + np.sqrt(0.5)) < ATOM_WIDTH
     blend(row, ATOMS, 1.0 if atom else 0.0, weight)
-    blend(row, COLLINEAR, 1.0 if abs(cosine) > COLLINEAR_FROM else 0.0, weight)
     octaves = np.log2(length / row[LAST_LENGTH])
+    # Going on evenly is what smooth streams do, not a line search.
+    searching = cosine < -COLLINEAR_FROM or (cosine > COLLINEAR_FROM and abs(octaves) > UNEVEN)
+    blend(row, COLLINEAR, 1.0 if searching else 0.0, weight)
     even = abs(octaves) < 1.5 and abs(octaves - np.rint(octaves)) < LENGTH_WIDTH
     blend(row, HALVING, 1.0 if even else 0.0, weight)
     if row[LAST_RISE] != 0.0:
