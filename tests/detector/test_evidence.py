@@ -1,0 +1,96 @@
+"""Evidence and the threshold that a false-alert budget buys."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detector.evidence import DRIFT, LEAK, PRIOR_EDGE, PRIOR_SCALE, SessionTail, accumulate, session_maxima
+
+
+def test_evidence_adds_up_and_forgets() -> None:
+    assert accumulate(0.0, DRIFT) == 0.0
+    assert accumulate(0.0, DRIFT + 3.0) == 3.0
+    assert accumulate(10.0, DRIFT) == LEAK * 10.0
+    assert accumulate(1.0, 0.0) == 0.0
+
+
+@given(evidence=st.floats(0.0, 1e6))
+def test_no_opinion_leaves_evidence_as_it_is(evidence: float) -> None:
+    assert accumulate(evidence, float("nan")) == evidence
+
+
+@given(score=st.floats(0.0, 20.0))
+def test_a_steady_score_levels_off(score: float) -> None:
+    evidence = 0.0
+    for _ in range(2000):
+        evidence = accumulate(evidence, score)
+    assert evidence <= max(0.0, score - DRIFT) / (1.0 - LEAK) + 1e-6
+
+
+def test_session_maxima_are_of_each_session_alone() -> None:
+    scores = np.array([5.0, 3.0, 0.0, 9.0, np.nan, 2.0])
+    sessions = np.array([70, 5, 70, 5, 5, 900])
+    assert session_maxima(scores, sessions).tolist() == pytest.approx([LEAK * 1.0 + 7.0, 3.0, 0.0])
+    assert session_maxima(np.empty(0), np.empty(0, dtype=np.int64)).tolist() == []
+
+
+def exponential(rng: np.random.Generator, sessions: int, scale: float) -> SessionTail:
+    return SessionTail.fit(rng.exponential(scale, sessions), sessions)
+
+
+@given(seed=st.integers(0, 10_000), scale=st.floats(0.1, 50.0), budget=st.floats(0.01, 100.0))
+def test_the_threshold_falls_as_the_budget_grows(seed: int, scale: float, budget: float) -> None:
+    tail = exponential(np.random.default_rng(seed), 300, scale)
+    assert tail.threshold(budget) >= tail.threshold(2.0 * budget) >= tail.edge
+    if tail.share > budget / 10_000.0:  # else even the edge of the tail is rarer than that
+        assert tail.threshold(budget) > tail.threshold(2.0 * budget)
+        assert tail.p_value(tail.threshold(budget)) == pytest.approx(budget / 10_000.0, rel=1e-9)
+
+
+def test_p_values_are_chances() -> None:
+    tail = exponential(np.random.default_rng(1), 500, 4.0)
+    values = [tail.p_value(evidence) for evidence in (0.0, tail.edge, 20.0, 50.0, 1e6)]
+    assert values[0] == values[1] == tail.share
+    assert values == sorted(values, reverse=True)
+    assert 0.0 <= values[-1] < values[0] <= 1.0
+
+
+@pytest.mark.parametrize(("sessions", "budget"), [(150, 10.0), (400, 10.0), (2000, 10.0), (400, 1.0)])
+def test_the_budget_is_kept_in_nearly_all_deployments(sessions: int, budget: float) -> None:
+    rng = np.random.default_rng(11)
+    scale = 4.0
+    chances = np.array(
+        [np.exp(-exponential(rng, sessions, scale).threshold(budget) / scale) for _ in range(400)]
+    )
+    assert np.mean(chances <= budget / 10_000.0) > 0.9
+    assert np.max(chances) < 10 * budget / 10_000.0
+
+
+def test_fewer_sessions_buy_a_higher_threshold() -> None:
+    rng = np.random.default_rng(12)
+    means = [
+        np.mean([exponential(rng, sessions, 4.0).threshold(1.0) for _ in range(200)])
+        for sessions in (100, 400, 2000, 10_000)
+    ]
+    assert means == sorted(means, reverse=True)
+    assert means[-1] == pytest.approx(4.0 * np.log(10_000.0), rel=0.1)
+
+
+def test_quiet_history_is_no_proof_of_quiet_traffic() -> None:
+    tail = SessionTail.fit(np.zeros(1000), 1000)
+    assert tail == SessionTail(PRIOR_EDGE, PRIOR_SCALE, 1 / 1000, 1000)
+    assert tail.threshold(1.0) == pytest.approx(PRIOR_EDGE + PRIOR_SCALE * np.log(10.0))
+
+
+def test_sessions_too_short_to_be_judged_share_the_budget() -> None:
+    maxima = np.random.default_rng(3).exponential(4.0, 300)
+    assert SessionTail.fit(maxima, 3000).threshold(1.0) < SessionTail.fit(maxima, 300).threshold(1.0)
+    assert SessionTail.fit(maxima, 3000).supported_budget() == pytest.approx(10.0)
+
+
+def test_a_tail_survives_as_an_array() -> None:
+    tail = exponential(np.random.default_rng(4), 321, 4.0)
+    assert SessionTail.from_arrays({"tail": tail.to_array()}) == tail

@@ -1,0 +1,137 @@
+"""Policy: one message an episode, revisions when it grows or worsens, and the series that is shown."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from detector import policy
+from detector.evidence import DRIFT
+from detector.features.layout import EVERY, FIRST_EVALUATION, RECENT
+from detector.policy import CRITICAL, HIGH, MOST_REVISIONS, NOTHING, RAISE, REVISE, SERIES
+
+THRESHOLD = 10.0
+Message = tuple[int, int, int]
+
+
+def play(
+    scores: list[float], threshold: float = THRESHOLD, episodes: policy.Episodes | None = None, first: int = 0
+) -> tuple[list[Message], policy.Episodes]:
+    """One session's scores through the policy; its messages as (queries, event, level)."""
+    episodes = episodes or policy.allocate(1)
+    n = len(scores)
+    meta = np.zeros((n, 4))
+    meta[:, 0] = meta[:, 3] = FIRST_EVALUATION + EVERY * (first + np.arange(n))
+    series = np.zeros((n, RECENT, 2))
+    for m in range(n):
+        queries = meta[m, 0] - RECENT + 1 + np.arange(RECENT)
+        series[m, :, 0], series[m, :, 1] = queries / 1e4, queries
+    slots, times = np.zeros(n, dtype=np.int64), 1000.0 + meta[:, 0]
+    messages: list[Message] = []
+    at = 0
+    while True:
+        at, event = policy.judge(episodes, threshold, slots, times, meta, np.array(scores), series, at)
+        if event == NOTHING:
+            return messages, episodes
+        messages.append((int(meta[at, 0]), event, int(episodes.counts[0, policy.LEVEL])))
+        at += 1
+
+
+def reaching(*evidence: float) -> list[float]:
+    """Scores that take the evidence to these values, one after the other."""
+    scores, now = [], 0.0
+    for value in evidence:
+        scores.append(value - 0.97 * now + DRIFT)
+        now = value
+    return scores
+
+
+def test_below_the_threshold_there_is_no_message() -> None:
+    assert play(reaching(*[0.99 * THRESHOLD] * 200))[0] == []
+
+
+def test_no_profile_means_no_message() -> None:
+    assert play([50.0] * 20, threshold=float("inf"))[0] == []
+    assert play([float("nan")] * 20)[0] == []
+
+
+def test_one_alert_and_fourfold_growth_revises() -> None:
+    messages, _ = play(reaching(*[1.1 * THRESHOLD] * 300))
+    assert messages == [(8, RAISE, 0), (32, REVISE, 0), (128, REVISE, 0), (512, REVISE, 0)]
+
+
+def test_a_higher_severity_revises_at_once_and_never_falls() -> None:
+    high, critical = 1.01 * HIGH * THRESHOLD, 1.01 * CRITICAL * THRESHOLD
+    messages, _ = play(reaching(THRESHOLD, high, critical, high, THRESHOLD, critical))
+    assert messages == [(8, RAISE, 0), (12, REVISE, 1), (16, REVISE, 2)]
+    grown, _ = play(reaching(critical, *[1.1 * THRESHOLD] * 30))
+    assert grown == [(8, RAISE, 2), (32, REVISE, 2), (128, REVISE, 2)]
+
+
+def test_revisions_end() -> None:
+    messages, episodes = play(reaching(1.1 * THRESHOLD))
+    steady = reaching(*[1.1 * THRESHOLD] * 2)[1:]
+    for power in range(1, MOST_REVISIONS + 3):
+        grown = (FIRST_EVALUATION * 4**power - FIRST_EVALUATION) // EVERY
+        messages += play(steady, episodes=episodes, first=grown)[0]
+    assert [event for _, event, _ in messages] == [RAISE] + [REVISE] * MOST_REVISIONS
+
+
+@pytest.mark.parametrize(("quiet", "alerts"), [(0.51, 1), (0.49, 2)])
+def test_a_new_episode_begins_after_the_last_went_quiet(quiet: float, alerts: int) -> None:
+    evidence = [1.1 * THRESHOLD, quiet * THRESHOLD, 1.1 * THRESHOLD]
+    messages, episodes = play(reaching(*evidence))
+    assert [event for _, event, _ in messages] == [RAISE] * alerts
+    assert episodes.began[0] == 1000.0 + (8 if alerts == 1 else 16)
+    assert episodes.counts[0, policy.REVISION] == 0
+
+
+def test_growth_counts_queries_and_sessions_begin_by_distinct_inputs() -> None:
+    """A session of repeats is evaluated seldom, but its length is what a person reads."""
+    episodes = policy.allocate(1)
+    meta = np.array([[8.0, 0.0, 1.0, 100.0], [12.0, 0.0, 1.0, 399.0], [16.0, 0.0, 1.0, 400.0]])
+    slots, series = np.zeros(3, dtype=np.int64), np.zeros((3, RECENT, 2))
+    scores = np.array(reaching(*[1.1 * THRESHOLD] * 3))
+    judged = [
+        policy.judge(episodes, THRESHOLD, slots, np.zeros(3), meta, scores, series, at) for at in (0, 1)
+    ]
+    assert judged == [(0, RAISE), (2, REVISE)]
+
+
+def test_a_new_session_in_the_slot_knows_nothing_of_the_last() -> None:
+    _, episodes = play(reaching(*[1.1 * THRESHOLD] * 30))
+    messages, _ = play(reaching(0.9 * THRESHOLD, 1.1 * THRESHOLD), episodes=episodes)
+    assert messages == [(12, RAISE, 0)]
+    confidence, distance = policy.recent_series(episodes, 0)
+    assert distance == [float(n) for n in range(1, 13)]
+    assert len(confidence) == 12
+
+
+@pytest.mark.parametrize("points", [1, 2, 14, 15, 16, 40])
+def test_the_series_holds_the_last_queries_in_order(points: int) -> None:
+    _, episodes = play([0.0] * points)
+    confidence, distance = policy.recent_series(episodes, 0)
+    queries = FIRST_EVALUATION + EVERY * (points - 1)
+    expected = list(range(max(1, queries - SERIES + 1), queries + 1))
+    assert distance == expected
+    assert confidence == pytest.approx([n / 1e4 for n in expected], abs=1e-5)
+    assert len(distance) <= SERIES == 64
+
+
+def test_the_series_says_what_is_unknown() -> None:
+    episodes = policy.allocate(2)
+    series = np.full((1, RECENT, 2), np.nan)
+    series[0, -1] = 0.25, 3.0
+    meta = np.array([[float(FIRST_EVALUATION), 0.0, 1.0, 9.0]])
+    policy.judge(episodes, 1.0, np.array([1]), np.array([0.0]), meta, np.array([0.0]), series, 0)
+    assert policy.recent_series(episodes, 1) == ([None] * 7 + [0.25], [None] * 7 + [3.0])
+    assert policy.recent_series(episodes, 0) == ([], [])
+
+
+def test_growing_keeps_what_was() -> None:
+    messages, episodes = play(reaching(1.1 * THRESHOLD, 1.2 * THRESHOLD))
+    wider = policy.grow(episodes, 5)
+    assert messages == [(8, RAISE, 0)]
+    assert policy.recent_series(wider, 0) == policy.recent_series(episodes, 0)
+    assert wider.evidence.tolist() == [episodes.evidence[0], 0.0, 0.0, 0.0, 0.0]
+    assert sum(array.nbytes for array in wider) == 5 * policy.bytes_per_session()
