@@ -17,6 +17,7 @@ import numpy as np
 from detector import __version__
 from detector.alert import Alert
 from detector.features.catalogue import NAMES
+from detector.phrases import phrase
 from detector.profile import ModelProfile
 from detector.query import FloatArray, Record
 from detector.technique import ATLAS_VERSION, PROBING, Technique, name_technique
@@ -120,16 +121,19 @@ def _source(address: str) -> dict[str, Any]:
         return {"source": {"address": address}}
 
 
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
 def _reason(finding: Finding, technique: Technique, features: list[dict[str, Any]]) -> str:
-    minutes = max(0.0, finding.record.timestamp - finding.session_start) / 60.0
-    named = ", ".join(
-        f"{f['name'].replace('_', ' ')} {f['value']:g} (normally {f['normal_median']:g})"
-        for f in features[:3]
-    )
+    lasted = max(0.0, finding.record.timestamp - finding.session_start)
+    because = "; ".join(phrase(f["name"], f["value"], f["normal_median"]) for f in features[:3])
     return (
-        f"{finding.queries} queries to {finding.model_id} in {minutes:.1f} minutes look like "
-        f"{technique.title.lower()}: {named}. Evidence {finding.evidence:.1f}, "
-        f"threshold {finding.threshold:.1f}."
+        f"{finding.queries} queries to {finding.model_id} in {_duration(lasted)} look like "
+        f"{technique.title.lower()}: {because}. "
+        f"Evidence {finding.evidence:.1f} against a threshold of {finding.threshold:.1f}."
     )
 
 
@@ -158,7 +162,7 @@ def build_alert(finding: Finding) -> Alert:
     session = session_name(record, finding.session_start)
     episode, document_id = _identity(finding, session)
     ratio = finding.evidence / finding.threshold
-    risk = _number(min(100.0, 40.0 * ratio))
+    risk = round(min(100.0, 40.0 * ratio), 1)
     severity = LOW if technique is PROBING and finding.level == 0 else SEVERITIES[finding.level]
     title = f"{technique.title} query pattern"
     first = finding.revision == 0
