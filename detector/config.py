@@ -45,65 +45,90 @@ class Sessions(_Section, frozen=True):
     gap_minutes: Annotated[float, Meta(gt=0)] = 30.0
     """Silence of one client, in the records' own time, that ends a session."""
     memory_mb: Annotated[int, Meta(ge=16)] = 1024
-    """Bound on session state per shard; beyond it the least recently used sessions are evicted."""
+    """Bound on the session state of one model in one shard (a partition, or the replayed files); beyond it
+    the least recently used sessions are evicted."""
 
 
 class Limits(_Section, frozen=True):
     """Records beyond these are dead letters."""
 
     record_bytes: Positive = 4 * 1024 * 1024
+    """Size of one record, uncompressed."""
     nesting: Positive = 16
+    """Depth of lists and objects in a record."""
     input_length: Positive = 262_144
+    """Numbers in one input."""
     future_seconds: Annotated[float, Meta(ge=0)] = 86_400.0
+    """How far a record's time may lie ahead of the broker's timestamp (Kafka) or of the clock (files)."""
 
 
 class Pipeline(_Section, frozen=True):
     """How work is cut. Changes no alert."""
 
     batch_queries: Positive = 4096
+    """Queries read and processed at one go: larger is faster, smaller alerts sooner on a slow topic."""
 
 
 class Kafka(_Section, frozen=True):
     """The topic of the query log."""
 
     bootstrap_servers: tuple[str, ...] = ("localhost:9092",)
+    """Addresses of some brokers, host:port."""
     topic: str = "model-queries"
+    """Topic with one query a record, keyed by client, so that a client's queries stay in one partition."""
     group_id: str = "querywatch"
+    """Consumer group; its offsets are for lag monitoring, the saved state knows where to go on."""
     start: str = "earliest"
     """Where the first start begins: `earliest`, `latest`, or an RFC 3339 time."""
     client: Literal["kafka-python", "confluent"] = "kafka-python"
+    """Client library; confluent is several times faster and is installed as an extra."""
     dead_letter_topic: str = ""
     """Empty: dead letters go to the embedded database."""
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    """How the brokers are spoken to."""
     ca_file: str = ""
+    """PEM file of the certificate authority that signed the brokers' certificates; empty: the system's."""
     sasl_mechanism: Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = ""
+    """How the detector signs in; empty: not at all."""
     username: str = ""
+    """Name to sign in with."""
     password: str = ""
+    """Password to sign in with; better taken from the environment."""
 
 
 class Elasticsearch(_Section, frozen=True):
     """Where the SIEM picks alerts up. No hosts: not used."""
 
     hosts: tuple[str, ...] = ()
+    """Addresses such as https://elastic.example:9200."""
     namespace: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_.]{0,99}$")] = "default"
+    """Alerts go to the data stream logs-querywatch.alerts-NAMESPACE."""
     api_key: str = ""
+    """API key, as Elasticsearch prints it (encoded)."""
     username: str = ""
+    """Name for basic authentication, instead of an API key."""
     password: str = ""
+    """Password for basic authentication."""
     ca_file: str = ""
+    """PEM file of the certificate authority to trust; empty: the system's."""
     timeout_seconds: Annotated[float, Meta(gt=0)] = 30.0
+    """How long one request may take."""
 
 
 class Sqlite(_Section, frozen=True):
     """The embedded database of alerts and dead letters."""
 
     path: str = "querywatch.sqlite"
+    """File; it is made when it is not there."""
 
 
 class State(_Section, frozen=True):
     """Where `run` keeps session state and offsets between starts."""
 
     directory: str = "querywatch-state"
+    """Directory of one file a partition, readable by its owner only."""
     save_seconds: Annotated[float, Meta(gt=0)] = 30.0
+    """Time between two saves; what came after the last one is read again after a crash."""
 
 
 class Config(_Section, frozen=True):

@@ -1,0 +1,1 @@
+"""Detection measured: fresh deployments, real attacks, many honest sessions, unchanged defaults."""
