@@ -35,7 +35,7 @@ def main(
         "the log tells no outputs": replace(plan[0], outputs="none", benign_sessions=300),
         "half of the attackers' queries are ordinary": replace(plan[0], dilution=0.5, benign_sessions=300),
     }
-    progress, console = Console(stderr=True), Console()
+    progress, console = Console(stderr=True), Console(width=110)
     started = time.monotonic()
 
     def run(deployment: Deployment, what: str) -> list[Judged]:

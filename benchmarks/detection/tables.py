@@ -27,7 +27,8 @@ def attacks(judged: Iterable[Judged], title: str) -> Table:
             groups[one.truth.family, one.truth.kind].append(one)
     table = Table(title=title)
     for column in ("family", "attack", "sessions", "found", "median", "90%", "technique right"):
-        table.add_column(column, justify="left" if column in ("family", "attack") else "right")
+        left = column in ("family", "attack")
+        table.add_column(column, justify="left" if left else "right", no_wrap=True)
     everything = [one for group in groups.values() for one in group]
     for (family, kind), group in sorted(groups.items()):
         table.add_row(family, kind, *_attack_cells(group))
