@@ -76,7 +76,7 @@ def see_probabilities(p: Any, label: int, confidence: float, classes: Any, row: 
     for c in range(p.shape[0]):
         if not np.isnan(p[c]):
             f = c % CLASSES
-            folded[f] = p[c] if np.isnan(folded[f]) else folded[f] + p[c]
+            folded[f] = p[c] if np.isnan(folded[f]) else min(folded[f] + p[c], 1.0)
     if np.isnan(folded).all():
         folded[max(label, 0) % CLASSES] = confidence
     target = int(row[TARGET])

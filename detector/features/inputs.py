@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy.linalg import eigh
 
 from detector.query import FloatArray
 
@@ -110,8 +111,6 @@ def learn(sample: FloatArray) -> Inputs:
     tolerance = np.maximum(1e-6 * spread, tiny)
     margin = np.where(distinct > 0, 0.0, 0.1 * spread) + tolerance
     z = (clipped - location) * weight
-    _, values, directions = np.linalg.svd(z - z.mean(axis=0), full_matrices=False)
-    count = min(COMPONENTS, max(1, d // 3), int((values > 1e-9 * max(values[0], 1e-300)).sum()))
     return base._replace(
         location=location,
         weight=weight,
@@ -120,8 +119,23 @@ def learn(sample: FloatArray) -> Inputs:
         low=sample.min(axis=0) - margin,
         high=sample.max(axis=0) + margin,
         tolerance=tolerance,
-        components=np.ascontiguousarray(directions[:count]),
+        components=principal_directions(z - z.mean(axis=0), min(COMPONENTS, max(1, d // 3))),
     )
+
+
+def principal_directions(z: FloatArray, most: int) -> FloatArray:
+    """At most `most` orthonormal directions [c, d] in which the centred rows z [n, d] vary most.
+
+    From the smaller of the two Gram matrices: a full decomposition of long inputs would take minutes.
+    """
+    n, d = z.shape
+    gram = z @ z.T if n < d else z.T @ z
+    values, vectors = eigh(gram, subset_by_index=(max(0, len(gram) - most), len(gram) - 1))
+    vectors = vectors[:, values > 1e-12 * max(values[-1], 1e-300)][:, ::-1]
+    if vectors.shape[1] == 0:
+        return np.zeros((0, d))
+    # Orthonormal again: small eigenvalues of a Gram matrix have lost half of their digits.
+    return np.ascontiguousarray(np.linalg.qr(z.T @ vectors if n < d else vectors)[0].T)
 
 
 def to_arrays(inputs: Inputs) -> dict[str, npt.NDArray[np.generic]]:

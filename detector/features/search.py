@@ -71,7 +71,8 @@ def take_step(x: Any, last: Any, inputs: Any, last_step: Any, row: Any) -> float
     blend(row, SPARSITY, np.log2(changed / d), weight)
     blend(row, ONE_COLUMN, 1.0 if changed == 1 and d > 1 else 0.0, weight)
     if row[STEPS] > 1.0 and old_square > 0.0 and square > 0.0:
-        turn(row, along / np.sqrt(square * old_square), length)
+        # The step before is float32: beside tiny steps its rounding can carry a cosine beyond 1.
+        turn(row, min(max(along / np.sqrt(square * old_square), -1.0), 1.0), length)
     row[LAST_LENGTH] = length
     return float(length)
 

@@ -17,6 +17,8 @@ RISING = np.linspace(0.05, 0.95, 200)
 BACK_AND_FORTH = 0.5 + 0.005 * (-1.0) ** np.arange(200)
 TENTHS = (np.arange(300) % 16 + 0.5) / 16.0
 JUMP = np.r_[np.full(400, 0.1), np.full(16, 0.9)]
+FOUR_TIMES = (15 / 16) * (1 - (15 / 16) ** 3) / (1 - (15 / 16) ** 4)
+"""A forgetting mean of 0, 1, 1, 1, 0, ... after a 0: features are taken at new inputs."""
 DRIFT = 0.8 * (63 / 64) ** 16 - 0.8 * (15 / 16) ** 16
 
 
@@ -53,10 +55,12 @@ CASES = [
     known("distance_trend", "steps stay", session(s.line()), 0.0),
     known("near_duplicates", "0.01 apart", session(s.walk(length=0.01)), 1.0),
     known("near_duplicates", "far apart", session(s.far_apart()), 0.0),
-    known("exact_duplicates", "two inputs in turn", session(np.tile(s.far_apart(2), (150, 1))), 1.0),
+    known("exact_duplicates", "each four times", session(np.repeat(s.far_apart(), 4, axis=0)), FOUR_TIMES),
     known("exact_duplicates", "near, but no two are equal", session(s.walk()), 0.0),
     known("off_grid", "raw units know no grid", session(s.far_apart()), 0.0),
-    known("off_manifold", "without a subspace: the norm", session(3.0 + 0.0 * s.walk()), np.log(12.0)),
+    known(
+        "off_manifold", "without a subspace: the norm", session(3.0 * np.sign(s.far_apart())), np.log(12.0)
+    ),
     known("centre_changes", "each 8th query", session(s.centre_after_centre()), 0.1, 0.15),
     known("centre_changes", "always near", session(s.walk()), 0.0),
     known("centre_changes", "never near", session(s.far_apart()), 0.0),
@@ -119,10 +123,21 @@ def test_every_feature_has_known_answers() -> None:
     assert {case.feature for case in CASES} == set(NAMES)
 
 
-def test_two_inputs_in_turn_make_no_further_steps() -> None:
-    rows = measure(session(np.tile(s.far_apart(2), (150, 1)))).rows
-    for name in ("step_length", "nearest_distance", "step_cosine", "returns"):
-        assert rows[1][name] == rows[-1][name]
+def test_exact_repeats_change_no_other_feature() -> None:
+    """Retries, health checks and replayed pools: geometry is that of the distinct inputs."""
+    x = s.walk(40)
+    pool = np.vstack([x[:12], np.tile(x[9:12], (50, 1)), x[12:], np.tile(x[30:40], (5, 1))])
+    plain, repeated = measure(session(x)), measure(session(pool))
+    assert len(plain.rows) == len(repeated.rows)
+    for one, other in zip(plain.rows, repeated.rows, strict=True):
+        changed = {name for name in NAMES if not np.array_equal(one[name], other[name], equal_nan=True)}
+        assert changed <= {"exact_duplicates"}
+    assert repeated.rows[2]["exact_duplicates"] > 0.7
+
+
+def test_few_inputs_in_turn_are_never_evaluated() -> None:
+    assert measure(session(np.tile(s.far_apart(4), (100, 1)))).rows == []
+    assert measure(session(np.ones((100, 3)))).rows == []
 
 
 def test_values_that_no_benign_query_had_are_off_the_grid() -> None:
@@ -175,7 +190,13 @@ def test_a_class_number_beyond_the_accumulators_is_folded() -> None:
     assert row["confidence_trend"] == pytest.approx(1.0, abs=1e-3)
 
 
-def test_the_first_evaluation_is_at_the_eighth_query_and_each_fourth_follows() -> None:
+def test_labels_that_do_not_exclude_each_other_stay_in_range() -> None:
+    """Forty-eight independent outputs that go from 0 to 1 together add up to more than 1 when folded."""
+    p = np.repeat(np.r_[np.zeros(184), np.ones(16)][:, None], 48, axis=1)
+    assert measure(session(STILL, p)).last["confidence_drift"] == pytest.approx(DRIFT / 0.8, abs=1e-3)
+
+
+def test_the_first_evaluation_is_at_the_eighth_input_and_each_fourth_follows() -> None:
     assert len(measure(session(s.walk(8))).rows) == 1
     with pytest.raises(IndexError):
         _ = measure(session(s.walk(7))).last
