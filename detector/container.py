@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import zipfile
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,7 +38,10 @@ def unpack(data: bytes) -> tuple[dict[str, Any], Arrays]:
     digest, _, payload = data[len(MAGIC) :].partition(b"\n")
     if hashlib.sha256(payload).hexdigest().encode() != digest:
         raise Damaged("the checksum does not match: the file is truncated or was changed")
-    with np.load(io.BytesIO(payload), allow_pickle=False) as stored:
-        arrays = {name: stored[name] for name in stored.files if name != _META}
-        meta = json.loads(stored[_META].tobytes())
+    try:
+        with np.load(io.BytesIO(payload), allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files if name != _META}
+            meta = json.loads(stored[_META].tobytes())
+    except (ValueError, KeyError, TypeError, EOFError, OSError, zipfile.BadZipFile) as error:
+        raise Damaged(f"the content cannot be read: {error}") from error
     return meta, arrays

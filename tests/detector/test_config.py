@@ -1,0 +1,156 @@
+"""The configuration: defaults that work, errors that name the key, secrets from the environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from detector.config import Config, load, parse
+from detector.errors import ConfigError
+
+DEFAULTS = {
+    "detection": {"false_alert_budget": 1.0, "profile": "", "learn": True, "tenant": "default"},
+    "sessions": {"gap_minutes": 30.0, "memory_mb": 1024},
+    "limits": {
+        "record_bytes": 4_194_304,
+        "nesting": 16,
+        "input_length": 262_144,
+        "future_seconds": 86_400.0,
+    },
+    "pipeline": {"batch_queries": 4096},
+    "kafka": {
+        "bootstrap_servers": ("localhost:9092",),
+        "topic": "model-queries",
+        "group_id": "querywatch",
+        "start": "earliest",
+        "client": "kafka-python",
+        "dead_letter_topic": "",
+        "security_protocol": "PLAINTEXT",
+        "ca_file": "",
+        "sasl_mechanism": "",
+        "username": "",
+        "password": "",
+    },
+    "elasticsearch": {
+        "hosts": (),
+        "namespace": "default",
+        "api_key": "",
+        "username": "",
+        "password": "",
+        "ca_file": "",
+        "timeout_seconds": 30.0,
+    },
+    "sqlite": {"path": "querywatch.sqlite"},
+    "state": {"directory": "querywatch-state", "save_seconds": 30.0},
+}
+
+
+def test_defaults() -> None:
+    assert msgspec.to_builtins(parse("", {})) == DEFAULTS
+    assert parse("", {}) == Config()
+
+
+def test_values_are_read() -> None:
+    config = parse('[detection]\nfalse_alert_budget = 5\n[kafka]\nbootstrap_servers = ["a:1", "b:2"]\n', {})
+    assert config.detection.false_alert_budget == 5.0
+    assert config.kafka.bootstrap_servers == ("a:1", "b:2")
+    assert config.sessions == Config().sessions
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("[detektion]\n", "detektion"),
+        ("[detection]\nbudget = 1\n", "detection.budget"),
+        ("[kafka]\nbootstrap_server = []\n", "kafka.bootstrap_server"),
+    ],
+)
+def test_an_unknown_key_is_named(text: str, path: str) -> None:
+    with pytest.raises(ConfigError, match="unknown key; `querywatch init` prints") as caught:
+        parse(text, {})
+    assert caught.value.path == path
+    assert str(caught.value).startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize(
+    ("section", "line"),
+    [
+        ("detection", "false_alert_budget = 0"),
+        ("detection", "false_alert_budget = 100.5"),
+        ("detection", 'learn = "yes"'),
+        ("detection", "profile = 3"),
+        ("sessions", "gap_minutes = 0"),
+        ("sessions", "memory_mb = 15"),
+        ("sessions", "memory_mb = 16.5"),
+        ("limits", "record_bytes = 0"),
+        ("limits", "nesting = 0"),
+        ("limits", "input_length = -1"),
+        ("limits", "future_seconds = -0.1"),
+        ("pipeline", "batch_queries = 0"),
+        ("kafka", 'client = "other"'),
+        ("kafka", 'security_protocol = "TLS"'),
+        ("kafka", 'sasl_mechanism = "GSSAPI"'),
+        ("kafka", 'bootstrap_servers = "localhost:9092"'),
+        ("elasticsearch", 'namespace = "With-Dash"'),
+        ("elasticsearch", "timeout_seconds = 0"),
+        ("state", "save_seconds = 0"),
+    ],
+)
+def test_a_wrong_value_is_named(section: str, line: str) -> None:
+    key = line.split(" = ", maxsplit=1)[0]
+    with pytest.raises(ConfigError) as caught:
+        parse(f"[{section}]\n{line}\n", {})
+    assert caught.value.path == f"{section}.{key}"
+
+
+@pytest.mark.parametrize(
+    "line", ["false_alert_budget = 0.001", "false_alert_budget = 100", "learn = false", 'tenant = ""']
+)
+def test_values_at_the_ends_of_their_ranges(line: str) -> None:
+    parse(f"[detection]\n{line}\n", {})
+
+
+def test_wrong_toml_says_where() -> None:
+    with pytest.raises(ConfigError, match=r"not valid TOML: .*line 2"):
+        parse("[kafka]\ntopic =\n", {})
+
+
+def test_variables_are_filled_in() -> None:
+    text = '[kafka]\npassword = "${SECRET}"\nbootstrap_servers = ["${HOST}:9092", "b:${PORT}"]\n'
+    config = parse(text, {"SECRET": "a$b", "HOST": "kafka", "PORT": "1"})
+    assert config.kafka.password == "a$b"
+    assert config.kafka.bootstrap_servers == ("kafka:9092", "b:1")
+    assert parse('[kafka]\npassword = "$SECRET ${not a name}"\n', {}).kafka.password == (
+        "$SECRET ${not a name}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "path"),
+    [
+        ('password = "${NO}"', "kafka.password"),
+        ('bootstrap_servers = ["a", "${NO}"]', "kafka.bootstrap_servers[1]"),
+    ],
+)
+def test_a_missing_variable_is_named(line: str, path: str) -> None:
+    with pytest.raises(ConfigError, match="no variable NO") as caught:
+        parse(f"[kafka]\n{line}\n", {"YES": "1"})
+    assert caught.value.path == path
+
+
+def test_a_file_is_named_in_its_errors(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text('[kafka]\ntopik = "x"\n')
+    with pytest.raises(ConfigError) as caught:
+        load(path, {})
+    assert str(caught.value).startswith("kafka.topik: unknown key")
+    assert str(caught.value).endswith(f"(in {path})")
+    path.write_text('[kafka]\ntopic = "x"\n')
+    assert load(path, {}).kafka.topic == "x"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="cannot read the configuration"):
+        load(path, {})
+    with pytest.raises(ConfigError, match="cannot read the configuration"):
+        load(tmp_path / "missing.toml", {})

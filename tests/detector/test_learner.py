@@ -1,0 +1,119 @@
+"""Learning from traffic: an even sample of inputs, a window of evaluations, builds at counted points."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from detector.features.catalogue import NAMES
+from detector.learner import FIRST_BUILD, SAMPLE_ROWS, InputSample, Learner
+from detector.profile import ModelProfile
+from detector.query import FloatArray, IntArray
+from tests.detector import scenario
+
+
+def test_a_small_sample_is_everything() -> None:
+    x = np.random.default_rng(1).normal(size=(100, 3))
+    sample = InputSample(3)
+    sample.add(x[:40])
+    sample.add(x[40:])
+    assert np.array_equal(sample.rows, x)
+
+
+def test_a_large_sample_is_even_bounded_and_independent_of_batches() -> None:
+    x = np.arange(10 * SAMPLE_ROWS, dtype=np.float64)[:, None]
+    whole, cut = InputSample(1), InputSample(1)
+    whole.add(x)
+    for begin in range(0, len(x), 997):
+        cut.add(x[begin : begin + 997])
+    assert np.array_equal(whole.rows, cut.rows)
+    assert whole.rows.shape == (SAMPLE_ROWS, 1)
+    assert whole.seen == len(x)
+    tenths = np.histogram(whole.rows, bins=10, range=(0, len(x)))[0]
+    assert tenths == pytest.approx(SAMPLE_ROWS / 10, rel=0.2)
+
+
+def test_long_inputs_are_sampled_thinly() -> None:
+    sample = InputSample(1 << 17)
+    sample.add(np.zeros((200, 1 << 17)))
+    assert len(sample.rows) == 64
+
+
+def points(n: int, seed: int = 1, per_session: int = 5) -> tuple[FloatArray, IntArray]:
+    rng = np.random.default_rng(seed)
+    return rng.random((n, len(NAMES))), np.arange(n, dtype=np.int64) // per_session
+
+
+def test_the_window_keeps_the_newest() -> None:
+    x, s = points(3000)
+    learner = Learner(window=1000)
+    for row in range(0, 3000, 3):
+        learner.add(x[row : row + 3], s[row : row + 3])
+    kept, sessions = learner.clean()
+    assert np.array_equal(kept, x[-1000:])
+    assert np.array_equal(sessions, s[-1000:])
+
+
+def test_what_is_added_is_copied() -> None:
+    x, s = points(10)
+    learner = Learner()
+    learner.add(x, s)
+    x[:] = -1.0
+    assert (learner.clean()[0] >= 0.0).all()
+
+
+def test_builds_come_at_each_doubling_and_then_each_window() -> None:
+    judge = scenario.profiles("toy")["toy"]
+    learner = Learner(window=4 * FIRST_BUILD)
+    due = []
+    while learner.points < 16 * FIRST_BUILD:
+        x, s = points(FIRST_BUILD)
+        learner.add(x, s)
+        if learner.room() == 0:
+            due.append(learner.points // FIRST_BUILD)
+            learner.alerted = set(s.tolist())  # nothing may teach, so that building costs nothing
+            assert learner.build(judge.inputs, judge, 1000) is None
+    assert due == [1, 2, 4, 8, 12, 16]
+    assert Learner(build=False).room() > 1e15
+
+
+def test_sessions_that_alerted_leave_the_window() -> None:
+    x, s = points(100)
+    learner = Learner()
+    learner.add(x, s)
+    learner.alerted = {3, 7}
+    kept, sessions = learner.clean()
+    assert set(sessions.tolist()) == set(range(20)) - {3, 7}
+    assert len(kept) == 90
+
+
+def build(sessions: int, judge: ModelProfile | None) -> ModelProfile | None:
+    x, s = points(5 * sessions)
+    learner = Learner()
+    learner.add(x, s)
+    return learner.build(scenario.profiles("toy")["toy"].inputs, judge, sessions)
+
+
+def test_a_profile_never_rests_on_less_than_half_of_the_one_before() -> None:
+    judge = scenario.profiles("toy")["toy"]
+    assert judge.tail.sessions == 250
+    assert build(124, judge) is None
+    following = build(125, judge)
+    assert following is not None
+    assert following.sequence == judge.sequence + 1
+    first = build(124, None)
+    assert first is not None
+    assert first.sequence == 1
+    assert build(99, None) is None
+
+
+def test_a_saved_learner_goes_on() -> None:
+    x, s = points(900)
+    learner = Learner(window=500)
+    learner.add(x[:700], s[:700])
+    learner.alerted = {130}
+    copy = Learner.from_state(*learner.state())
+    for both in (learner, copy):
+        both.add(x[700:], s[700:])
+    assert copy.room() == learner.room() == FIRST_BUILD - 900
+    assert all(np.array_equal(a, b) for a, b in zip(copy.clean(), learner.clean(), strict=True))

@@ -1,0 +1,50 @@
+"""Naming the technique: clear cases of each, and "model probing" for the rest."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from detector.features.catalogue import INDEX, NAMES
+from detector.technique import EVASION, EXTRACTION, INVERSION, MEMBERSHIP, PROBING, Technique, name_technique
+
+CLEAR: list[tuple[Technique, dict[str, float], dict[str, float]]] = [
+    (
+        INVERSION,
+        {"step_sparsity": 6.0, "one_column_steps": 6.0, "confidence_trend": 6.0, "off_manifold": 8.0},
+        {"near_duplicates": 1.0, "confidence_drift": 0.3},
+    ),
+    (EVASION, {"close_flips": 6.0, "log_margin": 4.0}, {"near_duplicates": 1.0}),
+    (
+        MEMBERSHIP,
+        {"close_flips": 6.0, "log_margin": 4.0},
+        {"near_duplicates": 0.8, "centre_changes": 0.3},
+    ),
+    (EXTRACTION, {"off_manifold": 8.0, "off_grid": 6.0, "nearest_distance": 6.0}, {"near_duplicates": 0.0}),
+    (PROBING, {"label_flips": 3.0}, {"near_duplicates": 0.5}),
+    (PROBING, {}, {"near_duplicates": 0.0}),
+]
+
+
+def row(named: dict[str, float], other: float) -> np.ndarray:
+    out = np.full(len(NAMES), other)
+    for name, value in named.items():
+        out[INDEX[name]] = value
+    return out
+
+
+@pytest.mark.parametrize(("technique", "surprises", "values"), CLEAR, ids=lambda v: getattr(v, "key", ""))
+@pytest.mark.parametrize("unknown", [0.0, float("nan")])
+def test_clear_cases(
+    technique: Technique, surprises: dict[str, float], values: dict[str, float], unknown: float
+) -> None:
+    named, confidence = name_technique(row(surprises, unknown), row(values, unknown))
+    assert named is technique
+    assert 0.5 < confidence <= 1.0
+
+
+def test_nothing_known_is_probing() -> None:
+    nothing = np.full(len(NAMES), np.nan)
+    named, confidence = name_technique(nothing, nothing)
+    assert named is PROBING
+    assert 0.0 < confidence <= 1.0
