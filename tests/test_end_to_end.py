@@ -203,10 +203,10 @@ def test_a_signal_ends_the_service_and_it_goes_on_where_it_stopped(
             process.kill()
             process.wait()
     events = [json.loads(line) for line in (tmp_path / "log").read_bytes().splitlines()]
-    said = [event["event"] for event in events]
-    assert said[0] == "starting"
-    assert said[-1] == "stopped"
-    assert events[0]["profiles"]["toy"].startswith("1-")
+    said = {event["event"]: event for event in events}
+    assert said["starting"]["profiles"]["toy"].startswith("1-")
+    assert said["stopped"]["queries"] == 20
+    assert events[-1] == said["stopped"]
 
     produce(kafka_server, topic, queries[20:])
     deployment.run()
