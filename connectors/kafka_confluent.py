@@ -77,6 +77,7 @@ class ConfluentSource(TopicSource):
             "max.partition.fetch.bytes": self._fetch_bytes,
             "topic.metadata.refresh.interval.ms": int(self._metadata_seconds * 1000),
             "error_cb": self._note_error,
+            "log_level": 2,  # what is worth telling comes to `error_cb`
         }
         consumer = None
         try:
@@ -151,7 +152,9 @@ class ConfluentSource(TopicSource):
 
     def _note_error(self, error: KafkaError) -> None:
         if error.code() in _PASSING and not error.fatal():
-            log.warning("Kafka: %s", error.str())
+            # Each attempt to connect again fails in its own words, many a second; these two say it once.
+            once = error.code() in {KafkaError._ALL_BROKERS_DOWN, KafkaError._MAX_POLL_EXCEEDED}
+            log.log(logging.WARNING if once else logging.DEBUG, "%s", explain(error, self._settings))
         else:
             self._problem = SourceError(explain(error, self._settings), topic=self._settings.topic)
 
@@ -197,6 +200,8 @@ class ConfluentSource(TopicSource):
         positions = [self._tp(p, offset) for p, offset in offsets.items() if p in self._owned]
         if not positions:
             return True
+        # A commit takes no timeout and waits 45 s for a broker that is gone; this question takes one.
+        self._ask("committed", positions)
         try:
             done = self._client.commit(offsets=positions, asynchronous=False)
             errors = [tp.error for tp in done or [] if tp.error is not None]

@@ -15,8 +15,6 @@ _LOCAL: dict[int, type[Exception]] = {
     KafkaError._RESOLVE: known.KafkaConnectionError,
     KafkaError._TIMED_OUT: known.KafkaTimeoutError,
     KafkaError._WAIT_COORD: known.KafkaTimeoutError,
-    KafkaError._UNKNOWN_TOPIC: known.UnknownTopicOrPartitionError,
-    KafkaError._UNKNOWN_PARTITION: known.UnknownTopicOrPartitionError,
     KafkaError._NOT_IMPLEMENTED: known.UnsupportedCodecError,
     KafkaError._INVALID_ARG: known.KafkaConfigurationError,
     KafkaError._SSL: OSError,

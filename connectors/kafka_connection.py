@@ -180,7 +180,7 @@ def topic_id(settings: KafkaSettings) -> str:
 
 def partitions_of(settings: KafkaSettings) -> set[int]:
     """Connect and list the topic's partitions, at least one. Raises SourceError with what to do."""
-    consumer = connect(KafkaConsumer, settings, allow_auto_create_topics=False)
+    consumer = connect(KafkaConsumer, settings, enable_auto_commit=False, allow_auto_create_topics=False)
     try:
         partitions = consumer.partitions_for_topic(settings.topic)
     except KafkaError as error:

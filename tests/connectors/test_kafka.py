@@ -364,11 +364,15 @@ def test_members_of_both_clients_share_a_group(
     assert second.assigned == first.revoked
 
 
-def test_markers_of_transactions_are_no_lag(settings: Kafka, join: Join) -> None:
-    producer = Producer(
-        {"bootstrap.servers": settings.bootstrap_servers[0], "transactional.id": settings.topic}
-    )
+def _transactional(settings: Kafka) -> Producer:
+    servers = settings.bootstrap_servers[0]
+    producer = Producer({"bootstrap.servers": servers, "transactional.id": settings.topic})
     producer.init_transactions(30)
+    return producer
+
+
+def test_markers_of_transactions_are_no_lag(settings: Kafka, join: Join) -> None:
+    producer = _transactional(settings)
     for value, commit in ((b"kept", True), (b"undone", False)):
         producer.begin_transaction()
         producer.produce(settings.topic, value, partition=0)
@@ -381,10 +385,7 @@ def test_markers_of_transactions_are_no_lag(settings: Kafka, join: Join) -> None
 
 
 def test_an_unfinished_transaction_is_not_read(settings: Kafka, join: Join) -> None:
-    producer = Producer(
-        {"bootstrap.servers": settings.bootstrap_servers[0], "transactional.id": settings.topic}
-    )
-    producer.init_transactions(30)
+    producer = _transactional(settings)
     producer.begin_transaction()
     producer.produce(settings.topic, b"open", partition=0)
     producer.flush(30)
