@@ -366,7 +366,7 @@ def test_members_of_both_clients_share_a_group(
 
 def _transactional(settings: Kafka) -> Producer:
     servers = settings.bootstrap_servers[0]
-    producer = Producer({"bootstrap.servers": servers, "transactional.id": settings.topic})
+    producer = Producer({"bootstrap.servers": servers, "transactional.id": settings.topic, "log_level": 0})
     producer.init_transactions(30)
     return producer
 
