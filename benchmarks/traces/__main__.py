@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from benchmarks.traces.attacks import ATTACKS, DEFAULT_ATTACKS
+from benchmarks.traces.data import DATASETS
 from benchmarks.traces.log import Outputs
 from benchmarks.traces.make import make
 
@@ -41,7 +42,7 @@ def command(
         bool, typer.Option("--rescale", help="Log every column in another, random unit.")
     ] = False,
     model: Annotated[
-        list[str] | None, typer.Option(help="Target (repeatable): digits, cancer, wine.")
+        list[str] | None, typer.Option(help=f"Target (repeatable): {', '.join(DATASETS)}.")
     ] = None,
 ) -> None:
     """Trains scikit-learn models on real data, plays honest clients and carries out real attacks against

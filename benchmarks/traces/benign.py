@@ -2,7 +2,8 @@
 
 Each kind is a function of a `Client` and a number of queries n, and returns inputs [n, d] in the
 model's own unit. Rows are as natural as the kind's source: data as recorded (for images, grey values
-0..16 without fractions) unless the docstring says that the client computes its inputs.
+without fractions) unless the docstring says that the client computes its inputs. Discrete columns always
+hold one of their own values.
 """
 
 from __future__ import annotations
@@ -13,8 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from benchmarks.traces.data import Dataset
+from benchmarks.traces.sources import Field
 from benchmarks.traces.targets import Population
 from detector.query import FloatArray
+
+WHITE = 16.0
+"""The grey value that noise and brightness below are given for; other ranges are in proportion."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,7 @@ def health_check(client: Client, n: int) -> FloatArray:
 
 def what_if(client: Client, n: int) -> FloatArray:
     """A person edits a form: one column through a few values, sometimes a grid, then the next column or
-    record. On images: a few pixels painted or wiped."""
+    record; a discrete input through its values. On images: a few pixels painted or wiped."""
     rng, dataset = client.rng, client.population.dataset
     sent: list[FloatArray] = []
     while len(sent) < n:
@@ -68,9 +74,13 @@ def what_if(client: Client, n: int) -> FloatArray:
             columns = rng.choice(
                 dataset.columns, int(rng.integers(1, 4)) if dataset.side else 1, replace=False
             )
+            field = dataset.field_of(int(columns[0]))
             low, high = dataset.low[columns], dataset.high[columns]
             tries = int(rng.integers(1, 9))
-            if rng.random() < 0.4:
+            if field is not None:
+                columns = field.columns
+                values = _other_values(field, record, rng)[:tries]
+            elif rng.random() < 0.4:
                 values = np.linspace(low, high, tries + 1)[1:]
             else:
                 values = record[columns] + rng.normal(0, 0.15, (tries, columns.size)) * (high - low)
@@ -83,32 +93,48 @@ def what_if(client: Client, n: int) -> FloatArray:
     return np.array(sent[:n])
 
 
+def _other_values(field: Field, record: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """The field's values but the record's own, in a list's order or any."""
+    other = field.values[np.any(field.values != record[field.columns], axis=1)]
+    return other if rng.random() < 0.5 else rng.permutation(other)
+
+
 def augmentation(client: Client, n: int) -> FloatArray:
     """Test-time augmentation: each input with some variants. Images shifted, turned or noised (fractions
-    stay, in half of the clients); tables within measurement error."""
+    stay, in half of the clients); tables within measurement error, tables of discrete inputs alone with
+    one of them changed."""
     rng, dataset = client.rng, client.population.dataset
     variants = int(rng.integers(3, 11))
     bases = np.repeat(client.rows(n // variants + 1), variants, axis=0)[:n]
     first = np.arange(n) % variants == 0
+    if dataset.columns == len(dataset.fields):
+        return np.array(
+            [x if f else _one_changed(x, dataset, rng) for x, f in zip(bases, first, strict=True)]
+        )
     if not dataset.side:
         noised = bases * (1.0 + rng.normal(0, rng.choice([0.003, 0.01, 0.03]), bases.shape))
         return np.where(first[:, None], bases, dataset.snap(noised))
     how = str(rng.choice(["shift", "turn", "noise"]))
     fractions = rng.random() < 0.5
-    sent = np.array(
-        [x if f else _varied(x, how, dataset.side, rng) for x, f in zip(bases, first, strict=True)]
-    )
-    return np.clip(sent if fractions else np.round(sent), 0.0, 16.0)
+    sent = np.array([x if f else _varied(x, how, dataset, rng) for x, f in zip(bases, first, strict=True)])
+    return np.clip(sent if fractions else np.round(sent), dataset.low, dataset.high)
 
 
-def _varied(x: FloatArray, how: str, side: int, rng: np.random.Generator) -> FloatArray:
-    image = x.reshape(side, side)
+def _one_changed(x: FloatArray, dataset: Dataset, rng: np.random.Generator) -> FloatArray:
+    changed = x.copy()
+    field = dataset.fields[int(rng.integers(len(dataset.fields)))]
+    changed[field.columns] = rng.choice(_other_values(field, x, rng))
+    return changed
+
+
+def _varied(x: FloatArray, how: str, dataset: Dataset, rng: np.random.Generator) -> FloatArray:
+    image = x.reshape(dataset.side, dataset.side)
     if how == "shift":
         image = ndimage.shift(image, rng.integers(-1, 2, 2), order=0)
     elif how == "turn":
         image = ndimage.rotate(image, rng.uniform(-15, 15), reshape=False, order=1)
     else:
-        image = image + rng.normal(0, 0.6, image.shape)
+        image = image + rng.normal(0, 0.6, image.shape) * (dataset.high[0] / WHITE)
     return np.asarray(image, dtype=np.float64).ravel()
 
 
@@ -123,7 +149,7 @@ def sorted_batch(client: Client, n: int) -> FloatArray:
 
 def drift(client: Client, n: int) -> FloatArray:
     """A video or a sensor: each input close to the last, moving smoothly from one scene to the next, with
-    sensor noise. Fractions stay in half of the clients."""
+    sensor noise. Fractions stay in half of the clients; discrete inputs jump midway."""
     rng, dataset = client.rng, client.population.dataset
     frames = int(rng.integers(5, 60))
     scenes = client.rows(n // frames + 2)
@@ -133,7 +159,7 @@ def drift(client: Client, n: int) -> FloatArray:
     smooth = (1 - t) * scenes[scene] + t * scenes[scene + 1]
     noise = rng.choice([0.0, 0.005, 0.02, 0.05]) * client.population.spread
     moved = np.clip(smooth + rng.normal(size=smooth.shape) * noise, dataset.low, dataset.high)
-    return moved if rng.random() < 0.5 else dataset.snap(moved)
+    return dataset.keep_discrete(moved) if rng.random() < 0.5 else dataset.snap(moved)
 
 
 def load_test(client: Client, n: int) -> FloatArray:
@@ -143,13 +169,19 @@ def load_test(client: Client, n: int) -> FloatArray:
 
 
 def new_population(client: Client, n: int) -> FloatArray:
-    """Users unlike those the model was made for: another pen or scanner, another laboratory's calibration."""
+    """Users unlike those the model was made for: another pen or scanner, another laboratory's calibration,
+    other frequencies of categories."""
     rng, dataset = client.rng, client.population.dataset
     rows = client.rows(n)
     if dataset.side:
-        return dataset.snap(rows * rng.uniform(0.55, 1.3) + rng.uniform(0.0, 2.0))
+        brighter = rng.uniform(0.55, 1.3), rng.uniform(0.0, 2.0) * (dataset.high[0] / WHITE)
+        return dataset.snap(rows * brighter[0] + brighter[1])
     shift = rng.normal(0, 0.3, dataset.columns) * client.population.spread
-    return dataset.snap(rows * rng.uniform(0.95, 1.1, dataset.columns) + shift)
+    moved = rows * rng.uniform(0.95, 1.1, dataset.columns) + shift
+    for field in dataset.fields:
+        theirs = np.flatnonzero(rng.random(n) < rng.uniform(0.0, 0.6))
+        moved[np.ix_(theirs, field.columns)] = rng.choice(field.values)
+    return dataset.snap(moved)
 
 
 def shared_address(client: Client, n: int) -> FloatArray:

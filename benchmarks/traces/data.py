@@ -1,20 +1,17 @@
-"""The real data behind the targets, and the pools that clients and attackers draw their rows from.
-
-Everything comes out of scikit-learn's own package (no download): the UCI test set of handwritten
-digits (1,797 images of 8x8 grey values 0..16), the Wisconsin diagnostic breast cancer table (569 rows
-of 30 measurements), the UCI wine table (178 rows of 13), and two photographs.
-"""
+"""The targets' data, and the pools that clients and attackers draw their rows from."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 from sklearn import datasets
 
+from benchmarks.traces.sources import SOURCES, Field, patches, photographs
 from detector.query import FloatArray, IntArray
 
-DATASETS = ("digits", "cancer", "wine")
+DATASETS = tuple(SOURCES)
 TRAIN_SHARE, ATTACKER_SHARE = 0.4, 0.15
 
 
@@ -25,6 +22,7 @@ class Dataset:
     low, high [d]   the public range of each column, in its own unit (a pixel: 0..16)
     decimals [d]    digits behind the point that the data's own source writes
     side            edge of the square image in pixels, 0 for a table
+    fields          the discrete inputs of a table; their columns take no value but the fields' own
     """
 
     name: str
@@ -32,6 +30,7 @@ class Dataset:
     high: FloatArray
     decimals: IntArray
     side: int
+    fields: tuple[Field, ...]
     train: FloatArray
     train_labels: IntArray
     live: FloatArray
@@ -50,7 +49,19 @@ class Dataset:
     def snap(self, x: FloatArray) -> FloatArray:
         """x [n, d] as the data's own source would write it: within range, rounded to its decimals."""
         scale = 10.0**self.decimals
-        return np.asarray(np.round(np.clip(x, self.low, self.high) * scale) / scale)
+        return self.keep_discrete(np.round(np.clip(x, self.low, self.high) * scale) / scale)
+
+    def keep_discrete(self, x: FloatArray) -> FloatArray:
+        """x [n, d] with every discrete input at its nearest value, and nothing else changed."""
+        kept = np.array(x, dtype=np.float64)
+        for field in self.fields:
+            away = kept[:, None, field.columns] - field.values
+            kept[:, field.columns] = field.values[(away**2).sum(axis=2).argmin(axis=1)]
+        return kept
+
+    def field_of(self, column: int) -> Field | None:
+        """The discrete input that the column belongs to, or None if it is continuous."""
+        return next((field for field in self.fields if column in field.columns), None)
 
     def to_unit(self, x: FloatArray) -> FloatArray:
         """x [n, d] mapped to 0..1 by the public range."""
@@ -63,25 +74,21 @@ class Dataset:
 
 def load(name: str, seed: int) -> Dataset:
     """The data set `name` of `DATASETS`, shuffled and split by `seed`."""
-    source = {
-        "digits": datasets.load_digits,
-        "cancer": datasets.load_breast_cancer,
-        "wine": datasets.load_wine,
-    }
-    bunch = source[name]()
-    inputs = np.asarray(bunch.data, dtype=np.float64)
-    labels = np.asarray(bunch.target, dtype=np.int64)
+    source = SOURCES[name](seed)
+    inputs, labels = source.rows, source.labels
     order = np.random.default_rng([seed, DATASETS.index(name)]).permutation(len(inputs))
     inputs, labels = inputs[order], labels[order]
     trained = int(TRAIN_SHARE * len(inputs))
     attackers = trained + int(ATTACKER_SHARE * len(inputs))
-    image = name == "digits"
+    columns = inputs.shape[1]
+    low, high = source.span or (0.0, 0.0)
     return Dataset(
         name=name,
-        low=np.zeros(inputs.shape[1]) if image else inputs.min(axis=0),
-        high=np.full(inputs.shape[1], 16.0) if image else inputs.max(axis=0),
+        low=np.full(columns, low) if source.span else inputs.min(axis=0),
+        high=np.full(columns, high) if source.span else inputs.max(axis=0),
         decimals=_decimals(inputs),
-        side=8 if image else 0,
+        side=source.side,
+        fields=source.fields,
         train=inputs[:trained],
         train_labels=labels[:trained],
         attacker=inputs[trained:attackers],
@@ -94,20 +101,26 @@ def load(name: str, seed: int) -> Dataset:
 def foreign_pool(dataset: Dataset, rng: np.random.Generator, rows: int) -> FloatArray:
     """[rows, d] natural data of another distribution, in the target's unit: a model thief's query pool.
 
-    For images: random patches of scikit-learn's two sample photographs, as grey values. For tables: the
-    columns of other tables (wine, diabetes, iris, linnerud), each stretched to the column's public range.
+    For images: random patches of scikit-learn's two sample photographs, as grey values (for patches of
+    these photographs: handwritten digits, enlarged). For tables: the columns of other tables (wine,
+    diabetes, iris, linnerud), each stretched to the column's public range; the thief reads the model's
+    documentation and sends discrete inputs at their nearest value.
     """
+    if dataset.name == "photos":
+        return dataset.snap(_enlarged_digits(rng, rows, dataset.side) * (dataset.high / 16.0))
     if dataset.side:
-        return dataset.snap(_patches(rng, rows, dataset.side))
+        grey = patches(rng, photographs(), rows, dataset.side, most_zoom=4)
+        return dataset.snap(grey * (dataset.high / 255.0))
     others = [_unit_columns(table, rng, rows) for table in _other_tables(dataset.name)]
-    return dataset.from_unit(
-        np.hstack(others)[:, rng.permutation(sum(o.shape[1] for o in others))[: dataset.columns]]
-    )
+    drawn = np.hstack(others)[:, rng.permutation(sum(o.shape[1] for o in others))[: dataset.columns]]
+    return dataset.keep_discrete(dataset.from_unit(drawn))
 
 
 def _other_tables(name: str) -> list[FloatArray]:
     loaders = [datasets.load_diabetes, datasets.load_iris, datasets.load_linnerud]
     loaders.append(datasets.load_breast_cancer if name == "wine" else datasets.load_wine)
+    if name == "iris":
+        loaders.remove(datasets.load_iris)
     return [np.asarray(loader().data, dtype=np.float64) for loader in loaders]
 
 
@@ -116,18 +129,12 @@ def _unit_columns(table: FloatArray, rng: np.random.Generator, rows: int) -> Flo
     return np.asarray(((table - low) / (high - low))[rng.integers(0, len(table), rows)])
 
 
-def _patches(rng: np.random.Generator, rows: int, side: int) -> FloatArray:
-    images = [
-        np.asarray(image, dtype=np.float64).mean(axis=2) for image in datasets.load_sample_images().images
-    ]
-    patches = np.empty((rows, side * side))
-    for row in range(rows):
-        image = images[rng.integers(len(images))]
-        zoom = int(rng.integers(1, 5))
-        top, left = (int(rng.integers(0, edge - side * zoom)) for edge in image.shape)
-        block = image[top : top + side * zoom, left : left + side * zoom]
-        patches[row] = block.reshape(side, zoom, side, zoom).mean(axis=(1, 3)).ravel()
-    return patches * (16.0 / 255.0)
+def _enlarged_digits(rng: np.random.Generator, rows: int, side: int) -> FloatArray:
+    images = np.asarray(datasets.load_digits().images, dtype=np.float64)
+    zoom = (1.0, side / images.shape[1], side / images.shape[2])
+    return np.asarray(ndimage.zoom(images[rng.integers(0, len(images), rows)], zoom, order=1)).reshape(
+        rows, -1
+    )
 
 
 def _decimals(inputs: FloatArray, most: int = 8) -> IntArray:

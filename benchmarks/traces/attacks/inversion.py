@@ -84,11 +84,16 @@ def cma_es(attacker: Attacker) -> None:
 
 
 def attribute_sweep(attacker: Attacker) -> None:
-    """Attribute inversion: for record after record, one hidden column tried at every candidate value."""
+    """Attribute inversion: for record after record, one hidden column tried at every candidate value
+    (for a discrete one, its own values)."""
     rng = attacker.rng
     column = int(rng.choice(np.flatnonzero(attacker.members()[0].std(axis=0) > 0.05)))
-    values = np.linspace(0.0, 1.0, int(rng.integers(5, 17)))
+    columns, values = np.array([column]), np.linspace(0.0, 1.0, int(rng.integers(5, 17)))[:, None]
+    dataset = attacker.recorder.target.dataset
+    if field := dataset.field_of(column):
+        low, high = dataset.low[field.columns], dataset.high[field.columns]
+        columns, values = field.columns, (field.values - low) / (high - low)
     for record in attacker.members()[0]:
         tried = np.repeat(record[None], len(values), axis=0)
-        tried[:, column] = values
+        tried[:, columns] = values
         attacker.ask(tried)

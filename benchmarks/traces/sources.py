@@ -1,0 +1,158 @@
+"""Where the data comes from: packages that are installed anyway, never a download.
+
+From scikit-learn: the UCI test set of handwritten digits (1,797 images of 8x8 grey values 0..16), the
+Wisconsin diagnostic breast cancer table (569 rows of 30 measurements), the UCI wine (178 rows of 13) and
+iris (150 rows of 4) tables, two photographs, and a generator of synthetic tables. From River: the UCI
+image segmentation table (2,310 rows of 18) and the UCI phishing table (1,250 rows of 9 discrete columns).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn import datasets
+
+from detector.query import FloatArray, IntArray
+
+PATCH_SIDE = 12
+PATCHES_PER_REGION = 480
+REGIONS = (
+    ("china sky", 0, (330, 0, 640, 180)),
+    ("china building", 0, (105, 100, 315, 345)),
+    ("china trees", 0, (400, 310, 640, 427)),
+    ("flower petals", 1, (205, 115, 425, 325)),
+    ("flower leaves", 1, (0, 0, 160, 427)),
+)
+"""The classes of `photos`: name, photograph, box (left, top, right, bottom) in pixels."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """A discrete input: its columns (several for a one-hot code) and all its values [m, columns]."""
+
+    columns: IntArray
+    values: FloatArray
+
+
+@dataclass(frozen=True)
+class Source:
+    """Rows [n, d] with labels [n] as published; `side` and `fields` as in `Dataset`. The public range is
+    `span` for every column, or what the rows show."""
+
+    rows: FloatArray
+    labels: IntArray
+    side: int = 0
+    span: tuple[float, float] | None = None
+    fields: tuple[Field, ...] = ()
+
+
+def _bunch(bunch: Any, side: int = 0, span: tuple[float, float] | None = None) -> Source:
+    rows = np.asarray(bunch.data, dtype=np.float64)
+    return Source(rows, np.asarray(bunch.target, dtype=np.int64), side, span)
+
+
+def _river(name: str, most_levels: int, decimals: int) -> Source:
+    """A table of River. Columns with at most `most_levels` values are discrete; the published numbers are
+    single precision in print, so digits behind `decimals` are noise."""
+    from river import datasets as river
+
+    pairs = list(getattr(river, name)())
+    rows = np.array([list(x.values()) for x, _ in pairs], dtype=np.float64)
+    rows = np.round(rows, decimals) + 0.0  # no negative zeros
+    _, labels = np.unique([str(y) for _, y in pairs], return_inverse=True)
+    fields = [
+        Field(np.array([column]), levels[:, None])
+        for column, levels in enumerate(map(np.unique, rows.T))
+        if len(levels) <= most_levels
+    ]
+    return Source(rows, np.asarray(labels, dtype=np.int64), fields=tuple(fields))
+
+
+def _segments(_seed: int) -> Source:
+    return _river("ImageSegments", most_levels=4, decimals=6)
+
+
+def _phishing(_seed: int) -> Source:
+    return _river("Phishing", most_levels=4, decimals=6)
+
+
+def _photos(seed: int) -> Source:
+    """Grey patches from five regions of the two photographs: which texture is it? A real task: patches lie
+    anywhere in their region and are taken at one to three pixels a value, so that neither position nor
+    scale gives the class away. Patches of one region may overlap, as frames of one scene do."""
+    rng = np.random.default_rng([seed, 4])
+    images = photographs()
+    rows: list[FloatArray] = []
+    for _, photograph, (left, top, right, bottom) in REGIONS:
+        region = images[photograph][top:bottom, left:right]
+        rows.append(patches(rng, [region], PATCHES_PER_REGION, PATCH_SIDE, most_zoom=3))
+    labels = np.repeat(np.arange(len(REGIONS)), PATCHES_PER_REGION)
+    return Source(np.asarray(np.round(np.vstack(rows)), dtype=np.float64), labels, PATCH_SIDE, (0.0, 255.0))
+
+
+def _synthetic(seed: int) -> Source:
+    """A made table, another one for every seed: 20 continuous columns, each in a unit of its own, a yes or
+    no, a count of 0 to 5, and two categories in one-hot code, of 3 and 4 values. The discrete columns are
+    quantised from informative ones; two to four classes."""
+    rng = np.random.default_rng([seed, 5])
+    raw, labels = datasets.make_classification(
+        n_samples=2000,
+        n_features=24,
+        n_informative=10,
+        n_redundant=4,
+        n_classes=int(rng.integers(2, 5)),
+        n_clusters_per_class=2,
+        class_sep=1.2,
+        flip_y=0.03,
+        random_state=seed,
+    )
+    continuous = raw[:, :20] * 10.0 ** rng.uniform(-1, 3, 20) + np.round(rng.uniform(-100, 100, 20))
+    parts = [np.round(continuous, 3) + 0.0]
+    fields: list[Field] = []
+    first = 20
+    for column, levels, one_hot in ((20, 2, False), (21, 6, False), (22, 3, True), (23, 4, True)):
+        cuts = np.quantile(raw[:, column], np.sort(rng.uniform(0.05, 0.95, levels - 1)))
+        code = np.searchsorted(cuts, raw[:, column])
+        values = np.eye(levels) if one_hot else np.arange(levels, dtype=np.float64)[:, None]
+        fields.append(Field(np.arange(first, first + values.shape[1]), values))
+        parts.append(values[code])
+        first += values.shape[1]
+    return Source(np.hstack(parts), np.asarray(labels, dtype=np.int64), fields=tuple(fields))
+
+
+SOURCES: dict[str, Callable[[int], Source]] = {
+    "digits": lambda _: _bunch(datasets.load_digits(), 8, (0.0, 16.0)),
+    "cancer": lambda _: _bunch(datasets.load_breast_cancer()),
+    "wine": lambda _: _bunch(datasets.load_wine()),
+    "segments": _segments,
+    "phishing": _phishing,
+    "photos": _photos,
+    "synthetic": _synthetic,
+    "iris": lambda _: _bunch(datasets.load_iris()),
+}
+"""Every data set by name, as a function of the deployment's seed."""
+
+
+def photographs() -> list[FloatArray]:
+    """scikit-learn's two sample photographs as grey values [427, 640], 0..255."""
+    return [
+        np.asarray(image, dtype=np.float64).mean(axis=2) for image in datasets.load_sample_images().images
+    ]
+
+
+def patches(
+    rng: np.random.Generator, images: list[FloatArray], rows: int, side: int, most_zoom: int
+) -> FloatArray:
+    """[rows, side * side] square patches at random places of random images, each value the mean of 1 to
+    `most_zoom` pixels squared."""
+    cut = np.empty((rows, side * side))
+    for row in range(rows):
+        image = images[rng.integers(len(images))]
+        zoom = int(rng.integers(1, most_zoom + 1))
+        top, left = (int(rng.integers(0, edge - side * zoom)) for edge in image.shape)
+        block = image[top : top + side * zoom, left : left + side * zoom]
+        cut[row] = block.reshape(side, zoom, side, zoom).mean(axis=(1, 3)).ravel()
+    return cut
