@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import gamma
+from scipy.special import gammaincinv
 
 from detector.query import FloatArray, IntArray
 from models.compiled import jit
@@ -84,7 +84,7 @@ class SessionTail:
         scale = PRIOR_SCALE
         if count:
             scale = max(
-                scale, float(excess.sum() / gamma.ppf(0.05, count)) if count > 4 else float(excess.max())
+                scale, float(excess.sum() / gammaincinv(count, 0.05)) if count > 4 else float(excess.max())
             )
         share = max(count, 1) / max(sessions, 1)
         return cls(edge, scale, share, sessions)

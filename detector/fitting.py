@@ -72,6 +72,14 @@ class Measuring:
         """Account for records in order."""
         return self._router.process(records)
 
+    def evaluation_points(self) -> dict[str, int]:
+        """How many evaluation points each model's history gave."""
+        return {
+            name: state.learner.points
+            for name, state in self._router.models.items()
+            if state.learner is not None
+        }
+
     def profiles(self) -> tuple[dict[str, ModelProfile], dict[str, str]]:
         """Profiles by model id, and for each model that got none, why."""
         made: dict[str, ModelProfile] = {}

@@ -30,10 +30,12 @@ PER = "false alerts per 10,000 sessions"
 
 @dataclass(slots=True)
 class Fitted:
-    """Profiles by model id; for each model that got none, why; and what was read."""
+    """Profiles by model id; for each model that got none, why;
+    evaluation points by model id; and what was read."""
 
     profiles: dict[str, ModelProfile]
     missing: dict[str, str]
+    points: dict[str, int]
     account: Account
 
     def lines(self, budget: float) -> Iterator[str]:
@@ -45,7 +47,8 @@ class Fitted:
         for name, profile in sorted(self.profiles.items()):
             tail = profile.tail
             supported = tail.supported_budget()
-            yield f"model         {name}: profile {profile.version} from {tail.sessions:,} sessions"
+            yield f"model         {name}: profile {profile.version}"
+            yield f"              {tail.sessions:,} sessions, {self.points[name]:,} evaluation points"
             yield f"              threshold {tail.threshold(budget):.1f} for a budget of {budget:g} " + PER
             yield f"              so many sessions can show {supported:.3g} at best" + (
                 ", less is extrapolated" if supported > budget else ""
@@ -95,7 +98,7 @@ def fit(logs: Sequence[str], config: Config, settings: Settings) -> Fitted:
     if not account.queries:
         raise InputError(f"{', '.join(logs)}: holds no query to learn from")
     profiles, missing = measuring.profiles()
-    return Fitted(profiles, missing, account)
+    return Fitted(profiles, missing, measuring.evaluation_points(), account)
 
 
 def _read(source: FileSource, config: Config, label: str, account: Account) -> Iterator[list[Record]]:

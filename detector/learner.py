@@ -27,7 +27,9 @@ WINDOW = 16_384
 """Evaluation points that an online profile is built from, the newest ones."""
 NEVER = 1 << 62
 FIRST_BUILD = 1024
-"""Evaluation points before the first profile; the next ones follow at each doubling, then each WINDOW."""
+"""Evaluation points before the first profile."""
+GROWTH = 4
+"""The next profiles follow each time the points have grown so many times over, then after each WINDOW."""
 
 
 class InputSample:
@@ -106,7 +108,7 @@ class Learner:
         `begun` counts all sessions so far. A profile never rests on less than half the sessions that the
         one before it rested on.
         """
-        self.next_build = self.points + min(self.points, self.window)
+        self.next_build = self.points + min((GROWTH - 1) * self.points, self.window)
         x, s = self.clean()
         self.alerted &= set(s.tolist()) | {int(v) for v in self._sessions[0]}
         judged = len(np.unique(s))

@@ -1,7 +1,8 @@
 """A shard's whole state as bytes and back: what is saved together with the offset it stands at.
 
-Profiles handed in are not stored, only those that were learned here; a state is restored with the same
-settings and profiles that it was made with. The same state gives the same bytes.
+The same state gives the same bytes. A profile that is handed in frozen judges from then on, also when the
+state was made under another one; open sessions are then measured anew, in its units. When learning goes on,
+what was learned since is kept.
 """
 
 from __future__ import annotations
@@ -92,15 +93,18 @@ def _restore_model(
         return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
 
     given = profiles.get(meta["name"])
-    profile = given if given is not None and given.version == meta.get("profile") else None
-    if profile is None and "profile" in meta:
-        profile = restore_profile(under("profile/"))
+    if given is not None and (not settings.learn or given.version == meta.get("profile")):
+        profile: ModelProfile | None = given
+    else:
+        profile = restore_profile(under("profile/")) if "profile" in meta else None
     state = ModelState(meta["name"], meta["d"], settings, profile)
     state.sessions = SessionTable.from_state(meta["sessions"])
     state.slots = layout.Slots(**{k: _owned(v) for k, v in under("slots/").items()})
     state.episodes = policy.Episodes(**{k: _owned(v) for k, v in under("episodes/").items()})
     if profile is None:
         state.inputs = units.from_arrays(under("inputs/"))
+    elif profile.version != meta.get("profile"):
+        state.use_units(profile.inputs)
     state.sample = None
     if "sampled" in meta:
         state.sample = InputSample(meta["d"])

@@ -23,7 +23,7 @@ CAP = 25.0
 """No model's surprise counts for more than this."""
 WEIGHTS = np.array([2.0, 1.0, 1.0])
 """Of the tail model, the isolation forest and the half-space trees."""
-STREAM_ROWS = 4000
+STREAM_ROWS = 2000
 """At most this many rows, evenly thinned, teach the half-space trees at one go; River learns row by row."""
 MINIMUM_ROWS = 512
 """Below, the folds are too small to calibrate on."""

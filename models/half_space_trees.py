@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from river import anomaly
 
 from models.base import Arrays, Matrix, Vector
 from models.forest import NEUTRAL, half_space_mass
@@ -20,78 +19,91 @@ from models.forest import NEUTRAL, half_space_mass
 class HalfSpaceTrees:
     """`n_trees` complete trees of `height`; masses pivot every `window_size` rows learned.
 
-    Gives no opinion until the first window is full. NaN counts as the middle rank.
+    Gives no opinion until the first window is full. NaN counts as the middle rank. River itself is only
+    imported to learn: scoring works on the trees laid out as arrays, and a service with a frozen profile
+    starts without it.
     """
 
     name = "half_space_trees"
 
     def __init__(self, n_trees: int = 15, height: int = 6, window_size: int = 250, seed: int = 1) -> None:
+        self.n_trees = n_trees
         self.height = height
         self.window_size = window_size
-        self._river: Any = anomaly.HalfSpaceTrees(
-            n_trees=n_trees, height=height, window_size=window_size, seed=seed
-        )
+        self.seed = seed
+        self._river: Any = None
         self._nodes: list[list[Any]] = []
-        self._feature = np.empty((0, 0), dtype=np.int32)
-        self._threshold = np.empty((0, 0))
-        self._mass: Matrix | None = None
+        self._saved: Arrays = {}
 
     def learn(self, x: Matrix) -> None:
         """Learn rows x [n, f] of ranks in [0, 1], in order."""
-        rows = np.where(np.isnan(x), NEUTRAL, x)
-        for row in rows.tolist():
-            self._river.learn_one(dict(enumerate(row)))
-        if len(rows):
-            self._lay_out()
-            self._mass = self._masses("r_mass")
-
-    def score(self, x: Matrix) -> Vector:
-        """River's score in [0, 1] of each row, NaN during the first window."""
-        if self._mass is None or self._river._first_window:
-            return np.full(len(x), np.nan)
-        total = half_space_mass(
-            x, self._feature, self._threshold, self._mass, self.height, self._river.size_limit
-        )
-        return np.asarray(1.0 - total / self._river._max_score, dtype=np.float64)
-
-    def _lay_out(self) -> None:
-        """Number the nodes of River's trees in heap order, once: their splits never change."""
-        if self._nodes:
+        rows = np.where(np.isnan(x), NEUTRAL, x).tolist()
+        if not rows:
             return
-        for tree in self._river.trees:
-            heap = [tree]
-            for k in range(2**self.height - 1):
-                heap.extend(heap[k].children)
-            self._nodes.append(heap)
-        inner = 2**self.height - 1
-        self._feature = np.array([[n.feature for n in h[:inner]] for h in self._nodes], dtype=np.int32)
-        self._threshold = np.array([[n.threshold for n in h[:inner]] for h in self._nodes])
-
-    def _masses(self, which: str) -> Matrix:
-        return np.array([[getattr(node, which) for node in heap] for heap in self._nodes], dtype=np.float64)
-
-    def to_arrays(self) -> Arrays:
-        """Masses and counters; splits follow from the seed."""
-        if not self._nodes:
-            return {}
-        return {
-            "features": np.array([len(self._river.limits)], dtype=np.int64),
+        if self._river is None:
+            self._grow(len(rows[0]))
+        for row in rows:
+            self._river.learn_one(dict(enumerate(row)))
+        self._saved |= {
             "reference_mass": self._masses("r_mass"),
             "latest_mass": self._masses("l_mass"),
             "counter": np.array([self._river.counter, int(self._river._first_window)], dtype=np.int64),
         }
 
-    def load_arrays(self, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
-        """Rebuild the trees from the seed, then put the saved masses back."""
-        if not arrays:
-            return
-        width = int(np.asarray(arrays["features"], dtype=np.int64)[0])
+    def score(self, x: Matrix) -> Vector:
+        """River's score in [0, 1] of each row, NaN during the first window."""
+        if not self._saved or self._saved["counter"][1]:
+            return np.full(len(x), np.nan)
+        trees = self._saved
+        # River stops a walk where fewer than a tenth of a window's rows passed, as the paper does.
+        smallest = 0.1 * self.window_size
+        total = half_space_mass(
+            x, trees["feature"], trees["threshold"], trees["reference_mass"], self.height, smallest
+        )
+        most = self.n_trees * self.window_size * (2 ** (self.height + 1) - 1)
+        return np.asarray(1.0 - total / most, dtype=np.float64)
+
+    def _grow(self, width: int) -> None:
+        """River's trees over `width` features, their nodes in heap order, with the saved masses if any.
+
+        River builds its trees from the seed at the first row it learns, so they come out the same again.
+        """
+        from river import anomaly
+
+        saved = self._saved
+        self._river = anomaly.HalfSpaceTrees(
+            n_trees=self.n_trees, height=self.height, window_size=self.window_size, seed=self.seed
+        )
         self._river.learn_one(dict.fromkeys(range(width), NEUTRAL))
-        self._lay_out()
-        for which, key in (("r_mass", "reference_mass"), ("l_mass", "latest_mass")):
-            for heap, masses in zip(self._nodes, np.asarray(arrays[key]).tolist(), strict=True):
-                for node, mass in zip(heap, masses, strict=True):
-                    setattr(node, which, mass)
-        counter, first = np.asarray(arrays["counter"]).tolist()
+        inner = 2**self.height - 1
+        for tree in self._river.trees:
+            heap = [tree]
+            for k in range(inner):
+                heap.extend(heap[k].children)
+            self._nodes.append(heap)
+        self._set_masses("r_mass", saved.get("reference_mass"))
+        self._set_masses("l_mass", saved.get("latest_mass"))
+        counter, first = np.asarray(saved.get("counter", np.array([0, 1]))).tolist()
         self._river.counter, self._river._first_window = counter, bool(first)
-        self._mass = self._masses("r_mass")
+        self._saved = {
+            **saved,
+            "feature": np.array([[n.feature for n in h[:inner]] for h in self._nodes], dtype=np.int32),
+            "threshold": np.array([[n.threshold for n in h[:inner]] for h in self._nodes], dtype=np.float64),
+        }
+
+    def _masses(self, which: str) -> Matrix:
+        return np.array([[getattr(node, which) for node in heap] for heap in self._nodes], dtype=np.float64)
+
+    def _set_masses(self, which: str, masses: npt.NDArray[np.generic] | None) -> None:
+        for t, heap in enumerate(self._nodes):
+            for k, node in enumerate(heap):
+                setattr(node, which, 0 if masses is None else int(np.asarray(masses, dtype=np.float64)[t, k]))
+
+    def to_arrays(self) -> Arrays:
+        """Splits, masses and counters."""
+        return dict(self._saved)
+
+    def load_arrays(self, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
+        """Take over splits, masses and counters; River's trees follow when there is something to learn."""
+        self._river, self._nodes = None, []
+        self._saved = dict(arrays)

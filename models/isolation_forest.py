@@ -6,10 +6,10 @@ Reference: Liu, Ting and Zhou, "Isolation Forest", ICDM 2008.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.ensemble import IsolationForest as SklearnForest
 
 from models.base import Arrays, Matrix, Vector, Window
 from models.forest import NEUTRAL, average_path_length, sum_of_leaf_values
@@ -36,13 +36,15 @@ class IsolationForest:
         rows = self._window.add(_as_sklearn_sees(np.where(np.isnan(x), NEUTRAL, x)))
         if len(rows) < MINIMUM_ROWS:
             return
+        from sklearn.ensemble import IsolationForest as SklearnForest
+
         samples = min(256, len(rows))
         forest = SklearnForest(n_estimators=self.n_trees, max_samples=samples, random_state=self.seed)
         forest.fit(rows)
         self._lay_out(forest)
         self._normaliser = float(average_path_length(np.array([samples]))[0]) * self.n_trees
 
-    def _lay_out(self, forest: SklearnForest) -> None:
+    def _lay_out(self, forest: Any) -> None:
         """Copy scikit-learn's trees into padded arrays; a leaf's value is the path length that ends there."""
         trees = [estimator.tree_ for estimator in forest.estimators_]
         shape = (len(trees), max(tree.node_count for tree in trees))

@@ -20,7 +20,9 @@ from detector.cli import app
 def test_defaults_find_the_attacks_of_a_fresh_trace_and_leave_benign_sessions_alone(
     tmp_path: Path, seed: int, rescale: bool
 ) -> None:
-    truth = make(tmp_path, seed=seed, rescale=rescale, history_sessions=1200, benign_sessions=120, attacks=None)
+    truth = make(
+        tmp_path, seed=seed, rescale=rescale, history_sessions=1200, benign_sessions=120, attacks=None
+    )
     profile, alerts = tmp_path / "profile", tmp_path / "alerts.ndjson"
 
     def run(*arguments: str | Path) -> None:
