@@ -92,7 +92,7 @@ def _inputs(records: Sequence[Record]) -> FloatArray:
     if any(len(row) != length for row in rows):
         raise ValueError("the inputs of a batch must have one length")
     if all(isinstance(row, np.ndarray) for row in rows):
-        return np.array(rows, dtype=np.float64)
+        return np.concatenate(rows).reshape(len(rows), length)
     flat = np.fromiter(chain.from_iterable(rows), dtype=np.float64, count=len(rows) * length)
     return flat.reshape(len(rows), length)
 

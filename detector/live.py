@@ -20,6 +20,7 @@ from detector.edge import make_decoder
 from detector.errors import SinkUnavailable
 from detector.model_state import Settings
 from detector.outputs import Outputs
+from detector.pipeline import warm_up
 from detector.profile import ModelProfile
 from detector.service import Service, backoff
 from detector.state_store import StateStore
@@ -34,6 +35,7 @@ def run(
     config: Config, settings: Settings, profiles: Mapping[str, ModelProfile], *, until_end: bool = False
 ) -> None:
     """Run the service until a signal, or until the end of the topic. Raises what a person must mend."""
+    warm_up(profiles)
     store = StateStore(Path(config.state.directory), config.kafka.topic, topic_id(config.kafka))
     store.open()
     outputs = service_outputs(config)

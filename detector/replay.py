@@ -35,7 +35,7 @@ def replay(
     Ctrl-C ends it early, with `interrupted` in the account. Raises SourceError, SinkUnavailable or
     SinkNotReady; replaying the same logs again then doubles nothing.
     """
-    from detector.pipeline import Shard
+    from detector.pipeline import Shard, warm_up
 
     account = Account(alerts_in=outputs.names(), dead_letters_in=outputs.dead_letter_names())
 
@@ -45,6 +45,7 @@ def replay(
 
     log = read_log(source, config, take_letters)
     shard = Shard(settings, profiles, source=source.files[0].source)
+    warm_up(profiles)
     started = time.monotonic()
     try:
         with Reading("replay", source) as progress:

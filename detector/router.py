@@ -85,30 +85,45 @@ class Router(Generic[Reader]):
         return outcome
 
     def _runs(self, records: Sequence[Record], outcome: Outcome) -> Iterator[list[Record]]:
+        """Records of one model and one input length each, in order within the model."""
         runs: dict[str, list[Record]] = {}
+        # Of the model that the last record belonged to: most often the next one's too.
+        name, expected, most = "", 0, 0
+        run: list[Record] = []
         for record in records:
             if record.offset < self.next_offset:
                 outcome.repeated += 1
                 continue
             self.next_offset = record.offset + 1
-            name = record.model_id
-            length = TEXT if isinstance(record.input, str) else len(record.input)
-            expected = self.lengths.get(name)
-            if expected is None:
-                expected = self.lengths[name] = self._first_length(name, length)
+            found = record.input
+            length = TEXT if isinstance(found, str) else len(found)
+            if record.model_id != name or not run:
+                name = record.model_id
+                expected = self._length_of(name, length)
+                run = runs.setdefault(name, [])
+                most = max(1, min(LARGEST_RUN, LARGEST_NUMBERS // max(expected, 1)))
             if length != expected:
                 if not self._switches(name, length, record.client_id):
                     outcome.dead_letters.append(self._wrong_length(record, length, expected))
                     continue
-                if name in runs:
-                    yield runs.pop(name)
+                if run:
+                    yield run
+                run = runs[name] = []
                 self.models.pop(name, None)
-                self.lengths[name] = length
-            run = runs.setdefault(name, [])
+                expected = self.lengths[name] = length
+                most = max(1, min(LARGEST_RUN, LARGEST_NUMBERS // max(expected, 1)))
             run.append(record)
-            if len(run) >= LARGEST_RUN or len(run) * length > LARGEST_NUMBERS:
+            if len(run) >= most:
                 yield runs.pop(name)
-        yield from runs.values()
+                run = []
+        yield from (run for run in runs.values() if run)
+
+    def _length_of(self, name: str, length: int) -> int:
+        """The input length of a model; of a new one, it is settled by its first record."""
+        known = self.lengths.get(name)
+        if known is None:
+            known = self.lengths[name] = self._first_length(name, length)
+        return known
 
     def _first_length(self, name: str, length: int) -> int:
         """Length of this model's inputs: the one known beforehand, else that of the first record."""

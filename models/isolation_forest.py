@@ -24,7 +24,7 @@ class IsolationForest:
 
     name = "isolation_forest"
 
-    def __init__(self, n_trees: int = 64, window: int = 4096, seed: int = 1) -> None:
+    def __init__(self, n_trees: int = 32, window: int = 4096, seed: int = 1) -> None:
         self.n_trees = n_trees
         self.seed = seed
         self._window = Window(window)

@@ -28,7 +28,7 @@ def command(
     numbers: Annotated[int, typer.Option(min=1, help="Numbers of one input, such as 16, 64, 784.")] = 64,
     sessions: Annotated[int, typer.Option(min=100, help="Sessions of the log, about.")] = 2000,
     base64: Annotated[bool, typer.Option("--base64", help="Inputs as float32 in base64.")] = False,
-    learn: Annotated[bool, typer.Option("--learn/--frozen", help="Go on learning while judging.")] = True,
+    learn: Annotated[bool, typer.Option("--learn/--frozen", help="Go on learning while judging.")] = False,
     profile_calls: Annotated[
         bool, typer.Option("--calls", help="Also print where the time of a warm run goes (cProfile).")
     ] = False,

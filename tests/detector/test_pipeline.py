@@ -135,7 +135,7 @@ def test_warm_up_has_no_opinion() -> None:
 
 
 def test_each_alert_names_the_profile_that_judged_it() -> None:
-    log = records(scenario.benign(1000, seed=4), traffic.inversion(seed=3, at=traffic.START + 4900.0))
+    log = records(scenario.benign(2400, seed=4), traffic.inversion(seed=3, at=traffic.START + 11_900.0))
     shard = Shard(LEARNING, {})
     versions: list[str] = []
     judged_by: set[str] = set()
