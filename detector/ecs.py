@@ -157,7 +157,8 @@ def build_alert(finding: Finding) -> Alert:
     """The ECS document of one finding: revision 0 is the alert, later ones are events about it."""
     record = finding.record
     surprises = finding.profile.ensemble.tail.feature_surprise(finding.features[None, :])[0]
-    technique, confidence = name_technique(surprises, finding.features)
+    recognised = finding.profile.ensemble.attack_families(finding.features)
+    technique, confidence = name_technique(surprises, finding.features, recognised)
     features = _evidence_features(finding, surprises)
     session = session_name(record, finding.session_start)
     episode, document_id = _identity(finding, session)

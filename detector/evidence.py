@@ -6,9 +6,10 @@ merely unusual levels off, however long it lasts, instead of growing without bou
 
 The false-alert budget is a chance per session, so the threshold is a quantile of the *session maximum*
 of the evidence among benign sessions. Beyond what they reached it is extrapolated with an exponential
-tail (generalised Pareto with shape 0) above the 90th percentile. The scale is the upper 95% confidence
-limit given the number of exceedances (they are Gamma distributed), so a small history buys a higher
-threshold, and never less than the prior scale that comes with querywatch.
+tail (generalised Pareto with shape 0) above the 90th percentile. The scale is its upper 95% limit given the
+excesses seen here and the prior that comes with querywatch, which counts as PRIOR_EXCESSES more of them with
+mean PRIOR_SCALE (their sum is Gamma distributed): a small history buys a higher threshold, and a few wild
+sessions among few do not put it out of reach.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ from models.compiled import jit
 LEAK = 0.97
 DRIFT = 2.0
 TAIL_FROM = 0.90
-PRIOR_SCALE = 2.0
-"""Smallest scale of the tail of session maxima, in units of evidence."""
+PRIOR_EXCESSES = 10
+PRIOR_SCALE = 4.0
+"""What the tails of other deployments looked like, and how many excesses that is worth."""
 PRIOR_EDGE = 2.0
 """Smallest evidence at which the tail may begin."""
 
@@ -81,11 +83,8 @@ class SessionTail:
         edge = max(float(np.quantile(maxima, TAIL_FROM)), PRIOR_EDGE)
         excess = maxima[maxima > edge] - edge
         count = len(excess)
-        scale = PRIOR_SCALE
-        if count:
-            scale = max(
-                scale, float(excess.sum() / gammaincinv(count, 0.05)) if count > 4 else float(excess.max())
-            )
+        total = float(excess.sum()) + PRIOR_EXCESSES * PRIOR_SCALE
+        scale = total / float(gammaincinv(count + PRIOR_EXCESSES, 0.05))
         share = max(count, 1) / max(sessions, 1)
         return cls(edge, scale, share, sessions)
 

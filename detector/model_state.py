@@ -17,7 +17,7 @@ from detector.features.inputs import Inputs
 from detector.features.kernel import advance, release_track
 from detector.learner import SAMPLE_QUERIES, InputSample, Learner, learn_units
 from detector.profile import ModelProfile
-from detector.query import QueryBatch
+from detector.query import FloatArray, IntArray, QueryBatch, Record
 from detector.sessions import SessionTable
 
 POINTS = 1024
@@ -52,7 +52,7 @@ class ModelState:
         self.sample = InputSample(d) if settings.learn and profile is None else None
         self.learner = Learner() if settings.learn else None
         self._point_row = np.zeros(POINTS, dtype=np.int64)
-        self._point_meta = np.zeros((POINTS, 4))
+        self._point_meta = np.zeros((POINTS, layout.META))
         self._point_features = np.zeros((POINTS, len(NAMES)))
         self._point_series = np.zeros((POINTS, layout.RECENT, 2))
 
@@ -129,12 +129,20 @@ class ModelState:
             self._learn(batch, start, done, m)
             start = done
 
+    def on_points(self, records: list[Record], queries: IntArray, features: FloatArray) -> None:
+        """See evaluation points [m] before they are judged: the queries that gave them, how many their
+        sessions had seen, and the features [m, f], a view that is overwritten later. For subclasses.
+        """
+
     def _judge(self, batch: QueryBatch, slot: Any, m: int, alerts: list[Alert]) -> None:
         """Score the first m evaluation points before anything learns from them, and act on them."""
         if m == 0:
             return
         rows = self._point_row[:m]
         features = self._point_features[:m]
+        self.on_points(
+            [batch.records[row] for row in rows.tolist()], self._point_meta[:m, 3].astype(np.int64), features
+        )
         scores = self.profile.ensemble.score(features) if self.profile else np.full(m, np.nan)
         threshold = self.threshold
         slots, times = slot[rows], batch.timestamps[rows]

@@ -21,6 +21,7 @@ from detector.features.catalogue import FAMILIES, NAMES, SIDES
 from detector.features.inputs import Inputs, from_arrays, to_arrays
 from detector.query import FloatArray, IntArray
 from models.ensemble import Ensemble
+from models.recogniser import shipped
 
 FORMAT = 1
 MINIMUM_SESSIONS = 100
@@ -69,7 +70,7 @@ def build(
     """
     if len(np.unique(sessions)) < MINIMUM_SESSIONS:
         return None
-    ensemble = Ensemble(SIDES, FAMILIES)
+    ensemble = Ensemble(SIDES, FAMILIES, shipped())
     scores = ensemble.fit(features, sessions)
     if np.isnan(scores).all():
         return None
@@ -84,8 +85,11 @@ def restore_profile(arrays: Arrays) -> ModelProfile:
     def under(prefix: str) -> Arrays:
         return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
 
-    ensemble = Ensemble(SIDES, FAMILIES)
-    ensemble.load_arrays(under("ensemble/"))
+    ensemble = Ensemble(SIDES, FAMILIES, shipped())
+    try:
+        ensemble.load_arrays(under("ensemble/"))
+    except ValueError as error:
+        raise ProfileError(f"{error}; make it again with `querywatch fit`") from error
     sequence = int(np.asarray(arrays["sequence"], dtype=np.int64)[0])
     return _versioned(sequence, from_arrays(under("inputs/")), ensemble, SessionTail.from_arrays(arrays))
 

@@ -72,6 +72,7 @@ REASONS: dict[str, str] = {
     "input_too_long": "the input holds more numbers than limits.input_length",
     "input_not_finite": "the input holds NaN or an infinity, or a number beyond the float32 range",
     "input_length": "the input has another length than this model's inputs",
+    "too_many_models": "the log names more models than one shard follows",
     "bad_probability": "a probability or confidence is not a number from 0 to 1",
     "truncated": "the file ends in the middle of a compressed stream",
     "rejected_by_sink": "a sink refused the alert for its content",

@@ -19,6 +19,10 @@ TEXT = -1
 """Stands for the input length of texts, whatever theirs is."""
 SWITCH_CLIENTS, SWITCH_QUERIES = 3, 16
 """A model's input length changes after this many clients and queries brought the new one."""
+MOST_ODD = 256
+"""Other lengths that are counted at a time; the one that came up first is forgotten."""
+MOST_MODELS = 1000
+"""Models of one shard. Their names come from the log, so there must be an end to them."""
 
 
 @dataclass(slots=True)
@@ -98,6 +102,9 @@ class Router(Generic[Reader]):
             found = record.input
             length = TEXT if isinstance(found, str) else len(found)
             if record.model_id != name or not run:
+                if record.model_id not in self.lengths and len(self.lengths) >= MOST_MODELS:
+                    outcome.dead_letters.append(self._too_many_models(record))
+                    continue
                 name = record.model_id
                 expected = self._length_of(name, length)
                 run = runs.setdefault(name, [])
@@ -135,6 +142,8 @@ class Router(Generic[Reader]):
 
         One odd row, or one client sending many, changes nothing.
         """
+        if (name, length) not in self.odd and len(self.odd) >= MOST_ODD:
+            del self.odd[next(iter(self.odd))]
         odd = self.odd.setdefault((name, length), OddLength())
         odd.queries += 1
         if len(odd.clients) < SWITCH_CLIENTS:
@@ -143,6 +152,10 @@ class Router(Generic[Reader]):
             return False
         self.odd = {key: value for key, value in self.odd.items() if key[0] != name}
         return True
+
+    def _too_many_models(self, record: Record) -> DeadLetter:
+        detail = f"model_id: {MOST_MODELS} other models are known already"
+        return DeadLetter("too_many_models", detail, record.raw, self.source, self.partition, record.offset)
 
     def _wrong_length(self, record: Record, length: int, expected: int) -> DeadLetter:
         said = [f"{n} numbers" if n != TEXT else "text" for n in (length, expected)]

@@ -21,7 +21,7 @@ CLOCK_EVERY = 64
 with a wrong clock cannot move it."""
 EVICTED_SHARE = 8
 """When the bound is reached, an eighth of the sessions go at once, so that the search for them is rare."""
-FIRST_CAPACITY = 256
+FIRST_CAPACITY = 64
 
 Key = tuple[str, str]
 

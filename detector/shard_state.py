@@ -44,7 +44,7 @@ def dump(shard: Shard) -> bytes:
         "partition": shard.partition,
         "next_offset": shard.next_offset,
         "lengths": shard.lengths,
-        "odd": [[name, d, sorted(odd.clients), odd.queries] for (name, d), odd in sorted(shard.odd.items())],
+        "odd": [[name, d, sorted(odd.clients), odd.queries] for (name, d), odd in shard.odd.items()],
         "models": models,
     }
     return pack(meta, arrays)

@@ -1,11 +1,13 @@
 """Which attack technique the evidence speaks for, in MITRE ATLAS terms.
 
-A few features that carry no scale decide, so that the answer can be explained; where they do not speak
-clearly, the answer is "model probing", the parent technique.
+Two opinions are averaged: that of a few rules over features that carry no scale, which can be explained,
+and that of the recogniser, which has seen more. Where neither speaks clearly, the answer is "model
+probing", the parent technique.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -62,8 +64,35 @@ PROBING = Technique("model_probing", "Model probing", *_EXFILTRATION, "", "", ""
 ALL = (INVERSION, MEMBERSHIP, EXTRACTION, EVASION, PROBING)
 
 
-def name_technique(surprises: FloatArray, values: FloatArray) -> tuple[Technique, float]:
-    """The technique that surprises [f] and feature values [f] (NaN: unknown) speak for; confidence in (0, 1].
+CLEAR = 0.4
+"""Share that a technique must have to be named."""
+_BY_FAMILY = {
+    "inversion": INVERSION,
+    "membership_inference": MEMBERSHIP,
+    "extraction": EXTRACTION,
+    "evasion": EVASION,
+}
+
+
+def name_technique(
+    surprises: FloatArray, values: FloatArray, recognised: Mapping[str, float]
+) -> tuple[Technique, float]:
+    """The technique that is spoken for, and its share of the opinions in (0, 1].
+
+    surprises [f], feature values [f] (NaN: unknown); `recognised` holds the recogniser's probability of each
+    attack family, given that it is an attack; empty: there is no recogniser.
+    """
+    shares = geometry(surprises, values)
+    if recognised:
+        shares = {family: (share + recognised[family]) / 2.0 for family, share in shares.items()}
+    best = max(shares, key=lambda family: shares[family])
+    if shares[best] < CLEAR:
+        return PROBING, 1.0 - shares[best]
+    return _BY_FAMILY[best], shares[best]
+
+
+def geometry(surprises: FloatArray, values: FloatArray) -> dict[str, float]:
+    """The rules' opinion: a share for each attack family, together at most 1.
 
     Three ways of searching are told apart by geometry, then two aims within each by the answers:
 
@@ -73,9 +102,6 @@ def name_technique(surprises: FloatArray, values: FloatArray) -> tuple[Technique
       benign ones or one class's probability is driven up; else evasion, which starts from a real input.
     - far: inputs unlike benign ones and unlike each other. Inversion when one class's probability rises;
       else extraction.
-
-    What is left over is "model probing". Memberships are smooth (logistic), so the confidence is the share
-    of the evidence that speaks for the technique named.
     """
 
     def surprise(name: str) -> float:
@@ -89,20 +115,17 @@ def name_technique(surprises: FloatArray, values: FloatArray) -> tuple[Technique
     hugging = _over(surprise("close_flips") + surprise("log_margin"), 3.0, 1.0)
     boundary = _over(near, 0.1, 0.03) * hugging * (1.0 - coordinates)
     strange = max(map(surprise, ("off_manifold", "off_grid", "centroid_distance", "nearest_distance")))
-    far = _over(-near, -0.08, 0.02) * _over(strange, 3.0, 0.7)
+    far = _over(-near, -0.08, 0.02) * _over(strange, 3.0, 0.7) * (1.0 - coordinates) * (1.0 - boundary)
     moving_on = _over(value("centre_changes"), 0.06, 0.015)
     rising = _over(value("confidence_drift"), 0.07, 0.015)
     unlike = _over(surprise("off_manifold"), 4.5, 0.7)
     driven = max(rising, unlike, _over(surprise("confidence_trend"), 2.5, 0.4))
-    cases = {
-        INVERSION: coordinates * driven + far * rising,
-        MEMBERSHIP: boundary * moving_on,
-        EXTRACTION: far * (1.0 - rising),
-        EVASION: boundary * (1.0 - moving_on) + coordinates * (1.0 - driven),
+    return {
+        "inversion": coordinates * driven + far * rising,
+        "membership_inference": boundary * moving_on,
+        "extraction": far * (1.0 - rising),
+        "evasion": boundary * (1.0 - moving_on) + coordinates * (1.0 - driven),
     }
-    cases[PROBING] = max(0.0, 1.0 - sum(cases.values()))
-    best = max(cases, key=lambda technique: cases[technique])
-    return best, cases[best]
 
 
 def _over(value: float, middle: float, width: float) -> float:

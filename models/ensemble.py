@@ -1,9 +1,9 @@
-"""The anomaly ensemble: three models, one score in a unit that adds up.
+"""The ensemble: three anomaly models and the recogniser, one score in a unit that adds up.
 
 Each model's raw score becomes a surprise, -ln of the share of benign evaluation points that score as high,
 measured on rows which that model had not learned from. The ensemble's score is the mean surprise of the
-models that have an opinion, the tail model counting as much as both forests: about 1 on benign traffic,
-whatever the models' own ranges are.
+models that have an opinion, the tail model counting as much as both forests and the recogniser as much as
+all three: about 1 on benign traffic, whatever the models' own ranges are.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from models.base import Arrays, Matrix, Model, Vector
 from models.half_space_trees import HalfSpaceTrees
 from models.isolation_forest import IsolationForest
 from models.quantiles import Quantiles
+from models.recogniser import Recogniser
 from models.tail import Tail
 
 CAP = 25.0
 """No model's surprise counts for more than this."""
-WEIGHTS = np.array([2.0, 1.0, 1.0])
-"""Of the tail model, the isolation forest and the half-space trees."""
+WEIGHTS = np.array([2.0, 1.0, 1.0, 4.0])
+"""Of the tail model, the isolation forest, the half-space trees and the recogniser."""
 STREAM_ROWS = 2000
 """At most this many rows, evenly thinned, teach the half-space trees at one go; River learns row by row."""
 MINIMUM_ROWS = 512
@@ -32,7 +33,8 @@ MINIMUM_ROWS = 512
 class Ensemble:
     """Tail, isolation forest and half-space trees over features x [n, f]; the trees see ranks of x.
 
-    `sides` [f] and `families` [f] as in `models.tail.Tail`.
+    `sides` [f] and `families` [f] as in `models.tail.Tail`; the recogniser, if there is one, sees signed
+    surprises of x, and learns nothing here.
     """
 
     name = "ensemble"
@@ -41,9 +43,11 @@ class Ensemble:
         self,
         sides: npt.NDArray[np.int64] | None = None,
         families: npt.NDArray[np.int64] | None = None,
+        recogniser: Recogniser | None = None,
     ) -> None:
         self._sides = sides
         self._families = families
+        self.recogniser = recogniser
         self.tail = Tail(sides, families)
         self._others: tuple[Model, ...] = (IsolationForest(), HalfSpaceTrees())
         self._calibration: Quantiles | None = None
@@ -61,10 +65,10 @@ class Ensemble:
         if len(x) < MINIMUM_ROWS:
             return np.full(len(x), np.nan)
         which = groups if groups is not None else np.arange(len(x)) // 16
-        fold = _spread(which) % 2
-        raw = np.full((len(x), 1 + len(self._others)), np.nan)
+        fold = fold_of(which)
+        raw = np.full((len(x), len(WEIGHTS)), np.nan)
         for held in (0, 1):
-            learner = Ensemble(self._sides, self._families)
+            learner = Ensemble(self._sides, self._families, self.recogniser)
             learner._learn_models(x[fold != held])
             raw[fold == held] = learner._raw(x[fold == held])
         self._learn_models(x)
@@ -85,7 +89,12 @@ class Ensemble:
 
     def _raw(self, x: Matrix) -> Matrix:
         ranks = self._ranks(x)
-        return np.column_stack([self.tail.score(x), *(model.score(ranks) for model in self._others)])
+        recognised = np.full(len(x), np.nan)
+        if self.recogniser is not None and self.tail.quantiles is not None:
+            recognised = self.recogniser.score(self.tail.signed_surprise(x))
+        return np.column_stack(
+            [self.tail.score(x), *(model.score(ranks) for model in self._others), recognised]
+        )
 
     def _combine(self, raw: Matrix) -> Vector:
         if self._calibration is None:
@@ -101,17 +110,33 @@ class Ensemble:
         """Mean surprise [n] in [0, CAP]; NaN before there is a fit."""
         return self._combine(self._raw(x))
 
+    def attack_families(self, x: Vector) -> dict[str, float]:
+        """The recogniser's probability of each attack family for one row x [f], given that it is an attack.
+
+        Empty without a recogniser or before a fit.
+        """
+        if self.recogniser is None or self.tail.quantiles is None:
+            return {}
+        shares = self.recogniser.probabilities(self.tail.signed_surprise(x[None, :]))[0, 1:]
+        return dict(zip(self.recogniser.classes[1:], (shares / shares.sum()).tolist(), strict=True))
+
     def to_arrays(self) -> Arrays:
         """All models' arrays, each key prefixed with its model's name."""
         out: Arrays = {}
         for model in (self.tail, *self._others):
             out.update({f"{model.name}/{key}": value for key, value in model.to_arrays().items()})
+        if self.recogniser is not None:
+            out["recogniser/version"] = np.frombuffer(self.recogniser.version.encode(), dtype=np.uint8)
         if self._calibration is not None:
             out.update({f"calibration/{k}": v for k, v in self._calibration.to_arrays().items()})
         return out
 
     def load_arrays(self, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
-        """The inverse of `to_arrays`."""
+        """The inverse of `to_arrays`. Raises ValueError when it was calibrated with another recogniser."""
+        stored = arrays.get("recogniser/version", np.zeros(0, dtype=np.uint8)).tobytes().decode()
+        present = self.recogniser.version if self.recogniser is not None else ""
+        if stored != present:
+            raise ValueError(f"calibrated with recogniser {stored or 'none'}, not {present or 'none'}")
         for model in (self.tail, *self._others):
             model.load_arrays(_under(model.name, arrays))
         calibration = _under("calibration", arrays)
@@ -125,7 +150,7 @@ def _under(prefix: str, arrays: Mapping[str, npt.NDArray[np.generic]]) -> Arrays
     return {k.removeprefix(prefix + "/"): v for k, v in arrays.items() if k.startswith(prefix + "/")}
 
 
-def _spread(groups: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """A fixed scramble of group numbers, so that folds do not follow any order in the log."""
+def fold_of(groups: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Fold 0 or 1 of each group number, by a fixed scramble, so that folds follow no order in the log."""
     scrambled = groups.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    return (scrambled >> np.uint64(40)).astype(np.int64)
+    return ((scrambled >> np.uint64(40)) % np.uint64(2)).astype(np.int64)

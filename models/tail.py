@@ -83,6 +83,15 @@ class Tail:
         sides = self._sides if self._sides is not None else np.zeros(x.shape[1], dtype=np.int64)
         return self.quantiles.surprise(x, sides, FEATURE_CAP)
 
+    def signed_surprise(self, x: Matrix) -> Matrix:
+        """How surprising each feature is, [n, f], whatever side is suspicious: positive where it is high,
+        negative where it is low, 0 in the middle. The same meaning in every deployment.
+        """
+        if self.quantiles is None:
+            return np.full(x.shape, np.nan)
+        high = np.ones(x.shape[1], dtype=np.int64)
+        return self.quantiles.surprise(x, high, FEATURE_CAP) - self.quantiles.surprise(x, -high, FEATURE_CAP)
+
     def score(self, x: Matrix) -> Vector:
         """Mean over families of their largest surprise [n], in [0, FEATURE_CAP]; NaN before a fit."""
         families = self._families if self._families is not None else np.arange(x.shape[1])

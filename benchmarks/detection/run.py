@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from benchmarks.detection.collect import read
 from benchmarks.traces import HISTORY, TRACE, SessionTruth, make
 from benchmarks.traces.attacks import ATTACKS
 from detector.config import Config
-from detector.edge import open_source, read_log, settings_of
+from detector.edge import settings_of
 from detector.fitting import Measuring, Sampling
 from detector.pipeline import Shard
-from detector.query import DeadLetter, Record
 
 Outputs = Literal["probabilities", "confidence", "label", "none"]
 
@@ -42,7 +42,7 @@ class Judged:
 
 
 def measure(deployment: Deployment, directory: Path) -> list[Judged]:
-    """Make, fit, replay, compare. The log is made in `directory`, or taken from there if it is complete."""
+    """Make the log in `directory`, fit, replay, compare."""
     truth = make(
         directory,
         seed=deployment.seed,
@@ -55,20 +55,8 @@ def measure(deployment: Deployment, directory: Path) -> list[Judged]:
         outputs=deployment.outputs,
         models=deployment.models,
     )
-    config = Config()
-    settings = settings_of(config, learn=False)
-
-    def refuse(letters: list[DeadLetter]) -> None:
-        if letters:
-            raise ValueError(f"the benchmark's own log has bad records: {letters[0].detail}")
-
-    def read(name: str) -> list[list[Record]]:
-        return [
-            list(records)
-            for records in read_log(open_source([directory / name], config), config, refuse).batches()
-        ]
-
-    history, trace = read(HISTORY), read(TRACE)
+    settings = settings_of(Config(), learn=False)
+    history, trace = read(directory / HISTORY), read(directory / TRACE)
     sampling = Sampling()
     for records in history:
         sampling.observe(records)

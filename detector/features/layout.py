@@ -27,6 +27,8 @@ CLASSES = 16
 """Classes are folded onto this many accumulators (class number modulo 16)."""
 FARTHEST = 1e15
 """No scaled column counts as further away: float32 state stays finite, and one wild input blinds nothing."""
+META = 4
+"""Columns that `advance` writes beside the features of an evaluation point."""
 RECENT = 8
 """Confidences and distances kept for the evidence series until the next evaluation point."""
 

@@ -14,6 +14,7 @@ from detector.model_state import Settings
 from detector.pipeline import Shard
 from detector.profile import ModelProfile
 from detector.query import Record
+from detector.router import MOST_MODELS, MOST_ODD
 from tests import traffic
 from tests.detector import scenario
 from tests.detector.scenario import FROZEN, in_batches, in_cuts, lines, records, saved
@@ -324,3 +325,16 @@ def test_dead_letters_leave_the_good_around_them() -> None:
     assert lines(outcome.alerts) == expected
     assert [letter.reason for letter in outcome.dead_letters] == ["input_not_finite"] * len(log)
     assert outcome.queries == len(log)
+
+
+def test_there_is_an_end_to_models_and_odd_lengths() -> None:
+    shard = Shard(FROZEN, {})
+    log = [Record(1.0 + n, f"m{n}", "c", [1.0, 2.0], offset=n) for n in range(MOST_MODELS + 5)]
+    outcome = shard.process(log)
+    assert outcome.queries == MOST_MODELS
+    assert [letter.reason for letter in outcome.dead_letters] == ["too_many_models"] * 5
+    odd = [Record(1.0, "m0", "c", [0.0] * (3 + n), offset=len(log) + n) for n in range(MOST_ODD + 50)]
+    assert len(shard.process(odd).dead_letters) == MOST_ODD + 50
+    assert len(shard.odd) == MOST_ODD
+    more = shard.process([Record(2.0, "m0", "c", [3.0, 4.0], offset=len(log) + len(odd))])
+    assert more.queries == 1

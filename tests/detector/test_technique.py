@@ -38,13 +38,24 @@ def row(named: dict[str, float], other: float) -> np.ndarray:
 def test_clear_cases(
     technique: Technique, surprises: dict[str, float], values: dict[str, float], unknown: float
 ) -> None:
-    named, confidence = name_technique(row(surprises, unknown), row(values, unknown))
+    named, confidence = name_technique(row(surprises, unknown), row(values, unknown), {})
     assert named is technique
     assert 0.5 < confidence <= 1.0
 
 
 def test_nothing_known_is_probing() -> None:
     nothing = np.full(len(NAMES), np.nan)
-    named, confidence = name_technique(nothing, nothing)
+    named, confidence = name_technique(nothing, nothing, {})
     assert named is PROBING
     assert 0.0 < confidence <= 1.0
+
+
+def test_the_recogniser_has_half_of_the_say() -> None:
+    surprises = row({"close_flips": 6.0, "log_margin": 4.0}, 0.0)
+    values = row({"near_duplicates": 0.8}, 0.0)
+    families = dict.fromkeys(("inversion", "membership_inference", "extraction", "evasion"), 0.0)
+    assert name_technique(surprises, values, {**families, "evasion": 1.0})[0] is EVASION
+    assert name_technique(surprises, values, {**families, "membership_inference": 1.0})[1] <= 0.5
+    unclear = row({}, 0.0)
+    assert name_technique(unclear, unclear, {**families, "inversion": 1.0})[0] is INVERSION
+    assert name_technique(unclear, unclear, dict.fromkeys(families, 0.25))[0] is PROBING

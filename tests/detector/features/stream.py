@@ -97,7 +97,7 @@ def measure(
         )
         at = 0
         while at < stop - start:
-            out_row, out_meta = np.zeros(most, dtype=np.int64), np.zeros((most, 4))
+            out_row, out_meta = np.zeros(most, dtype=np.int64), np.zeros((most, layout.META))
             features, series = np.zeros((most, len(NAMES))), np.zeros((most, layout.RECENT, 2))
             at, m = advance(
                 slots,

@@ -1,0 +1,128 @@
+"""Evaluation points of a deployment with their truth: what the recogniser is taught on and tried on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.traces import HISTORY, TRACE, Truth
+from detector.config import Config
+from detector.edge import open_source, read_log, settings_of
+from detector.features.catalogue import FAMILIES, NAMES, SIDES
+from detector.features.inputs import Inputs
+from detector.fitting import Sampling
+from detector.model_state import ModelState, Settings
+from detector.query import DeadLetter, FloatArray, Record
+from detector.router import Router
+from models.ensemble import fold_of
+from models.tail import Tail
+
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Points:
+    """n evaluation points of one model of one deployment, in time order.
+
+    `surprises` [n, f] signed; `features` [n, f]; `sessions` [n] numbers a session; `queries` [n] so far;
+    `family`, `kind` [n] the truth ("benign" for history). `benign_sessions` counts them with the short ones.
+    """
+
+    data_set: str
+    features: FloatArray
+    surprises: FloatArray
+    sessions: IntArray
+    queries: IntArray
+    family: list[str]
+    kind: list[str]
+    benign_sessions: int
+
+
+class _Watched(ModelState):
+    """Measures one model in given units, judges nothing, keeps every evaluation point."""
+
+    def __init__(self, name: str, inputs: Inputs, settings: Settings) -> None:
+        super().__init__(name, len(inputs.location), settings, None)
+        self.use_units(inputs)
+        self.sessions_of_points: list[tuple[str, str]] = []
+        self.queries: list[int] = []
+        self.features: list[FloatArray] = []
+
+    def on_points(self, records: list[Record], queries: IntArray, features: FloatArray) -> None:
+        self.sessions_of_points += [(record.client_id, record.session_id) for record in records]
+        self.queries += queries.tolist()
+        self.features.append(features.copy())
+
+
+def read(path: Path) -> list[list[Record]]:
+    """All records of a trace, which has no bad ones, in batches."""
+
+    def refuse(letters: list[DeadLetter]) -> None:
+        if letters:
+            raise ValueError(f"the benchmark's own log has a bad record: {letters[0].detail}")
+
+    config = Config()
+    return [list(records) for records in read_log(open_source([path], config), config, refuse).batches()]
+
+
+def collect(directory: Path, truth: Truth) -> tuple[list[Points], list[Points]]:
+    """Per model: points of the history (by models that had not seen them) and of the trace."""
+    history, trace = read(directory / HISTORY), read(directory / TRACE)
+    sampling = Sampling()
+    for records in history:
+        sampling.observe(records)
+    units = sampling.units()
+    kinds = {(s.client_id, s.session_id): (s.family, s.kind) for s in truth.sessions}
+    before, after = _watch(history, units), _watch(trace, units)
+    learned, tried = [], []
+    for name in sorted(units):
+        past = _points(before[name], {})
+        now = _points(after[name], kinds)
+        fold = fold_of(past.sessions)
+        for held in (0, 1):
+            past.surprises[fold == held] = _tail(past.features[fold != held]).signed_surprise(
+                past.features[fold == held]
+            )
+        now.surprises[:] = _tail(past.features).signed_surprise(now.features)
+        learned.append(past)
+        tried.append(now)
+    return learned, tried
+
+
+def _watch(log: list[list[Record]], units: dict[str, Inputs]) -> dict[str, _Watched]:
+    settings = settings_of(Config(), learn=False)
+    router = Router(
+        lambda name, _: _Watched(name, units[name], settings),
+        {name: len(inputs.location) for name, inputs in units.items()},
+        "",
+        0,
+    )
+    for records in log:
+        router.process(records)
+    return router.models
+
+
+def _tail(features: FloatArray) -> Tail:
+    tail = Tail(SIDES, FAMILIES)
+    tail.learn(features)
+    return tail
+
+
+def _points(watched: _Watched, kinds: dict[tuple[str, str], tuple[str, str]]) -> Points:
+    numbers: dict[tuple[str, str], int] = {}
+    sessions = [numbers.setdefault(session, len(numbers)) for session in watched.sessions_of_points]
+    truth = [kinds.get(session, ("benign", "history")) for session in watched.sessions_of_points]
+    features = np.vstack(watched.features) if watched.features else np.empty((0, len(NAMES)))
+    return Points(
+        data_set=watched.model_id.rpartition("-")[0],
+        features=features,
+        surprises=np.zeros_like(features),
+        sessions=np.array(sessions, dtype=np.int64),
+        queries=np.array(watched.queries, dtype=np.int64),
+        family=[family for family, _ in truth],
+        kind=[kind for _, kind in truth],
+        benign_sessions=watched.begun,
+    )

@@ -1,0 +1,98 @@
+"""The whole decision with a recogniser that was not taught on the data set it judges."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+from rich.table import Table
+
+from benchmarks.detection.collect import Points
+from benchmarks.detection.tables import clopper_pearson
+from detector.evidence import SessionTail, accumulate, session_maxima
+from detector.features.catalogue import FAMILIES, SIDES
+from models.ensemble import Ensemble
+from models.recogniser import Recogniser
+
+BUDGET = 1.0
+
+
+def first_alerts(past: Points, now: Points, recogniser: Recogniser | None) -> dict[int, int]:
+    """Sessions of `now` that would alert, with the queries seen by then, judged by what `past` taught."""
+    ensemble = Ensemble(SIDES, FAMILIES, recogniser)
+    maxima = session_maxima(ensemble.fit(past.features, past.sessions), past.sessions)
+    threshold = SessionTail.fit(maxima, past.benign_sessions).threshold(BUDGET)
+    evidence: dict[int, float] = defaultdict(float)
+    alerts: dict[int, int] = {}
+    scores = ensemble.score(now.features).tolist()
+    for session, queries, score in zip(now.sessions.tolist(), now.queries.tolist(), scores, strict=True):
+        evidence[session] = accumulate(evidence[session], score)
+        if evidence[session] >= threshold:
+            alerts.setdefault(session, queries)
+    return alerts
+
+
+class Outcome:
+    """Sessions of many deployments, and when they alerted."""
+
+    def __init__(self) -> None:
+        self.attacks: dict[str, list[int | None]] = defaultdict(list)
+        self.benign: dict[str, list[bool]] = defaultdict(list)
+
+    def add(self, now: Points, alerts: dict[int, int]) -> None:
+        """Count the sessions of one model of one deployment."""
+        truth = dict(zip(now.sessions.tolist(), zip(now.family, now.kind, strict=True), strict=True))
+        for session, (family, kind) in truth.items():
+            if family == "benign":
+                self.benign[kind].append(session in alerts)
+            else:
+                self.attacks[kind].append(alerts.get(session))
+
+    def found(self) -> tuple[int, int, float]:
+        """Attack sessions found, all of them, and the median queries until the alert."""
+        everything = [after for group in self.attacks.values() for after in group]
+        after = [queries for queries in everything if queries is not None]
+        return len(after), len(everything), float(np.median(after)) if after else float("nan")
+
+
+def by_data_set(outcomes: Sequence[tuple[str, Outcome, Outcome]]) -> Table:
+    """Per data set: found with the recogniser and by the anomaly models alone; false alerts with it."""
+    table = Table(title="The whole decision, by a recogniser that was not taught on that data set")
+    for column in ("data set", "found", "median queries", "anomaly models alone", "median", "false alerts"):
+        table.add_column(column, justify="left" if column == "data set" else "right", no_wrap=True)
+    alarms = judged = 0
+    for name, full, alone in outcomes:
+        found, of, median = full.found()
+        other, _, later = alone.found()
+        wrong = [w for group in full.benign.values() for w in group]
+        alarms, judged = alarms + sum(wrong), judged + len(wrong)
+        table.add_row(
+            name,
+            f"{found}/{of}",
+            f"{median:.0f}",
+            f"{other}/{of}",
+            f"{later:.0f}",
+            f"{sum(wrong)} of {len(wrong):,} judged",
+        )
+    low, high = clopper_pearson(alarms, judged)
+    table.caption = (
+        f"{alarms} false alerts on {judged:,} benign sessions long enough to be judged: "
+        f"{alarms / judged * 1e4:.1f} per 10,000 (95%: {low * 1e4:.1f} to {high * 1e4:.1f})"
+    )
+    return table
+
+
+def by_attack(outcomes: Sequence[tuple[str, Outcome, Outcome]]) -> Table:
+    """Per attack, over all data sets: found and median queries, with the recogniser and without."""
+    table = Table(title="The same by attack")
+    for column in ("attack", "found", "median queries", "anomaly models alone", "median"):
+        table.add_column(column, justify="left" if column == "attack" else "right", no_wrap=True)
+    for kind in sorted({kind for _, full, _ in outcomes for kind in full.attacks}):
+        cells = []
+        for judges in ([full for _, full, _ in outcomes], [alone for _, _, alone in outcomes]):
+            after = [a for judge in judges for a in judge.attacks[kind]]
+            found = [a for a in after if a is not None]
+            cells += [f"{len(found)}/{len(after)}", f"{np.median(found):.0f}" if found else "-"]
+        table.add_row(kind, *cells)
+    return table
