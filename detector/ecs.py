@@ -36,7 +36,8 @@ _ATLAS = "https://atlas.mitre.org"
 class Finding:
     """What the policy found at one evaluation point; `record` is the query that triggered it.
 
-    series: (confidence, distance) of the last queries, None where unknown. began: time the episode began.
+    series: (confidence, distance) of the last queries, None where unknown. began: time the
+    episode began, which is the session's `episode`-th.
     """
 
     model_id: str
@@ -45,6 +46,7 @@ class Finding:
     queries: int
     session_start: float
     began: float
+    episode: int
     revision: int
     level: int
     evidence: float
@@ -127,11 +129,16 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
+def _printable(name: str) -> str:
+    """A name from the log as text to read: control and direction characters escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+
+
 def _reason(finding: Finding, technique: Technique, features: list[dict[str, Any]]) -> str:
     lasted = max(0.0, finding.record.timestamp - finding.session_start)
     because = "; ".join(phrase(f["name"], f["value"], f["normal_median"]) for f in features[:3])
     return (
-        f"{finding.queries} queries to {finding.model_id} in {_duration(lasted)} look like "
+        f"{finding.queries} queries to {_printable(finding.model_id)} in {_duration(lasted)} look like "
         f"{technique.title.lower()}: {because}. "
         f"Evidence {finding.evidence:.1f} against a threshold of {finding.threshold:.1f}."
     )
@@ -147,6 +154,7 @@ def _identity(finding: Finding, session: str) -> tuple[str, str]:
         session,
         RULE_ID,
         str(round(finding.began * 1e6)),
+        str(finding.episode),
     )
     episode = hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:32]
     document = hashlib.sha256(f"{episode}\x1f{finding.revision}".encode()).hexdigest()[:40]

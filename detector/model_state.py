@@ -20,7 +20,7 @@ from detector.profile import ModelProfile
 from detector.query import FloatArray, IntArray, QueryBatch, Record
 from detector.sessions import SessionTable
 
-POINTS = 1024
+POINTS = 512
 """Evaluation points that are scored at one go."""
 
 
@@ -93,6 +93,9 @@ class ModelState:
     def _release(self, gone: Any) -> None:
         for s in gone:
             release_track(self.slots, s)
+        self.slots.scalars[gone, layout.QUERIES] = 0.0
+        self.episodes.evidence[gone] = 0.0
+        self.episodes.counts[gone] = 0
 
     def _advance(
         self, batch: QueryBatch, start: int, stop: int, slot: Any, fresh: Any, alerts: list[Alert]
@@ -170,6 +173,7 @@ class ModelState:
                 queries=int(queries),
                 session_start=began,
                 began=float(self.episodes.began[s]),
+                episode=int(self.episodes.counts[s, policy.EPISODES]),
                 revision=int(self.episodes.counts[s, policy.REVISION]),
                 level=int(self.episodes.counts[s, policy.LEVEL]),
                 evidence=float(self.episodes.evidence[s]),
@@ -197,7 +201,16 @@ class ModelState:
             self.profile = profile or self.profile
 
     def use_units(self, inputs: Inputs) -> None:
-        """Measure in these units from now on; what was measured in others is forgotten."""
+        """Measure in these units from now on; what was measured in others is forgotten.
+
+        Open sessions go on, measured anew. Raises ValueError for units of another input length: the kernels
+        check no bounds.
+        """
+        if len(inputs.location) != self.d:
+            raise ValueError(f"units of {len(inputs.location)} columns for inputs of {self.d} numbers")
         self.sample = None
+        # Not what `sessions` holds: that runs ahead of the queries measured so far.
+        under_way = self.slots.scalars[:, layout.QUERIES] > 0
+        self.slots.counters[1] -= np.count_nonzero(under_way)  # they are counted again
+        self.slots.scalars[under_way, layout.LAST_TIME] = -np.inf
         self.inputs = inputs
-        self.slots.scalars[:, layout.LAST_TIME] = -np.inf

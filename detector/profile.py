@@ -127,6 +127,7 @@ def save(path: Path, profiles: Mapping[str, ModelProfile]) -> None:
             os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:
+        partial.unlink(missing_ok=True)
         raise ProfileError(f"cannot write the profile {path}: {error}") from error
 
 

@@ -17,8 +17,13 @@ LARGEST_NUMBERS = 2**21
 """Numbers in those columns."""
 TEXT = -1
 """Stands for the input length of texts, whatever theirs is."""
-SWITCH_CLIENTS, SWITCH_QUERIES = 3, 16
-"""A model's input length changes after this many clients and queries brought the new one."""
+SWITCH_CLIENTS, SWITCH_QUERIES, MOST_SWITCH_QUERIES = 3, 16, 1024
+"""A model's input length changes when queries of another length outnumber those of its own since they began,
+are from at least so many clients, and are at least so many: from 16 for a new model to 1,024 for one with
+much traffic. So a few accounts cannot talk a model into another length."""
+YOUNG, YOUNG_SWITCH = 3, 4
+"""While a model has at most so many queries, that many of another length are enough, from any client, and
+they are held and counted after all: a first record may well be the wrong one."""
 MOST_ODD = 256
 """Other lengths that are counted at a time; the one that came up first is forgotten."""
 MOST_MODELS = 1000
@@ -41,6 +46,9 @@ class OddLength:
 
     clients: set[str] = field(default_factory=set)
     queries: int = 0
+    began: int = 0
+    """Queries of the model's own length when these began."""
+    held: list[Record] = field(default_factory=list)
 
 
 class BatchReader(Protocol):
@@ -57,7 +65,7 @@ class Router(Generic[Reader]):
     """Hands each record to its model's reader, in the shard's order, and knows how far it has come.
 
     `make` gives the reader of a model with inputs of d numbers; `expected` the input lengths that are
-    known beforehand. `source` and `partition` are named in dead letters.
+    known beforehand, and never change. `source` and `partition` are named in dead letters.
     """
 
     def __init__(
@@ -68,6 +76,8 @@ class Router(Generic[Reader]):
         self.next_offset = 0
         self.models: dict[str, Reader] = {}
         self.lengths: dict[str, int] = {}
+        self.matching: dict[str, int] = {}
+        """Queries of each model's own length so far."""
         self.odd: dict[tuple[str, int], OddLength] = {}
         self._make = make
         self._expected = expected
@@ -110,20 +120,26 @@ class Router(Generic[Reader]):
                 run = runs.setdefault(name, [])
                 most = max(1, min(LARGEST_RUN, LARGEST_NUMBERS // max(expected, 1)))
             if length != expected:
-                if not self._switches(name, length, record.client_id):
+                held = self._switch(record, length, self.matching.get(name, 0) + len(run))
+                if held is None:
                     outcome.dead_letters.append(self._wrong_length(record, length, expected))
                     continue
                 if run:
                     yield run
-                run = runs[name] = []
+                run = runs[name] = held
                 self.models.pop(name, None)
+                self.matching[name] = 0
                 expected = self.lengths[name] = length
                 most = max(1, min(LARGEST_RUN, LARGEST_NUMBERS // max(expected, 1)))
             run.append(record)
             if len(run) >= most:
+                self.matching[name] = self.matching.get(name, 0) + len(run)
                 yield runs.pop(name)
                 run = []
-        yield from (run for run in runs.values() if run)
+        for name, run in runs.items():
+            self.matching[name] = self.matching.get(name, 0) + len(run)
+            if run:
+                yield run
 
     def _length_of(self, name: str, length: int) -> int:
         """The input length of a model; of a new one, it is settled by its first record."""
@@ -137,21 +153,32 @@ class Router(Generic[Reader]):
         expected = self._expected.get(name, length)
         return TEXT if length == TEXT and expected == DIMENSIONS else expected
 
-    def _switches(self, name: str, length: int, client: str) -> bool:
-        """Count a query of another length; True when enough clients have moved to it.
+    def _switch(self, record: Record, length: int, matching: int) -> list[Record] | None:
+        """Count a query of another length than its model's; None: the length stays as it is.
 
-        One odd row, or one client sending many, changes nothing.
+        Otherwise the length changes with this query, and the records given, held until now, are the
+        first of the new one. `matching` counts the model's queries of its own length so far.
         """
-        if (name, length) not in self.odd and len(self.odd) >= MOST_ODD:
-            del self.odd[next(iter(self.odd))]
-        odd = self.odd.setdefault((name, length), OddLength())
+        name = record.model_id
+        if name in self._expected:
+            return None
+        key = (name, length)
+        odd = self.odd.get(key)
+        if odd is None or (odd.queries >= SWITCH_QUERIES and odd.queries < matching - odd.began):
+            if odd is None and len(self.odd) >= MOST_ODD:
+                del self.odd[next(iter(self.odd))]
+            odd = self.odd[key] = OddLength(began=matching)
         odd.queries += 1
         if len(odd.clients) < SWITCH_CLIENTS:
-            odd.clients.add(client)
-        if len(odd.clients) < SWITCH_CLIENTS or odd.queries < SWITCH_QUERIES:
-            return False
-        self.odd = {key: value for key, value in self.odd.items() if key[0] != name}
-        return True
+            odd.clients.add(record.client_id)
+        young = matching <= YOUNG
+        needed = YOUNG_SWITCH if young else min(MOST_SWITCH_QUERIES, SWITCH_QUERIES + matching // 4)
+        enough = odd.queries >= needed and (young or len(odd.clients) >= SWITCH_CLIENTS)
+        if not enough or odd.queries <= matching - (0 if young else odd.began):
+            odd.held = [*odd.held, record] if young else []
+            return None
+        self.odd = {other: value for other, value in self.odd.items() if other[0] != name}
+        return odd.held
 
     def _too_many_models(self, record: Record) -> DeadLetter:
         detail = f"model_id: {MOST_MODELS} other models are known already"

@@ -23,11 +23,11 @@ EVICTED_SHARE = 8
 """When the bound is reached, an eighth of the sessions go at once, so that the search for them is rare."""
 FIRST_CAPACITY = 64
 
-Key = tuple[str, str]
+Key = tuple[str, str, str]
 
 
 class SessionTable:
-    """Sessions of one model: (client id, session id) to slot, at most `bound` at a time."""
+    """Sessions of one model: (client, session, tenant id) to slot, at most `bound` at a time."""
 
     def __init__(self, bound: int) -> None:
         self.bound = max(bound, 8)
@@ -62,7 +62,7 @@ class SessionTable:
         slots = self._slots
         for i in range(start, len(records)):
             record = records[i]
-            key = (record.client_id, record.session_id)
+            key = (record.client_id, record.session_id, record.tenant_id)
             s = slots.get(key, -1)
             if s < 0:
                 if not self._free and not self._grow():
@@ -125,7 +125,6 @@ class SessionTable:
     def state(self) -> dict[str, Any]:
         """Everything, as JSON-ready values."""
         return {
-            "bound": self.bound,
             "queries": self.queries,
             "evicted": self.evicted,
             "keys": self._keys,
@@ -135,11 +134,11 @@ class SessionTable:
         }
 
     @classmethod
-    def from_state(cls, state: dict[str, Any]) -> SessionTable:
-        """The inverse of `state`."""
-        table = cls(state["bound"])
+    def from_state(cls, state: dict[str, Any], bound: int) -> SessionTable:
+        """The inverse of `state`, for `bound` sessions, or as many slots as the state has."""
+        table = cls(max(bound, len(state["keys"])))
         table.queries, table.evicted = state["queries"], state["evicted"]
-        table._keys = [None if key is None else (key[0], key[1]) for key in state["keys"]]
+        table._keys = [None if key is None else (key[0], key[1], key[2]) for key in state["keys"]]
         table.capacity = len(table._keys)
         table._slots = {key: s for s, key in enumerate(table._keys) if key is not None}
         table._free = list(state["free"])

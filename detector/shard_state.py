@@ -44,7 +44,10 @@ def dump(shard: Shard) -> bytes:
         "partition": shard.partition,
         "next_offset": shard.next_offset,
         "lengths": shard.lengths,
-        "odd": [[name, d, sorted(odd.clients), odd.queries] for (name, d), odd in shard.odd.items()],
+        "matching": shard.matching,
+        "odd": [
+            [name, d, sorted(odd.clients), odd.queries, odd.began] for (name, d), odd in shard.odd.items()
+        ],
         "models": models,
     }
     return pack(meta, arrays)
@@ -61,7 +64,10 @@ def restore(data: bytes, settings: Settings, profiles: Mapping[str, ModelProfile
     shard = Shard(settings, profiles, meta["source"], meta["partition"])
     shard.next_offset = meta["next_offset"]
     shard.lengths = dict(meta["lengths"])
-    shard.odd = {(name, d): OddLength(set(clients), queries) for name, d, clients, queries in meta["odd"]}
+    shard.matching = dict(meta["matching"])
+    shard.odd = {
+        (name, d): OddLength(set(clients), queries, began) for name, d, clients, queries, began in meta["odd"]
+    }
     for i, model in enumerate(meta["models"]):
         own = {k.partition("/")[2]: v for k, v in arrays.items() if k.startswith(f"{i}/")}
         shard.models[model["name"]] = _restore_model(model, own, settings, profiles)
@@ -70,6 +76,10 @@ def restore(data: bytes, settings: Settings, profiles: Mapping[str, ModelProfile
 
 def _dump_model(state: ModelState) -> tuple[dict[str, Any], Arrays]:
     arrays: Arrays = {f"slots/{k}": v for k, v in state.slots._asdict().items()}
+    # What lies above the top of the stack of free tracks is left over from earlier.
+    arrays["slots/free"] = np.where(
+        np.arange(len(state.slots.free)) < state.slots.counters[0], state.slots.free, -1
+    )
     arrays |= {f"episodes/{k}": v for k, v in state.episodes._asdict().items()}
     meta: dict[str, Any] = {"d": state.d, "sessions": state.sessions.state()}
     if state.profile is not None:
@@ -93,24 +103,28 @@ def _restore_model(
         return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
 
     given = profiles.get(meta["name"])
+    if given is not None and given.input_length != meta["d"]:
+        given = None
     if given is not None and (not settings.learn or given.version == meta.get("profile")):
         profile: ModelProfile | None = given
     else:
         profile = restore_profile(under("profile/")) if "profile" in meta else None
     state = ModelState(meta["name"], meta["d"], settings, profile)
-    state.sessions = SessionTable.from_state(meta["sessions"])
+    state.sessions = SessionTable.from_state(meta["sessions"], state.sessions.bound)
     state.slots = layout.Slots(**{k: _owned(v) for k, v in under("slots/").items()})
     state.episodes = policy.Episodes(**{k: _owned(v) for k, v in under("episodes/").items()})
     if profile is None:
         state.inputs = units.from_arrays(under("inputs/"))
     elif profile.version != meta.get("profile"):
         state.use_units(profile.inputs)
+    if not settings.learn or "learner" not in meta:
+        # Made while nothing was learned: if that is to change, learning begins with the units.
+        return state
     state.sample = None
     if "sampled" in meta:
         state.sample = InputSample(meta["d"])
         state.sample.rows, state.sample.seen = np.array(arrays["sample"], dtype=np.float64), meta["sampled"]
-    if settings.learn and "learner" in meta:
-        state.learner = Learner.from_state(meta["learner"], under("learner/"))
+    state.learner = Learner.from_state(meta["learner"], under("learner/"))
     return state
 
 

@@ -2,7 +2,7 @@
 
 Every session has a slot: its last input and step, and the running statistics below. A *track* holds what
 is costlier (sketches of the last inputs, the centroid) and is lent to sessions that live past
-`TRACK_FROM` queries only, so that the many short ones stay cheap.
+`TRACK_FROM` inputs. There is a track for every slot as yet; fewer would do.
 """
 
 from __future__ import annotations

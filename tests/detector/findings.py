@@ -66,6 +66,7 @@ def finding(**changes: Any) -> Finding:
         "queries": 84,
         "session_start": 1_760_000_000.0,
         "began": 1_760_000_123.456,
+        "episode": 1,
         "revision": 0,
         "level": 1,
         "evidence": 27.25,

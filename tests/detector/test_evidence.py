@@ -81,8 +81,9 @@ def test_fewer_sessions_buy_a_higher_threshold() -> None:
 
 def test_quiet_history_is_no_proof_of_quiet_traffic() -> None:
     tail = SessionTail.fit(np.zeros(1000), 1000)
-    assert tail == SessionTail(PRIOR_EDGE, PRIOR_SCALE, 1 / 1000, 1000)
-    assert tail.threshold(1.0) == pytest.approx(PRIOR_EDGE + PRIOR_SCALE * np.log(10.0))
+    assert (tail.edge, tail.share, tail.sessions) == (PRIOR_EDGE, 1 / 1000, 1000)
+    assert PRIOR_SCALE < tail.scale < 3 * PRIOR_SCALE
+    assert tail.threshold(1.0) == pytest.approx(PRIOR_EDGE + tail.scale * np.log(10.0))
 
 
 def test_sessions_too_short_to_be_judged_share_the_budget() -> None:

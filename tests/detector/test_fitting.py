@@ -53,3 +53,18 @@ def test_bad_rows_of_the_history_are_told_and_left_out() -> None:
 
 def test_an_empty_history_makes_nothing() -> None:
     assert fit_in([], 10).profiles() == ({}, {})
+
+
+def test_a_length_that_changes_in_the_history_is_learned_as_its_last_one() -> None:
+    history = records(scenario.benign(250, seed=1))
+    odd = [
+        Record(history[-1].timestamp + n, "toy", f"c{n % 3}", [0.5] * 3, offset=history[-1].offset + 1 + n)
+        for n in range(5000)
+    ]
+    sampling = Sampling()
+    sampling.observe([*history, *odd])
+    measuring = Measuring(Settings(), sampling.units())
+    outcome = measuring.observe([*history, *odd])
+    assert outcome.queries + len(outcome.dead_letters) == len(history) + len(odd)
+    assert outcome.dead_letters
+    measuring.profiles()

@@ -214,7 +214,7 @@ def test_a_table_saved_goes_on_where_it_was() -> None:
     log = [ask(T + n, f"c{int(rng.integers(400))}") for n in range(3000)]
     table = SessionTable(300)
     assign(table, log[:2000])
-    copy = SessionTable.from_state(table.state())
+    copy = SessionTable.from_state(table.state(), table.bound)
     assert FIRST_CAPACITY < table.capacity == copy.capacity
     for both in (table, copy):
         assign(both, log[2000:])

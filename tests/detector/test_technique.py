@@ -55,7 +55,7 @@ def test_the_recogniser_has_half_of_the_say() -> None:
     values = row({"near_duplicates": 0.8}, 0.0)
     families = dict.fromkeys(("inversion", "membership_inference", "extraction", "evasion"), 0.0)
     assert name_technique(surprises, values, {**families, "evasion": 1.0})[0] is EVASION
-    assert name_technique(surprises, values, {**families, "membership_inference": 1.0})[1] <= 0.5
+    assert name_technique(surprises, values, {**families, "membership_inference": 1.0})[1] < 0.6
     unclear = row({}, 0.0)
     assert name_technique(unclear, unclear, {**families, "inversion": 1.0})[0] is INVERSION
     assert name_technique(unclear, unclear, dict.fromkeys(families, 0.25))[0] is PROBING
