@@ -8,6 +8,7 @@ import os
 import stat
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 
@@ -42,11 +43,21 @@ class _LineFile:
         """Start the file anew. Raises SinkNotReady or SinkUnavailable."""
         try:
             if self._path == STDOUT:
+                if sys.stdout is None:
+                    raise SinkNotReady(self._name, "standard output is closed")
                 sys.stdout.flush()
                 self._descriptor = os.dup(sys.stdout.fileno())
             else:
                 flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
                 self._descriptor = os.open(self._path, flags, 0o600)
+        except OSError as error:
+            raise _failure(self._name, self._path, error) from error
+
+    def remove(self) -> None:
+        """Remove a regular file that is there. Raises SinkNotReady or SinkUnavailable."""
+        try:
+            if Path(self._path).is_file():
+                Path(self._path).unlink(missing_ok=True)
         except OSError as error:
             raise _failure(self._name, self._path, error) from error
 
@@ -111,7 +122,8 @@ class NdjsonDeadLetterSink:
         self._file = _LineFile(self.name, path)
 
     def open(self) -> None:
-        """Nothing to make ready: a log without bad records leaves no file."""
+        """Remove the file of an earlier run: a log without bad records leaves no file. Raises as writing."""
+        self._file.remove()
 
     def write_dead_letters(self, letters: Sequence[DeadLetter]) -> None:
         """Append the letters, durably. Raises SinkNotReady or SinkUnavailable."""

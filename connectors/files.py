@@ -13,7 +13,7 @@ import os
 import stat
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import cast
 
@@ -78,7 +78,7 @@ class LogFile:
         self._keep_bytes = keep_bytes
         self._letters: list[DeadLetter] = []
         self._stream: ByteStream | None = None
-        self.bytes_total = None if path == STDIN else _check_readable(path)
+        self.bytes_total = _check_readable(path)
 
     @property
     def bytes_read(self) -> int:
@@ -141,10 +141,14 @@ class LogFile:
             raise SourceError(f"cannot read {self.source}: {error.strerror or error}") from error
 
     def _pieces(self) -> Iterator[bytes]:
-        standard = cast(io.BufferedIOBase, sys.stdin.buffer)
-        with nullcontext(standard) if self._path == STDIN else Path(self._path).open("rb") as file:
+        with self._open() as file:
             self._stream = ByteStream(file)
             yield from self._stream.pieces()
+
+    def _open(self) -> AbstractContextManager[io.BufferedIOBase]:
+        if self._path == STDIN:
+            return nullcontext(cast(io.BufferedIOBase, sys.stdin.buffer))
+        return Path(self._path).open("rb")
 
     def _finished(self, number: int, line: _Line) -> tuple[int, bytes | None, int]:
         content = line.content()
@@ -238,7 +242,11 @@ def expand(paths: Sequence[str | Path]) -> list[str]:
 
 
 def _check_readable(path: str) -> int | None:
-    """The size of a file that can be read; None for a pipe. Raises InputError."""
+    """The size of a file that can be read; None for a pipe and standard input. Raises InputError."""
+    if path == STDIN:
+        if sys.stdin is None:
+            raise InputError("standard input is closed; name a log file, or give one on standard input")
+        return None
     try:
         status = Path(path).stat()
     except OSError as error:

@@ -83,7 +83,13 @@ class ByteStream:
                     if not data:
                         break
                     member = zlib.decompressobj(wbits=31)
-                yield member.decompress(data, CHUNK_BYTES)
+                before = member.copy()
+                try:
+                    piece = member.decompress(data, CHUNK_BYTES)
+                except zlib.error:
+                    yield from _up_to_the_damage(before, data)
+                    raise
+                yield piece
                 data = member.unused_data if member.eof else member.unconsumed_tail
         if not member.eof:
             yield member.flush()
@@ -103,3 +109,14 @@ class ByteStream:
                     data = frame.unused_data if frame.eof else b""
         if not frame.eof:
             raise DamagedStream("the zstd stream ends in the middle")
+
+
+def _up_to_the_damage(member: zlib._Decompress, data: bytes) -> Iterator[bytes]:
+    """What the bytes before the damaged one unfold to: zlib gives up all output of the call that fails."""
+    for position in range(len(data)):
+        try:
+            piece = member.decompress(data[position : position + 1])
+        except zlib.error:
+            return
+        if piece:
+            yield piece

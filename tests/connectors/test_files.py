@@ -114,6 +114,16 @@ def test_a_damaged_stream_ends_in_one_letter(tmp_path: Path, compress: Any) -> N
     assert letters[-1].reason == "truncated"
 
 
+def test_a_wrong_checksum_costs_no_line(tmp_path: Path) -> None:
+    content = bytearray(gzip.compress(TEXT))
+    content[-8] ^= 1
+    path = tmp_path / "log"
+    path.write_bytes(content)
+    lines, (letter,) = drain(source(path))
+    assert lines == list(enumerate(LINES))
+    assert (letter.reason, letter.raw) == ("truncated", b"")
+
+
 def test_garbage_after_the_end_of_a_stream_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "log"
     path.write_bytes(gzip.compress(TEXT) + b"garbage")
@@ -211,6 +221,14 @@ def test_standard_input_is_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> N
     assert lines == list(enumerate(LINES))
     assert letters == []
     assert files.files[0].source == "stdin"
+
+
+def test_a_closed_standard_input_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(InputError, match="standard input is closed"):
+        source("-")
+    (tmp_path / "log").write_bytes(TEXT)
+    assert drain(source(tmp_path / "log")) == (list(enumerate(LINES)), [])
 
 
 def test_unreadable_paths_are_refused_before_anything_is_read(tmp_path: Path) -> None:

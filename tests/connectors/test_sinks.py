@@ -16,7 +16,7 @@ import pytest
 from connectors.base import AlertSink, DeadLetterSink
 from connectors.file_sinks import NdjsonAlertSink, NdjsonDeadLetterSink
 from connectors.memory import MemoryAlertSink, MemoryDeadLetterSink, MemorySource
-from connectors.sqlite import SqliteSink, read_alerts, read_dead_letters
+from connectors.sqlite import APPLICATION_ID, SqliteSink, read_alerts, read_dead_letters
 from detector.alert import Alert
 from detector.errors import InputError, SinkNotReady, SinkUnavailable
 from detector.query import DeadLetter
@@ -90,6 +90,16 @@ def test_a_dead_letter_written_twice_is_stored_once(kind: str, tmp_path: Path) -
     )
     assert found == LETTERS
     sink.close()
+
+
+def test_other_content_at_the_same_place_is_another_dead_letter(tmp_path: Path) -> None:
+    one, other = (DeadLetter("not_json", "", raw, "stdin", 0, 7) for raw in (b"one", b"two"))
+    sink = SqliteSink(tmp_path / "db")
+    sink.open()
+    for letters in ([one], [other], [one, other]):
+        sink.write_dead_letters(letters)
+    sink.close()
+    assert sorted(letter.raw for letter in read_dead_letters(tmp_path / "db")) == [b"one", b"two"]
 
 
 @pytest.mark.parametrize("kind", ["file", "sqlite"])
@@ -188,6 +198,17 @@ def test_the_dead_letter_file_is_made_with_the_first_letter(tmp_path: Path) -> N
     assert (second["raw"], third["raw"], third["partition"]) == ('{"é": 1}', "", 1)
 
 
+def test_the_dead_letters_of_an_earlier_run_are_removed(tmp_path: Path) -> None:
+    path = tmp_path / "letters"
+    path.write_text("old\n")
+    sink = NdjsonDeadLetterSink(str(path))
+    sink.open()
+    assert not path.exists()
+    sink.write_dead_letters(LETTERS)
+    sink.close()
+    assert len(path.read_text("utf-8").splitlines()) == 3
+
+
 def test_the_database_has_columns_to_search_by(tmp_path: Path) -> None:
     path = tmp_path / "db"
     sink = SqliteSink(path)
@@ -260,6 +281,49 @@ def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
         read_alerts(path)
     with pytest.raises(InputError, match="no such database"):
         read_alerts(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    "made_by",
+    [
+        "CREATE TABLE bookmarks (url TEXT)",
+        "CREATE TABLE alerts (a TEXT)",
+        "PRAGMA application_id = 252006673",
+    ],
+)
+def test_the_database_of_another_program_is_refused(tmp_path: Path, made_by: str) -> None:
+    path = tmp_path / "db"
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("PRAGMA user_version = 3")
+        database.execute(made_by)
+    before = path.read_bytes()
+    with pytest.raises(SinkNotReady, match="another program"):
+        SqliteSink(path).open()
+    assert path.read_bytes() == before
+
+
+def test_a_database_of_the_first_version_is_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "db"
+    sink = SqliteSink(path)
+    sink.open()
+    sink.write(ALERTS)
+    sink.close()
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript(
+            "PRAGMA application_id = 0; DROP TABLE dead_letters; CREATE TABLE dead_letters ("
+            "source TEXT NOT NULL, partition INTEGER NOT NULL, offset INTEGER NOT NULL, reason TEXT NOT NULL,"
+            "detail TEXT NOT NULL, raw BLOB NOT NULL, UNIQUE (source, partition, offset, reason)) STRICT;"
+        )
+        rows = [(e.source, e.partition, e.offset, e.reason, e.detail, e.raw) for e in LETTERS]
+        database.executemany("INSERT INTO dead_letters VALUES (?, ?, ?, ?, ?, ?)", rows)
+        database.commit()
+    sink.open()
+    sink.write_dead_letters(LETTERS)
+    sink.close()
+    assert read_dead_letters(path) == LETTERS
+    assert read_alerts(path) == ALERTS
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
 
 
 def test_the_memory_source_numbers_its_lines() -> None:
