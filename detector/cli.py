@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from detector import __version__
+from detector import __version__, terminal
+from detector.terminal import reported, say
 
 app = typer.Typer(
     name="querywatch",
@@ -43,30 +42,9 @@ Learn = Annotated[
 ]
 
 
-@contextmanager
-def reported() -> Iterator[None]:
-    """Errors made on purpose as one line on standard error and exit code 2; Ctrl-C as 130."""
-    from detector.errors import QuerywatchError
-
-    try:
-        yield
-    except QuerywatchError as error:
-        typer.echo(f"querywatch: {error}", err=True)
-        raise typer.Exit(2) from error
-    except KeyboardInterrupt as error:
-        typer.echo("querywatch: interrupted", err=True)
-        raise typer.Exit(130) from error
-
-
-def say(lines: Iterable[str], *, err: bool = False) -> None:
-    """Print lines."""
-    for line in lines:
-        typer.echo(line, err=err)
-
-
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"querywatch {__version__}")
+        say([f"querywatch {__version__}"])
         raise typer.Exit
 
 
@@ -116,15 +94,14 @@ def replay(
     """
     with reported():
         from detector import edge
-        from detector.destinations import replay_outputs
+        from detector.destinations import replay_files, replay_outputs
         from detector.replay import replay as run_replay
         from detector.replay import require_a_log
 
         settings = edge.load_config(config)
         source = edge.open_source(logs, settings)
-        for output in (alerts, db):
-            if output is not None:
-                edge.refuse_overwriting(output, source)
+        judge = profile or (Path(settings.detection.profile) if settings.detection.profile else None)
+        edge.refuse_overwriting(replay_files(settings, alerts, db), source, config=config, profile=judge)
         profiles = edge.load_profiles(settings, profile)
         outputs = replay_outputs(settings, alerts, db, elasticsearch=elasticsearch, page=page)
         with outputs:
@@ -159,14 +136,14 @@ def fit(
         from detector.history import fit as fit_history
 
         settings = edge.load_config(config)
-        edge.refuse_overwriting(profile, edge.open_source(logs, settings))
+        edge.refuse_overwriting([profile], edge.open_source(logs, settings), config=config)
         core = edge.settings_of(settings, budget=budget)
         fitted = fit_history(logs, settings, core)
         say(fitted.lines(core.budget))
         if not fitted.profiles:
             raise ProfileError(f"no model has enough history, {profile} is not written")
         profiles.save(profile, fitted.profiles)
-        typer.echo(f"profile       {profile}")
+        say([f"profile       {profile}"])
 
 
 @app.command()
@@ -212,7 +189,7 @@ def check(config: ConfigFile = None) -> None:
 
         failed = False
         for found in checks(config):
-            typer.echo(found.line())
+            say([found.line()])
             failed |= not found.ok
         if failed:
             raise typer.Exit(2)
@@ -233,7 +210,7 @@ def init(
         from detector.starter_config import starter_config
 
         if file is None:
-            typer.echo(starter_config(), nl=False)
+            say(starter_config().splitlines())
             return
         try:
             with file.open("x", encoding="utf-8") as new:
@@ -242,7 +219,7 @@ def init(
             raise UsageError(f"{file} exists and is not overwritten; name another file") from error
         except OSError as error:
             raise UsageError(f"{file}: cannot be written ({error.strerror})") from error
-        typer.echo(f"{file} is written; edit it, then: querywatch check --config {file}")
+        say([f"{file} is written; edit it, then: querywatch check --config {file}"])
 
 
 @app.command()
@@ -269,8 +246,12 @@ def version() -> None:
 
 
 def main() -> None:
-    """The console entry point."""
+    """The command line as a program; `detector.__main__` calls it."""
+    terminal.prepare()
     # Records come by the thousand and hold no cycles: with Python's default the collector looks through all
     # of them again and again, which costs more than decoding them.
     gc.set_threshold(50_000, 20, 100)
-    app(prog_name="querywatch")
+    try:
+        app(prog_name="querywatch")
+    except OSError as error:
+        raise SystemExit(terminal.give_up(error)) from error

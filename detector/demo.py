@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import typer
 from rich.console import Console
 from rich.table import Table
 
@@ -21,6 +22,7 @@ from detector.history import fit
 from detector.outputs import Outputs
 from detector.plots import bar, log_scaled, sparkline, value_range
 from detector.replay import replay
+from detector.terminal import give_up, printable
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 HISTORY, TRACE, TRUTH = "history.ndjson.gz", "trace.ndjson.gz", "truth.json"
@@ -90,7 +92,7 @@ def run_demo(output: Path, examples: Path = EXAMPLES) -> bool:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"{output}: cannot be made ({error.strerror}); choose another --output") from error
-    console = Console(width=WIDTH, highlight=False)
+    console = _Console(width=WIDTH, highlight=False)
     truth = read_truth(examples / TRUTH)
     _show_traffic(console, truth)
 
@@ -105,14 +107,14 @@ def run_demo(output: Path, examples: Path = EXAMPLES) -> bool:
     settings = edge.settings_of(config, learn=False)
     fitted = fit([str(history)], config, settings)
     for line in fitted.lines(settings.budget):
-        console.print(line, markup=False)
+        console.print(printable(line), markup=False)
     profiles.save(profile_file, fitted.profiles)
 
     _step(
         console,
         3,
         "Replay the trace",
-        f"querywatch replay {trace.name} --profile {profile_file} --frozen\n"
+        f"querywatch replay {trace.name} --profile {profile_file} --frozen",
         f"  --alerts {alert_file} --db {database}",
     )
     database.unlink(missing_ok=True)
@@ -121,31 +123,41 @@ def run_demo(output: Path, examples: Path = EXAMPLES) -> bool:
         source = edge.open_source([trace], config)
         account = replay(source, config, settings, profiles.load(profile_file), outputs)
     for line in account.lines():
-        console.print(line, markup=False)
+        console.print(printable(line), markup=False)
 
     documents = [msgspec.json.decode(line) for line in alert_file.read_bytes().splitlines()]
     alerts = [document for document in documents if document["event"]["kind"] == "alert"]
-    _step(console, 4, "What the SOC sees", "")
+    _step(console, 4, "What the SOC sees")
     for number, alert in enumerate(alerts, 1):
         _show_alert(console, number, len(alerts), alert)
 
     result = compare(truth, alerts)
     _show_comparison(console, truth, result)
-    _step(console, 6, "The files", "")
-    console.print(f"profile  {profile_file}\nalerts   {alert_file}\ndatabase {database}", markup=False)
-    console.print(f"sample   {examples} (README.md there tells its provenance)", markup=False, soft_wrap=True)
+    _step(console, 6, "The files")
+    for what, path in (("profile ", profile_file), ("alerts  ", alert_file), ("database", database)):
+        console.print(printable(f"{what} {path}"), markup=False)
+    sample = printable(f"sample   {examples} (README.md there tells its provenance)")
+    console.print(sample, markup=False, soft_wrap=True)
     return not result.missed and not result.false_alerts
 
 
-def _step(console: Console, number: int, title: str, command: str) -> None:
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """End quietly: the code of a missed attack is not for a reader that has left."""
+        raise typer.Exit(give_up(BrokenPipeError()))
+
+
+def _step(console: Console, number: int, title: str, *command: str) -> None:
     console.print()
-    console.rule(f"[bold]{number}. {title}[/bold]", align="left", characters="─")
+    characters = "─" if console.encoding.startswith("utf") else "-"
+    console.rule(f"[bold]{number}. {title}[/bold]", align="left", characters=characters)
     if command:
-        console.print(f"$ {command}\n", style="dim", markup=False, soft_wrap=True)
+        lines = "\n".join(map(printable, command))
+        console.print(f"$ {lines}\n", style="dim", markup=False, soft_wrap=True)
 
 
 def _show_traffic(console: Console, truth: Truth) -> None:
-    _step(console, 1, "The traffic", "")
+    _step(console, 1, "The traffic")
     kinds = Counter((s.family, s.kind) for s in truth.sessions)
     queries: Counter[tuple[str, str]] = Counter()
     for session in truth.sessions:
@@ -209,7 +221,7 @@ def _show_alert(console: Console, number: int, count: int, alert: dict[str, Any]
 
 
 def _show_comparison(console: Console, truth: Truth, result: Comparison) -> None:
-    _step(console, 5, "Compared with the truth", "")
+    _step(console, 5, "Compared with the truth")
     attacks = len(result.found) + len(result.missed)
     benign = len(truth.sessions) - attacks
     console.print(f"found {len(result.found)} of {attacks} attack sessions")

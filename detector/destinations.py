@@ -23,6 +23,13 @@ def beside(alerts: Path) -> Path:
     return alerts.with_name(f"{alerts.stem}.dead-letters.ndjson")
 
 
+def replay_files(config: Config, alerts: Path | None, db: Path | None) -> list[Path]:
+    """The files that the outputs of `replay_outputs` write."""
+    if alerts is None:
+        return [db or Path(config.sqlite.path)]
+    return [alerts, db or beside(alerts)]
+
+
 def replay_outputs(
     config: Config, alerts: Path | None, db: Path | None, *, elasticsearch: bool = False, page: bool = False
 ) -> Outputs:

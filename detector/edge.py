@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from connectors.file_sinks import STDOUT
 from connectors.files import FileSource
 from connectors.formats.native import NativeDecoder
 from connectors.query_log import QueryLog
@@ -81,8 +82,26 @@ def read_log(
     )
 
 
-def refuse_overwriting(output: Path, source: FileSource) -> None:
-    """Raises InputError when an output would overwrite a log that is to be read."""
-    for file in source.files:
-        if output.exists() and Path(file.source).exists() and output.samefile(file.source):
-            raise InputError(f"{output} is one of the logs to be read; name another file to write to")
+def refuse_overwriting(
+    outputs: Sequence[Path], source: FileSource, *, config: Path | None = None, profile: Path | None = None
+) -> None:
+    """Raises InputError when an output would overwrite what is to be read, or another output."""
+    taken = [(Path(file.source), "one of the logs to be read") for file in source.files]
+    taken += [(config, "the configuration")] if config else []
+    taken += [(profile, "the profile that judges")] if profile else []
+    for output in outputs:
+        if str(output) == STDOUT:
+            continue
+        for path, what in taken:
+            if _same_file(output, path):
+                raise InputError(f"{output} is {what}; name another file to write to")
+        taken.append((output, "another output of this run"))
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    if os.path.realpath(one) == os.path.realpath(other):
+        return True
+    try:
+        return one.samefile(other)
+    except OSError:  # one of them is not there yet, or cannot be looked at
+        return False

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from detector.profile import ModelProfile
 
 
+MODEL_LINES = 20
+"""Models named in the account; a log may hold very many."""
+
+
 @dataclass(slots=True)
 class Account:
     """Everything that a run counted.
@@ -87,8 +91,10 @@ class Account:
             yield f"late          {self.late:,} records far behind the newest before them; counted and scored"
         if self.repeated:
             yield f"repeated      {self.repeated:,} records delivered before; counted once"
-        for line in self.models:
+        for line in self.models[:MODEL_LINES]:
             yield f"model         {line}"
+        if len(self.models) > MODEL_LINES:
+            yield f"              and {len(self.models) - MODEL_LINES:,} more models"
         yield f"alerts are in        {self.alerts_in}"
         if self.dead_letters:
             yield f"dead letters are in  {self.dead_letters_in}"
