@@ -209,8 +209,5 @@ class ModelState:
         if len(inputs.location) != self.d:
             raise ValueError(f"units of {len(inputs.location)} columns for inputs of {self.d} numbers")
         self.sample = None
-        # Not what `sessions` holds: that runs ahead of the queries measured so far.
-        under_way = self.slots.scalars[:, layout.QUERIES] > 0
-        self.slots.counters[1] -= np.count_nonzero(under_way)  # they are counted again
-        self.slots.scalars[under_way, layout.LAST_TIME] = -np.inf
+        self.slots.scalars[self.slots.scalars[:, layout.QUERIES] > 0, layout.RESTART] = 1.0
         self.inputs = inputs

@@ -40,19 +40,22 @@ def release_track(slots: Any, s: int) -> None:
 
 
 @jit
-def begin_session(slots: Any, s: int, time: float) -> None:
-    """Clear slot s for a session that begins at `time`."""
+def begin_session(slots: Any, s: int, time: float, new: bool) -> None:
+    """Clear slot s for a session that begins at `time`, or is measured anew from then on."""
     release_track(slots, s)
+    start = time if new else slots.scalars[s, START]
     slots.scalars[s, :] = 0.0
     slots.classes[s, :, :] = 0.0
     slots.classes[s, P_LAST, :] = np.nan
     slots.recent[s, :, :] = np.nan
     slots.last_step[s, :] = 0.0
-    slots.scalars[s, START] = time
+    slots.scalars[s, START] = start
     slots.scalars[s, LAST_TIME] = time
     slots.scalars[s, TARGET] = -1.0
-    slots.counters[1] += 1
-    slots.scalars[s, SERIAL] = slots.counters[1]
+    if new:
+        slots.counters[1] += 1
+    slots.counters[2] += 1
+    slots.scalars[s, SERIAL] = slots.counters[2]
 
 
 @jit
@@ -155,8 +158,9 @@ def advance(
     for i in range(start, stop):
         s = slot[i]
         row = slots.scalars[s]
-        if fresh[i] or time[i] - row[LAST_TIME] > gap:
-            begin_session(slots, s, time[i])
+        new = fresh[i] or time[i] - row[LAST_TIME] > gap
+        if new or row[at.RESTART] > 0.0:
+            begin_session(slots, s, time[i], new)
         row[LAST_TIME] = max(row[LAST_TIME], time[i])
         row[QUERIES] += 1.0
         h = fingerprint(bits[i])

@@ -76,8 +76,9 @@ RECENT = 8
     FOLLOWINGS,
     NEAR_RUN,
     CENTRES,
-) = range(42)
-SCALARS = 42
+    RESTART,
+) = range(43)
+SCALARS = 43
 
 # Blocks of CLASSES columns in `classes`.
 P_LAST, P_BEST, P_TREND, P_RECORD, P_RECENT, P_LONGER, LABEL_SHARE, CONFIDENCE_SHARE = range(8)
@@ -93,7 +94,8 @@ class Slots(NamedTuple):
     track [capacity] int64: row of the track arrays, -1 none
     ring [tracks, RING, sketch] float32, ring_hash [tracks, RING] int64, ring_used [tracks],
     centroid [tracks, sketch] float64
-    free [tracks] stack of unused tracks, counters [2]: tracks on that stack, sessions begun so far
+    free [tracks] stack of unused tracks; counters [3]: tracks on that stack, sessions begun so far,
+    and serial numbers given so far (more, where sessions under way were measured anew)
     """
 
     last_input: FloatArray
@@ -130,7 +132,7 @@ def allocate(capacity: int, d: int, sketch: int) -> Slots:
         ring_used=np.zeros(capacity, dtype=np.int64),
         centroid=np.zeros((capacity, sketch)),
         free=np.arange(capacity - 1, -1, -1, dtype=np.int64),
-        counters=np.array([capacity, 0], dtype=np.int64),
+        counters=np.array([capacity, 0, 0], dtype=np.int64),
     )
 
 
@@ -156,5 +158,5 @@ def grow(slots: Slots, capacity: int) -> Slots:
     # New tracks lie under the old ones on the stack, so the order of use does not depend on when it grew.
     wider.free[:fresh] = np.arange(capacity - 1, old - 1, -1)
     wider.free[fresh : fresh + unused] = slots.free[:unused]
-    wider.counters[:] = (fresh + unused, slots.counters[1])
+    wider.counters[:] = (fresh + unused, slots.counters[1], slots.counters[2])
     return wider
