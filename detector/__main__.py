@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import sys
+from detector import interrupt
 
 
 def main() -> None:
-    """Run the command line; Ctrl-C, also while it is still being loaded, is one line and exit code 130."""
-    try:
-        from detector import cli
+    """Run the command line, which takes a moment to load."""
+    interrupt.end_at_once()
+    from detector import cli
 
-        cli.main()
-    except KeyboardInterrupt:
-        sys.stderr.write("querywatch: interrupted\n")
-        sys.exit(130)
+    cli.main()
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 
 import typer
 
+from detector import interrupt
+
 
 def prepare() -> None:
     """Let characters that the terminal's encoding lacks come out as `?` rather than as an error."""
@@ -54,9 +56,10 @@ def give_up(error: OSError) -> int:
 @contextmanager
 def reported() -> Iterator[None]:
     """Errors made on purpose as one line on standard error and exit code 2; Ctrl-C as 130."""
-    try:
-        from detector.errors import QuerywatchError
+    from detector.errors import QuerywatchError
 
+    try:
+        interrupt.raise_again()
         try:
             yield
         except QuerywatchError as error:

@@ -22,6 +22,7 @@ EDGE = {
     "detector.destinations",
     "detector.edge",
     "detector.history",
+    "detector.interrupt",
     "detector.live",
     "detector.logs",
     "detector.outputs",
@@ -32,6 +33,7 @@ EDGE = {
     "detector.service",
     "detector.state_store",
     "detector.summary",
+    "detector.terminal",
 }
 """Modules of `detector` that wire it to the outside world. A new one is named here or is core."""
 CONTRACTS = {"detector.errors", "detector.query", "detector.alert"}

@@ -37,6 +37,12 @@ def test_a_truncated_gzip_gives_what_came_before(querywatch: Querywatch) -> None
     assert "the file ends in the middle of a compressed stream" in result.stdout
 
 
+def test_two_logs_on_standard_input_keep_their_dead_letters_apart(querywatch: Querywatch) -> None:
+    for raw in (b"junk", b"other", b"junk"):
+        querywatch("replay", "-", "--db", "x.sqlite", stdin=raw)
+    assert sorted(letter.raw for letter in read_dead_letters("x.sqlite")) == [b"junk", b"other"]
+
+
 def test_binary_junk_is_not_a_query_log(querywatch: Querywatch) -> None:
     Path("junk.bin").write_bytes(random.Random(1).randbytes(200_000))
     result = querywatch("replay", "junk.bin")

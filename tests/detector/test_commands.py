@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import subprocess
 import sys
@@ -76,6 +77,33 @@ def test_fit_without_enough_writes_nothing(querywatch: Querywatch, content: list
     assert result.exit_code == 2
     assert said in result.stderr.splitlines()[-1]
     assert not Path("p.qwp").exists()
+
+
+@pytest.mark.parametrize(("output", "said"), [("h.ndjson", "one of the logs"), ("c.toml", "configuration")])
+def test_fit_overwrites_no_input(querywatch: Querywatch, output: str, said: str) -> None:
+    traffic.write(Path("h.ndjson"), traffic.benign(10, seed=1))
+    Path("c.toml").write_text("[limits]\n")
+    before = Path(output).read_bytes()
+    result = querywatch("fit", "h.ndjson", "--config", "c.toml", "--profile", output)
+    assert result.exit_code == 2
+    (line,) = result.stderr.splitlines()
+    assert said in line
+    assert Path(output).read_bytes() == before
+
+
+def test_a_terminal_without_the_characters_gets_others() -> None:
+    environment = os.environ | {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    command = [sys.executable, "-m", "detector", "replay", "sch\u00f6n.ndjson"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=False)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(b"querywatch: sch")
+    assert b"No such file" in line
+    shown = subprocess.run(
+        [*command[:3], "demo", "--help"], cwd=ROOT, env=environment, capture_output=True, check=False
+    )
+    assert shown.returncode == 0
+    shown.stdout.decode("ascii")
 
 
 def test_check_says_what_to_do_and_no_secret(

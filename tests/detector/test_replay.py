@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import signal
+import sqlite3
 import subprocess
 import sys
+import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +134,14 @@ def test_no_opinion_says_why(querywatch: Querywatch, toy_profile: Path) -> None:
         (["log.ndjson", "--profile", "missing.qwp"], "cannot read the profile"),
         (["log.ndjson", "--profile", "log.ndjson"], "make it again"),
         (["log.ndjson", "--alerts", "log.ndjson"], "is one of the logs"),
+        (["log.ndjson", "--db", "log.ndjson"], "is one of the logs"),
+        (["bad.dead-letters.ndjson", "--alerts", "bad.ndjson"], "is one of the logs"),
+        (["log.ndjson", "--config", "c.toml", "--alerts", "c.toml"], "is the configuration"),
+        (["log.ndjson", "--profile", "p.qwp", "--db", "p.qwp"], "is the profile that judges"),
+        (["log.ndjson", "--config", "c.toml", "--db", "p.qwp"], "is the profile that judges"),
+        (["log.ndjson", "--alerts", "x", "--db", "./x"], "is another output"),
+        (["log.ndjson", "--db", "other.sqlite"], "another program"),
+        (["no\x1b[2J\nsuch.ndjson"], r"no\x1b[2J\nsuch.ndjson: "),
         (["log.ndjson", "--alerts", "no/such/folder.ndjson"], "cannot write"),
         (["log.ndjson", "--db", "no/such/folder.sqlite"], "cannot be opened"),
         (["log.ndjson", "--elasticsearch"], "elasticsearch.hosts"),
@@ -139,17 +151,109 @@ def test_what_cannot_be_used_is_one_line_and_code_2(
     querywatch: Querywatch, toy_log: Path, arguments: list[str], said: str
 ) -> None:
     Path("wrong.toml").write_text('[kafka]\ntopik = "x"\n')
-    before = toy_log.read_bytes()
+    Path("c.toml").write_text('[detection]\nprofile = "p.qwp"\n')
+    Path("p.qwp").write_bytes(b"a profile")
+    Path("bad.dead-letters.ndjson").write_bytes(b"a log")
+    with closing(sqlite3.connect("other.sqlite")) as other:
+        other.execute("CREATE TABLE bookmarks (url TEXT)")
+    before = {path: path.read_bytes() for path in Path().iterdir()}
     result = querywatch("replay", *arguments)
     assert result.exit_code == 2
     (line,) = result.stderr.splitlines()
     assert line.startswith("querywatch: ")
     assert said in line
-    assert toy_log.read_bytes() == before
+    assert {path: path.read_bytes() for path in before} == before
 
 
 def test_unknown_option_is_code_2(querywatch: Querywatch) -> None:
     assert querywatch("replay", "x", "--no-such-option").exit_code == 2
+
+
+def test_the_dead_letters_of_the_run_before_are_not_taken_for_this_one_s(
+    querywatch: Querywatch, toy_log: Path
+) -> None:
+    Path("bad.ndjson").write_bytes(toy_log.read_bytes() + b"junk\n")
+    querywatch("replay", "bad.ndjson", "--alerts", "out.ndjson")
+    assert Path("out.dead-letters.ndjson").exists()
+    querywatch("replay", toy_log, "--alerts", "out.ndjson")
+    assert not Path("out.dead-letters.ndjson").exists()
+
+
+def test_twenty_models_are_named_and_escaped(querywatch: Querywatch) -> None:
+    queries = [q for n in range(23) for q in traffic.benign(1, seed=n, model=f"m{n:02}\x1b[31m\u202e\n")]
+    result = querywatch("replay", traffic.write(Path("many.ndjson"), queries))
+    assert [line[14:17] for line in result.stdout.splitlines() if line.startswith("model ")] == [
+        f"m{n:02}" for n in range(20)
+    ]
+    assert "and 3 more models" in result.stdout
+    assert r"m07\x1b[31m\u202e\n: no opinion" in result.stdout
+    assert all(line.isprintable() for line in result.stdout.splitlines())
+
+
+def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run `command` in bash, with the program as $Q."""
+    environment = os.environ | {
+        "Q": f"{sys.executable} -m detector",
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
+    return subprocess.run(
+        ["/bin/bash", "-o", "pipefail", "-c", command],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [
+        ("$Q replay - <&-", 2, "standard input is closed"),
+        ("$Q replay log.ndjson >/dev/full", 2, "No space left"),
+        ("$Q replay log.ndjson --alerts - >&-", 2, "standard output is closed"),
+        ("$Q replay log.ndjson | true", 0, ""),
+        ("$Q replay log.ndjson --profile {} --alerts - | true", 0, ""),
+        ("$Q replay log.ndjson <&- | head -1", 0, ""),
+    ],
+)
+def test_standard_streams_that_are_closed_or_full(
+    tmp_path: Path, toy_log: Path, toy_profile: Path, command: str, code: int, said: str
+) -> None:
+    done = shell(command.format(toy_profile), tmp_path)
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+    assert done.returncode == code
+    if code:
+        (line,) = done.stderr.splitlines()
+        assert line.startswith("querywatch: ")
+        assert said in line
+    else:
+        assert done.stderr == ""
+
+
+@pytest.mark.parametrize("seconds", [0.15, 0.3, 0.5])
+def test_interrupt_during_the_start_is_one_line(tmp_path: Path, toy_log: Path, seconds: float) -> None:
+    # The program says nothing until it is loaded, so the moment is by the clock: any is right.
+    code = (
+        "import runpy; print(flush=True); runpy.run_module('detector', run_name='__main__', alter_sys=True)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, "replay", "-", "--db", str(tmp_path / "x.sqlite")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(seconds)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    # CPython ends by the signal itself when it came inside eval(); for a shell both are 130.
+    assert process.returncode in {130, -signal.SIGINT}
+    assert b"Traceback" not in err
+    assert err == b"querywatch: interrupted\n" or out.startswith(b"Interrupted")
 
 
 def test_interrupt_gives_the_account_so_far(tmp_path: Path, toy_log: Path, toy_profile: Path) -> None:
