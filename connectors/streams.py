@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zlib
 from collections.abc import Iterator
+from itertools import pairwise
 
 import zstandard
 
@@ -13,6 +14,8 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _ZSTD_SLICE = 1024
 """Compressed bytes given to zstd at once: its blocks unfold to 32 MiB per KiB at the very most."""
+_ZSTD_CHECKSUM = 4
+"""Bytes of the checksum that ends a frame."""
 _ZSTD_MAX_WINDOW = 128 * 1024 * 1024
 _BOMB_BYTES = 1024 * 1024 * 1024
 _BOMB_RATIO = 1000
@@ -100,8 +103,10 @@ class ByteStream:
         decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_MAX_WINDOW)
         frame = decompressor.decompressobj()
         for chunk in self._chunks(head):
-            for start in range(0, len(chunk), _ZSTD_SLICE):
-                data = chunk[start : start + _ZSTD_SLICE]
+            # The checksum by itself: when it is wrong, zstd gives up all output of the call that fails.
+            body = max(0, len(chunk) - _ZSTD_CHECKSUM)
+            for start, end in pairwise([*range(0, body, _ZSTD_SLICE), body, len(chunk)]):
+                data = chunk[start:end]
                 while data:
                     if frame.eof:
                         frame = decompressor.decompressobj()

@@ -114,9 +114,10 @@ def test_a_damaged_stream_ends_in_one_letter(tmp_path: Path, compress: Any) -> N
     assert letters[-1].reason == "truncated"
 
 
-def test_a_wrong_checksum_costs_no_line(tmp_path: Path) -> None:
-    content = bytearray(gzip.compress(TEXT))
-    content[-8] ^= 1
+@pytest.mark.parametrize("compress", [gzip.compress, zstd])
+def test_a_wrong_checksum_costs_no_line(tmp_path: Path, compress: Any) -> None:
+    content = bytearray(compress(TEXT))
+    content[-8 if compress is gzip.compress else -1] ^= 1
     path = tmp_path / "log"
     path.write_bytes(content)
     lines, (letter,) = drain(source(path))
