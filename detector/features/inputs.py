@@ -147,8 +147,19 @@ def from_arrays(arrays: Mapping[str, npt.NDArray[np.generic]]) -> Inputs:
     """The inverse of `to_arrays`."""
     d = len(arrays["location"])
     bucket, sign = projection(d)
-    kept = {
-        k: np.ascontiguousarray(v, dtype=np.int64 if k == "distinct" else np.float64)
-        for k, v in arrays.items()
-    }
-    return Inputs(**kept, bucket=bucket, sign=sign)  # type: ignore[arg-type]
+
+    def numbers(name: str) -> FloatArray:
+        return np.ascontiguousarray(arrays[name], dtype=np.float64)
+
+    return Inputs(
+        location=numbers("location"),
+        weight=numbers("weight"),
+        grid=numbers("grid"),
+        distinct=np.ascontiguousarray(arrays["distinct"], dtype=np.int64),
+        low=numbers("low"),
+        high=numbers("high"),
+        tolerance=numbers("tolerance"),
+        components=numbers("components"),
+        bucket=bucket,
+        sign=sign,
+    )
