@@ -7,6 +7,7 @@ import pytest
 from detector.pipeline import Shard
 from detector.query import Record
 from detector.router import MOST_MODELS, MOST_ODD
+from tests import traffic
 from tests.detector import scenario
 from tests.detector.scenario import FROZEN, in_batches, saved
 
