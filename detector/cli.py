@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from detector import __version__, terminal
+from detector.collector import calm_collector
 from detector.terminal import reported, say
 
 app = typer.Typer(
@@ -248,9 +248,7 @@ def version() -> None:
 def main() -> None:
     """The command line as a program; `detector.__main__` calls it."""
     terminal.prepare()
-    # Records come by the thousand and hold no cycles: with Python's default the collector looks through all
-    # of them again and again, which costs more than decoding them.
-    gc.set_threshold(50_000, 20, 100)
+    calm_collector()
     try:
         app(prog_name="querywatch")
     except OSError as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from connectors.files import FileSource
 from connectors.formats.native import NativeDecoder
+from detector.collector import calm_collector
 from detector.columns import to_batch
 from detector.config import Config
 from detector.model_state import Settings
@@ -43,6 +44,7 @@ def decode_all(log: Path, config: Config) -> list[list[Record]]:
 
 def stages(log: Path, profile: Path, *, learn: bool, times: int = 3) -> dict[str, float]:
     """Processor seconds of each stage, the best of `times`: decode, columns, core (columns included)."""
+    calm_collector()
     config = Config()
     profiles = load(profile)
     batches = decode_all(log, config)
