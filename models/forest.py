@@ -22,20 +22,51 @@ def sum_of_leaf_values(x: Any, feature: Any, threshold: Any, left: Any, right: A
     """Sum over trees of the value of the leaf that each row reaches.
 
     x [n, f] float64; feature, left, right [trees, nodes] int32 (feature -1 marks a leaf);
-    threshold, value [trees, nodes] float64. A row goes left where x <= threshold. Returns [n].
+    threshold, value [trees, nodes] float64. Children come after their parent. A row goes left where
+    x <= threshold. Returns [n].
     """
-    out = np.zeros(x.shape[0])
-    for i in range(x.shape[0]):
-        total = 0.0
-        for t in range(feature.shape[0]):
-            node = 0
-            while feature[t, node] >= 0:
-                v = x[i, feature[t, node]]
-                if np.isnan(v):
-                    v = NEUTRAL
-                node = left[t, node] if v <= threshold[t, node] else right[t, node]
-            total += value[t, node]
-        out[i] = total
+    n, nodes = x.shape[0], feature.shape[1]
+    out = np.zeros(n)
+    rows = np.empty(x.shape)
+    for i in range(n):
+        for j in range(x.shape[1]):
+            rows[i, j] = NEUTRAL if np.isnan(x[i, j]) else x[i, j]
+    # Every row takes as many steps as the tree is deep, staying where it is at a leaf, and the next node is
+    # looked up rather than branched to. Four rows walk at once: one waits for its look-up while others go on.
+    column = np.zeros(nodes, dtype=np.int64)
+    split = np.zeros(nodes)
+    child = np.zeros(2 * nodes, dtype=np.int64)
+    depth = np.zeros(nodes, dtype=np.int64)
+    for t in range(feature.shape[0]):
+        deepest = 0
+        depth[0] = 0
+        for k in range(nodes):
+            split[k] = threshold[t, k]
+            if feature[t, k] >= 0:
+                column[k] = feature[t, k]
+                child[2 * k], child[2 * k + 1] = left[t, k], right[t, k]
+                depth[left[t, k]] = depth[k] + 1
+                depth[right[t, k]] = depth[k] + 1
+                deepest = max(deepest, depth[k] + 1)
+            else:
+                column[k] = 0
+                child[2 * k], child[2 * k + 1] = k, k
+        for i in range(0, n - 3, 4):
+            a, b, c, d = 0, 0, 0, 0
+            for _ in range(deepest):
+                a = child[2 * a + np.int64(rows[i, column[a]] > split[a])]
+                b = child[2 * b + np.int64(rows[i + 1, column[b]] > split[b])]
+                c = child[2 * c + np.int64(rows[i + 2, column[c]] > split[c])]
+                d = child[2 * d + np.int64(rows[i + 3, column[d]] > split[d])]
+            out[i] += value[t, a]
+            out[i + 1] += value[t, b]
+            out[i + 2] += value[t, c]
+            out[i + 3] += value[t, d]
+        for i in range(n - n % 4, n):
+            a = 0
+            for _ in range(deepest):
+                a = child[2 * a + np.int64(rows[i, column[a]] > split[a])]
+            out[i] += value[t, a]
     return out
 
 
@@ -48,11 +79,11 @@ def half_space_mass(x: Any, feature: Any, threshold: Any, mass: Any, height: int
     way count, as in River. x [n, f]; feature [trees, nodes] int32; threshold, mass [trees, nodes].
     """
     out = np.zeros(x.shape[0])
-    for i in range(x.shape[0]):
-        total = 0.0
-        for t in range(feature.shape[0]):
+    for t in range(feature.shape[0]):
+        for i in range(x.shape[0]):
             node = 0
             power = 1.0
+            total = 0.0
             ended = False
             for _ in range(height):
                 m = mass[t, node]
@@ -67,7 +98,7 @@ def half_space_mass(x: Any, feature: Any, threshold: Any, mass: Any, height: int
                 power *= 2.0
             if not ended:
                 total += mass[t, node] * power
-        out[i] = total
+            out[i] += total
     return out
 
 
