@@ -17,7 +17,7 @@ from detector.features.inputs import Inputs
 from detector.features.kernel import advance, release_track
 from detector.learner import SAMPLE_QUERIES, InputSample, Learner, learn_units
 from detector.profile import ModelProfile
-from detector.query import FloatArray, IntArray, QueryBatch, Record
+from detector.query import FloatArray, IntArray, QueryBatch
 from detector.sessions import SessionTable
 
 POINTS = 512
@@ -132,9 +132,9 @@ class ModelState:
             self._learn(batch, start, done, m)
             start = done
 
-    def on_points(self, records: list[Record], queries: IntArray, features: FloatArray) -> None:
-        """See evaluation points [m] before they are judged: the queries that gave them, how many their
-        sessions had seen, and the features [m, f], a view that is overwritten later. For subclasses.
+    def on_points(self, batch: QueryBatch, rows: IntArray, meta: FloatArray, features: FloatArray) -> None:
+        """See evaluation points [m] before they are judged: the queries of the batch that gave them, and
+        what `advance` wrote of each, as views that are overwritten later. For subclasses.
         """
 
     def _judge(self, batch: QueryBatch, slot: Any, m: int, alerts: list[Alert]) -> None:
@@ -143,9 +143,7 @@ class ModelState:
             return
         rows = self._point_row[:m]
         features = self._point_features[:m]
-        self.on_points(
-            [batch.records[row] for row in rows.tolist()], self._point_meta[:m, 3].astype(np.int64), features
-        )
+        self.on_points(batch, rows, self._point_meta[:m], features)
         scores = self.profile.ensemble.score(features) if self.profile else np.full(m, np.nan)
         threshold = self.threshold
         slots, times = slot[rows], batch.timestamps[rows]

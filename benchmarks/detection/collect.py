@@ -15,7 +15,7 @@ from detector.features.catalogue import FAMILIES, NAMES, SIDES
 from detector.features.inputs import Inputs
 from detector.fitting import Sampling
 from detector.model_state import ModelState, Settings
-from detector.query import DeadLetter, FloatArray, Record
+from detector.query import DeadLetter, FloatArray, QueryBatch, Record
 from detector.router import Router
 from models.ensemble import fold_of
 from models.tail import Tail
@@ -51,9 +51,10 @@ class _Watched(ModelState):
         self.queries: list[int] = []
         self.features: list[FloatArray] = []
 
-    def on_points(self, records: list[Record], queries: IntArray, features: FloatArray) -> None:
+    def on_points(self, batch: QueryBatch, rows: IntArray, meta: FloatArray, features: FloatArray) -> None:
+        records = [batch.records[row] for row in rows.tolist()]
         self.sessions_of_points += [(record.client_id, record.session_id) for record in records]
-        self.queries += queries.tolist()
+        self.queries += meta[:, 3].astype(np.int64).tolist()
         self.features.append(features.copy())
 
 
