@@ -98,19 +98,23 @@ class LogFile:
         values: list[bytes] = []
         offsets: list[int] = []
         size = 0
-        for number, line, held in self._lines():
+        for number, lines, held in self._lines():
             size += held
-            if line is not None:
-                values.append(line)
-                offsets.append(number)
-            if len(values) >= self._batch_queries or size >= BATCH_BYTES:
-                yield RawBatch(self.source, 0, values, offsets, self._latest)
-                values, offsets, size = [], [], 0
+            values += lines
+            offsets += range(number, number + len(lines))
+            while len(values) >= self._batch_queries or size >= BATCH_BYTES:
+                most = self._batch_queries
+                yield RawBatch(self.source, 0, values[:most], offsets[:most], self._latest)
+                values, offsets = values[most:], offsets[most:]
+                size = sum(map(len, values))
         if values or self._letters:
             yield RawBatch(self.source, 0, values, offsets, self._latest)
 
-    def _lines(self) -> Iterator[tuple[int, bytes | None, int]]:
-        """Number, content and bytes held of each line; no content for what became a dead letter."""
+    def _lines(self) -> Iterator[tuple[int, list[bytes], int]]:
+        """Lines in a row, the number of the first, and the bytes held of them.
+
+        What becomes a dead letter comes as no line, with the bytes that it holds.
+        """
         number = 0
         pending = _Line(self._keep_bytes)
         try:
@@ -121,16 +125,18 @@ class LogFile:
                     continue
                 yield self._finished(number, pending)
                 number += 1
-                for line in others[:-1]:
-                    if len(line) <= self._record_bytes:
-                        yield number, line, len(line)
-                    else:
+                last = others.pop()
+                if max(map(len, others), default=0) <= self._record_bytes:
+                    yield number, others, sum(map(len, others))
+                    number += len(others)
+                else:
+                    for line in others:
                         pending = _Line(self._keep_bytes)
                         pending.extend(line)
                         yield self._finished(number, pending)
-                    number += 1
+                        number += 1
                 pending = _Line(self._keep_bytes)
-                pending.extend(others[-1])
+                pending.extend(last)
             if pending.length:
                 yield self._finished(number, pending)
         except DamagedStream as error:
@@ -150,15 +156,15 @@ class LogFile:
             return nullcontext(cast(io.BufferedIOBase, sys.stdin.buffer))
         return Path(self._path).open("rb")
 
-    def _finished(self, number: int, line: _Line) -> tuple[int, bytes | None, int]:
+    def _finished(self, number: int, line: _Line) -> tuple[int, list[bytes], int]:
         content = line.content()
         if line.length <= self._record_bytes:
-            return number, content, len(content)
+            return number, [content], len(content)
         detail = f"{line.length} bytes, limits.record_bytes is {self._record_bytes}"
         if not line.whole:
             detail += f"; the first {len(content)} bytes are kept, sha256 of the whole {line.sha256()}"
         self._letters.append(DeadLetter("too_large", detail, content, self.source, 0, number))
-        return number, None, len(content)
+        return number, [], len(content)
 
 
 class FileSource:

@@ -6,6 +6,8 @@ import heapq
 from collections.abc import Iterator, Sequence
 from operator import itemgetter
 
+import numpy as np
+
 from detector.query import Record
 
 _Keyed = tuple[float, int, Record]
@@ -37,9 +39,8 @@ class LateCounter:
         self._newest = float("-inf")
         self.late = 0
 
-    def add(self, timestamp: float) -> None:
-        """Take the next record's time."""
-        if timestamp > self._newest:
-            self._newest = timestamp
-        elif timestamp < self._newest - self._window:
-            self.late += 1
+    def add(self, timestamps: Sequence[float]) -> None:
+        """Take the times of the next records, in order."""
+        newest = np.maximum.accumulate(np.array([self._newest, *timestamps]))
+        self.late += int((newest[1:] - self._window > np.array(timestamps)).sum())
+        self._newest = float(newest[-1])

@@ -56,8 +56,7 @@ class QueryLog:
         """Yield records, at most about `batch_queries` at a time. Raises SourceError."""
         files = self._source.files
         for records in self._decoded(files[0]) if len(files) == 1 else self._merged(files):
-            for record in records:
-                self._late.add(record.timestamp)
+            self._late.add([record.timestamp for record in records])
             yield records
 
     def at_its_origin(self, letter: DeadLetter) -> DeadLetter:

@@ -7,14 +7,18 @@ the same. Only the width to which `probabilities` is padded may differ.
 from __future__ import annotations
 
 import zlib
+from array import array
 from collections.abc import Sequence
-from itertools import chain
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from detector.features.text import vectorise_many
-from detector.query import NO_LABEL, DeadLetter, FloatArray, IntArray, QueryBatch, Record
+from detector.query import NO_LABEL, DeadLetter, FloatArray, IntArray, Numbers, QueryBatch, Record
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 OVERSHOOT = 1e-6
@@ -44,8 +48,7 @@ def to_batch(
     """
     inputs = _inputs(records)
     probabilities, known = _probabilities(records)
-    given = np.array([np.nan if r.confidence is None else r.confidence for r in records], dtype=np.float64)
-    has_given = np.array([r.confidence is not None for r in records], dtype=np.bool_)
+    given, has_given = _given(records)
 
     bad_inputs = ~(np.abs(inputs) <= FLOAT32_MAX)
     bad_probabilities = _outside(probabilities) & known
@@ -82,29 +85,35 @@ def _inputs(records: Sequence[Record]) -> FloatArray:
     """Inputs [n, d]."""
     if not records:
         return np.empty((0, 0))
-    texts = [record.input for record in records if isinstance(record.input, str)]
-    if texts:
-        if len(texts) != len(records):
-            raise ValueError("a batch holds either texts or numbers, not both")
-        return vectorise_many(texts)
     rows = [record.input for record in records]
-    length = len(rows[0])
-    if any(len(row) != length for row in rows):
+    kinds = set(map(type, rows))
+    if str in kinds:
+        if len(kinds) > 1:
+            raise ValueError("a batch holds either texts or numbers, not both")
+        return vectorise_many(cast(list[str], rows))
+    lengths = set(map(len, rows))
+    if len(lengths) > 1:
         raise ValueError("the inputs of a batch must have one length")
-    if all(isinstance(row, np.ndarray) for row in rows):
-        return np.concatenate(rows).reshape(len(rows), length)
-    flat = np.fromiter(chain.from_iterable(rows), dtype=np.float64, count=len(rows) * length)
-    return flat.reshape(len(rows), length)
+    return _packed(cast(list[Numbers], rows)).reshape(len(rows), lengths.pop())
+
+
+def _packed(rows: Sequence[Numbers]) -> FloatArray:
+    """The numbers of all rows, one row after the other, as one array."""
+    packed: list[Buffer] = [array("d", row) if isinstance(row, list) else row for row in rows]
+    return np.frombuffer(bytearray().join(packed), dtype=np.float64)
 
 
 def _probabilities(records: Sequence[Record]) -> tuple[FloatArray, _BoolArray]:
     """Probabilities [n, k], NaN beyond each row's own, and which entries are a row's own [n, k]."""
-    rows = [record.probabilities or [] for record in records]
-    counts = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
-    longest = int(counts.max(initial=0))
-    known = np.arange(longest) < counts[:, None]
+    rows = [record.probabilities for record in records]
+    counts = [0 if row is None else len(row) for row in rows]
+    longest = max(counts, default=0)
+    flat = _packed([row for row in rows if row is not None])
+    if len(flat) == len(rows) * longest:
+        return flat.reshape(len(rows), longest), np.ones((len(rows), longest), dtype=np.bool_)
+    known = np.arange(longest) < np.array(counts)[:, None]
     padded = np.full((len(rows), longest), np.nan)
-    padded[known] = np.fromiter(chain.from_iterable(rows), dtype=np.float64, count=int(counts.sum()))
+    padded[known] = flat
     return padded, known
 
 
@@ -117,7 +126,10 @@ def _fault(record: Record, bad_inputs: _BoolArray, bad_probabilities: _BoolArray
     """Reason and detail of one bad row, the first fault in reading order."""
     if bad_inputs.any():
         position = int(np.argmax(bad_inputs))
-        return "input_not_finite", f"input[{position}]: is {record.input[position]!r}, not a float32 number"
+        return (
+            "input_not_finite",
+            f"input[{position}]: is {float(record.input[position])!r}, not a float32 number",
+        )
     if bad_probabilities.any() and record.probabilities:
         position = int(np.argmax(bad_probabilities))
         return (
@@ -154,11 +166,24 @@ def _top(probabilities: FloatArray, known: _BoolArray) -> tuple[FloatArray, Floa
     return top, margin, best
 
 
+def _given(records: Sequence[Record]) -> tuple[FloatArray, _BoolArray]:
+    """The confidence that each record names itself, NaN without one, and which do: each [n]."""
+    values = [record.confidence for record in records]
+    if values.count(None) == len(values):
+        return np.full(len(values), np.nan), np.zeros(len(values), dtype=np.bool_)
+    given = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+    return given, np.array([value is not None for value in values], dtype=np.bool_)
+
+
 def _labels(records: Sequence[Record], best: IntArray) -> IntArray:
     """Label codes [n]: the record's own, else the most probable class."""
-    labels = best.copy()
-    own = [(row, label_code(r.label)) for row, r in enumerate(records) if r.label is not None]
-    if own:
-        rows, codes = zip(*own, strict=True)
-        labels[list(rows)] = codes
-    return labels
+    own = [record.label for record in records]
+    if own.count(None) == len(own):
+        return best
+    return np.array(
+        [
+            code if label is None else label_code(label)
+            for label, code in zip(own, best.tolist(), strict=True)
+        ],
+        dtype=np.int64,
+    )

@@ -7,6 +7,7 @@ or `DeadLetter`s; the pipeline turns runs of records of one model and one input 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import msgspec
 import numpy as np
@@ -15,6 +16,9 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
+Numbers: TypeAlias = "list[float] | FloatArray | memoryview[float]"
+"""Float64 numbers of one record: as a list, or packed as a decoder found them."""
+
 NO_LABEL = -1
 """Label code of a query whose record names no label."""
 
@@ -22,7 +26,7 @@ NO_LABEL = -1
 class Record(msgspec.Struct):
     """One query as a log told it, structurally valid, values not yet checked (`detector.columns` does).
 
-    `input` is a flat list or array of numbers, or text. `offset` is the position in its shard: a Kafka
+    `input` is flat numbers, or text. `offset` is the position in its shard: a Kafka
     offset or a line number counted from 0. `raw` is the record as it came, for the dead letter.
     Absent strings are empty. `timestamp` is in seconds since the epoch.
     """
@@ -30,13 +34,13 @@ class Record(msgspec.Struct):
     timestamp: float
     model_id: str
     client_id: str
-    input: list[float] | FloatArray | str
+    input: Numbers | str
     session_id: str = ""
     request_id: str = ""
     source_ip: str = ""
     user_agent: str = ""
     tenant_id: str = ""
-    probabilities: list[float] | None = None
+    probabilities: Numbers | None = None
     confidence: float | None = None
     label: int | str | None = None
     offset: int = 0

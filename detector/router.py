@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import lt
 from typing import Generic, Protocol, TypeVar
 
 from detector.alert import Alert
@@ -49,6 +50,12 @@ class OddLength:
     began: int = 0
     """Queries of the model's own length when these began."""
     held: list[Record] = field(default_factory=list)
+
+
+def input_length(record: Record) -> int:
+    """Numbers of a record's input, or `TEXT`."""
+    found = record.input
+    return TEXT if type(found) is str else len(found)
 
 
 class BatchReader(Protocol):
@@ -98,8 +105,13 @@ class Router(Generic[Reader]):
         outcome.dead_letters.sort(key=lambda letter: letter.offset)
         return outcome
 
-    def _runs(self, records: Sequence[Record], outcome: Outcome) -> Iterator[list[Record]]:
+    def _runs(self, records: Sequence[Record], outcome: Outcome) -> Iterator[Sequence[Record]]:
         """Records of one model and one input length each, in order within the model."""
+        if self._is_one_run(records):
+            self.next_offset = records[-1].offset + 1
+            self.matching[records[0].model_id] += len(records)
+            yield records
+            return
         runs: dict[str, list[Record]] = {}
         # Of the model that the last record belonged to: most often the next one's too.
         name, expected, most = "", 0, 0
@@ -109,8 +121,7 @@ class Router(Generic[Reader]):
                 outcome.repeated += 1
                 continue
             self.next_offset = record.offset + 1
-            found = record.input
-            length = TEXT if isinstance(found, str) else len(found)
+            length = input_length(record)
             if record.model_id != name or not run:
                 if record.model_id not in self.lengths and len(self.lengths) >= MOST_MODELS:
                     outcome.dead_letters.append(self._too_many_models(record))
@@ -140,6 +151,22 @@ class Router(Generic[Reader]):
             self.matching[name] = self.matching.get(name, 0) + len(run)
             if run:
                 yield run
+
+    def _is_one_run(self, records: Sequence[Record]) -> bool:
+        """Whether these are new records of one known model, all as long as its inputs are: most often so."""
+        if not 0 < len(records) <= LARGEST_RUN:
+            return False
+        first = records[0]
+        length = self.lengths.get(first.model_id)
+        if length is None or first.model_id not in self.matching or len(records) * length > LARGEST_NUMBERS:
+            return False
+        offsets = [record.offset for record in records]
+        return (
+            {record.model_id for record in records} == {first.model_id}
+            and set(map(input_length, records)) == {length}
+            and offsets[0] >= self.next_offset
+            and all(map(lt, offsets, offsets[1:]))
+        )
 
     def _length_of(self, name: str, length: int) -> int:
         """The input length of a model; of a new one, it is settled by its first record."""

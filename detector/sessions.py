@@ -59,28 +59,34 @@ class SessionTable:
         It stops early where the table is full or a sweep is due: the caller processes what was assigned,
         makes room or sweeps, and goes on from there.
         """
-        slots = self._slots
-        for i in range(start, len(records)):
-            record = records[i]
-            key = (record.client_id, record.session_id, record.tenant_id)
-            s = slots.get(key, -1)
-            if s < 0:
-                if not self._free and not self._grow():
-                    return i
-                s = self._free.pop()
-                slots[key] = s
-                self._keys[s] = key
-                fresh[i] = True
-            else:
-                fresh[i] = False
-            slot[i] = s
-            self.queries += 1
-            self._seen[s] = self.queries
-            if self.queries % CLOCK_EVERY == 0:
-                self._times.append(record.timestamp)
-                if self.queries % EXPIRE_EVERY == 0:
-                    return i + 1
-        return len(records)
+        stop = min(len(records), start + EXPIRE_EVERY - self.queries % EXPIRE_EVERY)
+        keys = [(r.client_id, r.session_id, r.tenant_id) for r in records[start:stop]]
+        known = self._slots.get
+        found = [known(key, -1) for key in keys]
+        fresh[start:stop] = False
+        if -1 in found:
+            for i in [i for i, s in enumerate(found) if s < 0]:
+                s = known(keys[i], -1)  # perhaps begun a few queries ago
+                if s < 0:
+                    if not self._free and not self._grow():
+                        stop = start + i
+                        break
+                    s = self._begin(keys[i])
+                    fresh[start + i] = True
+                found[i] = s
+        slot[start:stop] = found[: stop - start]
+        numbers = np.arange(self.queries + 1, self.queries + 1 + stop - start)
+        self._seen[slot[start:stop]] = numbers  # the last of a session's numbers stays
+        self._times += [records[start + i].timestamp for i in np.flatnonzero(numbers % CLOCK_EVERY == 0)]
+        self.queries += stop - start
+        return stop
+
+    def _begin(self, key: Key) -> int:
+        """A free slot for a new session."""
+        s = self._free.pop()
+        self._slots[key] = s
+        self._keys[s] = key
+        return s
 
     def _grow(self) -> bool:
         if self.capacity >= self.bound:

@@ -10,16 +10,15 @@
 Unknown fields are ignored; null and an empty list or string stand for absent; of a key given twice the
 last counts. Ids may be integers, as some gateways log them: they are kept as decimal strings. An id or
 label of more than 512 characters is shortened (`fields.shorten`), never refused: ids are the client's to
-choose. Ordinary records are read here by a typed decoder; what it refuses is read again by `careful`.
+choose. Ordinary records are read here, by simdjson; what is in any way unusual is read again by `careful`.
 """
 
 from __future__ import annotations
 
-from itertools import chain
-from typing import Annotated
+from collections.abc import Iterable
+from typing import NamedTuple, cast
 
-import msgspec
-from msgspec import Meta
+from simdjson import Array, Object, Parser
 
 from connectors.formats.careful import BYTE_ORDER_MARK, read_record, too_deep
 from connectors.formats.fields import (
@@ -27,61 +26,41 @@ from connectors.formats.fields import (
     MAX_CLASSES,
     MAX_SECONDS,
     BadRecord,
-    check_not_future,
     numbers_from_base64,
     seconds_from_text,
 )
-from detector.query import DeadLetter, FloatArray, RawBatch, Record
+from detector.query import DeadLetter, Numbers, RawBatch, Record
 
-_Integer = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
-_Text = Annotated[str, Meta(min_length=1, max_length=ID_LENGTH)]
-_OptionalText = Annotated[str, Meta(max_length=ID_LENGTH)] | None
-_OptionalId = Annotated[str, Meta(max_length=ID_LENGTH)] | _Integer | None
-
-
-class _Encoded(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    b64: str
-    dtype: str | None = None
-    shape: list[int] | None = None
+_REQUIRED = ("timestamp", "model_id", "client_id", "input")
+_NAMES = ("session_id", "request_id", "source_ip", "user_agent", "tenant_id")
+_ANSWERS = ("probabilities", "confidence", "label")
+_SMALLEST_NESTING = 3
+"""Levels of the deepest ordinary record: the record, a base64 input, its shape."""
 
 
-_Input = Annotated[list[float], Meta(min_length=1)] | Annotated[str, Meta(min_length=1)] | _Encoded
+class _Unusual(Exception):
+    """The record needs the careful reading."""
 
 
-class _Fields(msgspec.Struct, gc=False, kw_only=True):
-    """The fields of an ordinary record, as JSON has them."""
+class _Shape(NamedTuple):
+    """The keys of a record: which optional ones there are, and the unknown ones."""
 
-    timestamp: Annotated[float, Meta(gt=0, le=MAX_SECONDS)] | str
-    model_id: _Text
-    client_id: _Text | _Integer
-    session_id: _OptionalId = None
-    request_id: _OptionalId = None
-    source_ip: _OptionalText = None
-    user_agent: _OptionalText = None
-    tenant_id: _OptionalId = None
-    probabilities: Annotated[list[float], Meta(max_length=MAX_CLASSES)] | None = None
-    confidence: float | None = None
-    label: _Integer | _OptionalText = None
+    names: tuple[bool, ...]
+    answers: tuple[bool, ...]
+    unknown: tuple[str, ...]
 
-
-class _Plain(_Fields, gc=False, kw_only=True, forbid_unknown_fields=True):
-    input: _Input
-
-
-class _Open(_Fields, gc=False, kw_only=True):
-    """With unknown fields, which the decoder skips; the input, perhaps nested, is decoded afterwards."""
-
-    input: msgspec.Raw
-
-
-_decode_plain = msgspec.json.Decoder(_Plain).decode
-_decode_open = msgspec.json.Decoder(_Open).decode
-_decode_rows = msgspec.json.Decoder(list[list[float]]).decode
-_decode_planes = msgspec.json.Decoder(list[list[list[float]]]).decode
-_decode_input = msgspec.json.Decoder(_Input).decode
-
-_PLAIN_NESTING = 3
-"""Levels of the deepest plain record: the record, a base64 input, its shape."""
+    @classmethod
+    def of(cls, keys: Iterable[str]) -> _Shape | None:
+        """The shape of a record with these keys; None when one is missing or is there twice."""
+        found = list(keys)
+        present = set(found)
+        if len(present) < len(found) or not present.issuperset(_REQUIRED):
+            return None
+        return cls(
+            tuple(name in present for name in _NAMES),
+            tuple(name in present for name in _ANSWERS),
+            tuple(sorted(present.difference(_REQUIRED, _NAMES, _ANSWERS))),
+        )
 
 
 class NativeDecoder:
@@ -95,6 +74,10 @@ class NativeDecoder:
         self._record_bytes = record_bytes
         self._nesting = nesting
         self._input_length = input_length
+        self._parser = Parser()
+        # Records of one log mostly have the same keys. By their number: whoever has as many keys as the
+        # shape says and every one of them has those and no other, each once.
+        self._shapes: dict[int, _Shape | None] = {}
 
     def decode(self, batch: RawBatch) -> tuple[list[Record], list[DeadLetter]]:
         """Every value of the batch as one record or one dead letter, each list in the batch's order.
@@ -103,97 +86,183 @@ class NativeDecoder:
         """
         records: list[Record] = []
         letters: list[DeadLetter] = []
+        read = self._read_ordinary
+        latest = batch.latest
         for raw, offset in zip(batch.values, batch.offsets, strict=True):
-            try:
-                record = self._read_plain(raw, offset, batch.latest)
-                if record is None:
-                    if not raw.removeprefix(BYTE_ORDER_MARK).strip():
-                        continue
-                    record = self._read_other(raw, offset, batch.latest)
-                records.append(record)
-            except BadRecord as bad:
-                letters.append(DeadLetter(bad.reason, bad.detail, raw, batch.source, batch.partition, offset))
+            record = read(raw, offset, latest)
+            if record is None:
+                if not raw.removeprefix(BYTE_ORDER_MARK).strip():
+                    continue
+                try:
+                    record = self._read_carefully(raw, offset, latest)
+                except BadRecord as bad:
+                    letters.append(
+                        DeadLetter(bad.reason, bad.detail, raw, batch.source, batch.partition, offset)
+                    )
+                    continue
+            records.append(record)
         return records, letters
 
-    def _read_plain(self, raw: bytes, offset: int, latest: float) -> Record | None:
-        """A record of known fields only and with a flat input, or None."""
-        if len(raw) > self._record_bytes or self._nesting < _PLAIN_NESTING:
-            return None
-        try:
-            fields = _decode_plain(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return None
-        return self._record(fields, fields.input, raw, offset, latest)
-
-    def _read_other(self, raw: bytes, offset: int, latest: float) -> Record:
-        """A record with unknown fields or a nested input; anything else is read carefully."""
+    def _read_carefully(self, raw: bytes, offset: int, latest: float) -> Record:
         if len(raw) > self._record_bytes:
             raise BadRecord("too_large", f"{len(raw)} bytes, limits.record_bytes is {self._record_bytes}")
-        # What the decoder skips it does not look into, so depth and encoding are settled first.
-        if _is_utf8(raw) and not too_deep(raw, self._nesting):
-            try:
-                fields = _decode_open(raw)
-                found = _open_input(fields.input)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                pass
-            else:
-                record = self._record(fields, found, raw, offset, latest)
-                if record is not None:
-                    return record
         return read_record(raw, offset, latest, self._nesting, self._input_length)
 
-    def _record(
-        self, fields: _Fields, found: list[float] | str | _Encoded, raw: bytes, offset: int, latest: float
-    ) -> Record | None:
-        """The canonical record; None when it needs the careful reading."""
-        seconds = fields.timestamp
-        numbers: list[float] | FloatArray | str
-        if isinstance(seconds, str):
-            seconds = seconds_from_text(seconds)
-        if seconds > latest:
-            check_not_future(seconds, latest)
-        if isinstance(found, _Encoded):
-            dtype = "float32" if found.dtype is None else found.dtype
-            numbers = numbers_from_base64(found.b64, dtype, found.shape, self._input_length)
-        elif isinstance(found, list) and not 0 < len(found) <= self._input_length:
+    def _read_ordinary(self, raw: bytes, offset: int, latest: float) -> Record | None:
+        """The record, or None when it needs the careful reading.
+
+        Nothing parsed outlives the call: the parser is used again for the next record.
+        """
+        if len(raw) > self._record_bytes or self._nesting < _SMALLEST_NESTING:
             return None
-        else:
-            numbers = found
-        session, request, tenant = fields.session_id, fields.request_id, fields.tenant_id
+        try:
+            document = cast(Object, self._parser.parse(raw))
+            count = len(document)
+            shape = self._shapes.get(count)
+            if shape is not None:
+                try:
+                    return self._record(document, shape, raw, offset, latest)
+                except KeyError:
+                    pass
+            self._shapes[count] = shape = _Shape.of(document)
+            return None if shape is None else self._record(document, shape, raw, offset, latest)
+        except (ValueError, TypeError, KeyError, RuntimeError, _Unusual, BadRecord):
+            # ValueError is also for what is no UTF-8, TypeError for a value of another type, RuntimeError for
+            # an integer of more than 64 bits.
+            return None
+
+    def _record(self, document: Object, shape: _Shape, raw: bytes, offset: int, latest: float) -> Record:
+        """The record of a document with the keys of `shape`.
+
+        Raises KeyError when it has others, and for the careful reading _Unusual, TypeError or BadRecord.
+        """
+        seconds = document["timestamp"]
+        if type(seconds) is not float:
+            seconds = _seconds(seconds)
+        if not 0.0 < seconds <= latest or seconds > MAX_SECONDS:
+            raise _Unusual
+        found = document["input"]
+        numbers = self._flat(found) if type(found) is Array else None
+        with_session, with_request, with_ip, with_agent, with_tenant = shape.names
+        with_probabilities, with_confidence, with_label = shape.answers
+        if shape.unknown:
+            for name in shape.unknown:
+                document[name]
+        if (shape.unknown or numbers is None) and too_deep(raw, self._nesting):
+            raise _Unusual
         return Record(
             seconds,
-            fields.model_id,
-            str(fields.client_id),
-            numbers,
-            "" if session is None else str(session),
-            "" if request is None else str(request),
-            fields.source_ip or "",
-            fields.user_agent or "",
-            "" if tenant is None else str(tenant),
-            fields.probabilities or None,
-            fields.confidence,
-            None if fields.label == "" else fields.label,
+            _required(document["model_id"]),
+            _required(document["client_id"]),
+            self._input(found) if numbers is None else numbers,
+            _name(document["session_id"]) if with_session else "",
+            _name(document["request_id"]) if with_request else "",
+            _name(document["source_ip"]) if with_ip else "",
+            _name(document["user_agent"]) if with_agent else "",
+            _name(document["tenant_id"]) if with_tenant else "",
+            _probabilities(document["probabilities"]) if with_probabilities else None,
+            _confidence(document["confidence"]) if with_confidence else None,
+            _label(document["label"]) if with_label else None,
             offset,
             raw,
         )
 
+    def _flat(self, found: Array) -> Numbers | None:
+        """The numbers of a list; None when it holds lists itself."""
+        count = len(found)
+        if count == 0 or type(found[0]) is Array:
+            return None
+        numbers = memoryview(found.as_buffer(of_type="d")).cast("d")
+        if len(numbers) != count:
+            return None
+        if count > self._input_length:
+            raise _Unusual
+        return numbers
 
-def _is_utf8(raw: bytes) -> bool:
-    if raw.isascii():
-        return True
-    try:
-        raw.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
+    def _input(self, found: object) -> Numbers | str:
+        """Any other input: text, base64, nested lists."""
+        if type(found) is str:
+            if not found:
+                raise _Unusual
+            return found
+        if type(found) is Object:
+            if not {"b64"} <= set(found) <= {"b64", "dtype", "shape"} or len(set(found)) < len(found):
+                raise _Unusual
+            text, dtype = found["b64"], found.get("dtype")
+            sides = cast("Array | None", found.get("shape"))
+            if type(text) is not str:
+                raise _Unusual
+            shape = None if sides is None else [_side(side) for side in sides]
+            return numbers_from_base64(
+                text, "float32" if dtype is None else _required(dtype), shape, self._input_length
+            )
+        if type(found) is Array:
+            numbers = memoryview(found.as_buffer(of_type="d")).cast("d")
+            if 0 < len(numbers) <= self._input_length:
+                return numbers
+        raise _Unusual
 
 
-def _open_input(raw: msgspec.Raw) -> list[float] | str | _Encoded:
-    """An input by its first brackets: rows [[...]] and planes [[[...]]] flattened, or any flat one."""
-    brackets = bytes(memoryview(raw)[:64]).translate(None, b" \t\r\n")
-    if brackets.startswith(b"[[["):
-        return list(chain.from_iterable(chain.from_iterable(_decode_planes(raw))))
-    if brackets.startswith(b"[["):
-        return list(chain.from_iterable(_decode_rows(raw)))
-    found: list[float] | str | _Encoded = _decode_input(raw)
-    return found
+def _seconds(value: object) -> float:
+    if type(value) is int:
+        return float(value)
+    if type(value) is str:
+        return seconds_from_text(value)
+    raise _Unusual
+
+
+def _required(value: object) -> str:
+    if type(value) is str and 0 < len(value) <= ID_LENGTH:
+        return value
+    if type(value) is int:
+        return str(value)
+    raise _Unusual
+
+
+def _name(value: object) -> str:
+    if type(value) is str and len(value) <= ID_LENGTH:
+        return value
+    if type(value) is int:
+        return str(value)
+    if value is None:
+        return ""
+    raise _Unusual
+
+
+def _side(value: object) -> int:
+    if type(value) is int:
+        return value
+    raise _Unusual
+
+
+def _probabilities(found: object) -> Numbers | None:
+    if type(found) is Array:
+        count = len(found)
+        if count == 0:
+            return None
+        if count > MAX_CLASSES or type(found[0]) is Array:
+            raise _Unusual
+        numbers = memoryview(found.as_buffer(of_type="d")).cast("d")
+        if len(numbers) == count:
+            return numbers
+    elif found is None:
+        return None
+    raise _Unusual
+
+
+def _confidence(value: object) -> float | None:
+    if value is None or type(value) is float:
+        return value
+    if type(value) is int:
+        return float(value)
+    raise _Unusual
+
+
+def _label(value: object) -> int | str | None:
+    if type(value) is int and -(2**63) <= value < 2**63:
+        return value
+    if type(value) is str and len(value) <= ID_LENGTH:
+        return value or None
+    if value is None:
+        return None
+    raise _Unusual

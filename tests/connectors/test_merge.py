@@ -37,7 +37,9 @@ def test_a_time_that_goes_back_holds_its_place() -> None:
 
 
 def test_records_beyond_the_window_are_counted_as_late() -> None:
-    counter = LateCounter(10.0)
-    for stamp in (100.0, 90.0, 89.9, 105.0, 94.0, 106.0):
-        counter.add(stamp)
-    assert counter.late == 2
+    stamps = [100.0, 90.0, 89.9, 105.0, 94.0, 106.0]
+    for cut in range(len(stamps) + 1):
+        counter = LateCounter(10.0)
+        counter.add(stamps[:cut])
+        counter.add(stamps[cut:])
+        assert counter.late == 2

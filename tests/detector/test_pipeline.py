@@ -247,7 +247,7 @@ def _answering(log: list[Record], kind: str) -> list[Record]:
     out = []
     for record in log:
         answer: dict[str, Any] = {}
-        p = record.probabilities or []
+        p = list(record.probabilities or [])
         if kind == "label":
             answer = {"label": f"class-{p.index(max(p))}"}
         elif kind == "confidence":
