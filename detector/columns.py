@@ -99,8 +99,8 @@ def _inputs(records: Sequence[Record]) -> FloatArray:
 
 def _packed(rows: Sequence[Numbers]) -> FloatArray:
     """The numbers of all rows, one row after the other, as one array."""
-    packed: list[Buffer] = [array("d", row) if isinstance(row, list) else row for row in rows]
-    return np.frombuffer(bytearray().join(packed), dtype=np.float64)
+    packed = [array("d", row) if isinstance(row, list) else row for row in rows]
+    return np.frombuffer(bytearray().join(cast("list[Buffer]", packed)), dtype=np.float64)
 
 
 def _probabilities(records: Sequence[Record]) -> tuple[FloatArray, _BoolArray]:
