@@ -2,52 +2,54 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from benchmarks.detection.run import Deployment, Judged, measure
-from benchmarks.detection.tables import attacks, false_alerts
+from benchmarks.detection import tables
+from benchmarks.detection.cache import Cache
+from benchmarks.detection.judge import Outcome
+from benchmarks.detection.plans import cases, deployments
+from benchmarks.detection.run import Deployed
 
 
 def main(
     seed: Annotated[int, typer.Option(help="First seed; each deployment takes the next one.")] = 9100,
-    deployments: Annotated[int, typer.Option(help="Deployments of three models each.", min=1)] = 6,
-    quick: Annotated[bool, typer.Option("--quick", help="One small deployment, in a few minutes.")] = False,
+    count: Annotated[int, typer.Option("--deployments", help="Deployments of three models each.", min=1)] = 6,
+    quick: Annotated[bool, typer.Option("--quick", help="One small deployment, in some minutes.")] = False,
+    cache: Annotated[
+        Path | None, typer.Option(help="Keep recorded attacks and results here, and go on from them.")
+    ] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Measure only this case (repeatable).")] = None,
 ) -> None:
     """Measure detection and false alerts with unchanged defaults.
 
     Every deployment has its own freshly trained models, clients, ids and attacks; every other one has all
-    its columns rescaled. Nothing of a reported session was seen when the profile was fitted.
+    its columns rescaled. Nothing of a reported session was seen when the profile was fitted. Attacks are
+    recorded once and replayed in every variant.
     """
-    full = Deployment(seed, history_sessions=4500, benign_sessions=9000, repeats=3)
-    plan = [replace(full, seed=seed + i, rescale=i % 2 == 1) for i in range(deployments)]
-    if quick:
-        plan = [replace(full, history_sessions=2400, benign_sessions=1500)]
-    variants = {
-        "the log tells confidences only": replace(plan[0], outputs="confidence", benign_sessions=300),
-        "the log tells labels only": replace(plan[0], outputs="label", benign_sessions=300),
-        "the log tells no outputs": replace(plan[0], outputs="none", benign_sessions=300),
-        "half of the attackers' queries are ordinary": replace(plan[0], dilution=0.5, benign_sessions=300),
-    }
-    progress, console = Console(stderr=True), Console(width=110)
+    progress, console = Console(stderr=True), Console(width=120)
     started = time.monotonic()
-
-    def run(deployment: Deployment, what: str) -> list[Judged]:
-        progress.print(f"[{time.monotonic() - started:5.0f} s] seed {deployment.seed}: {what}")
-        with tempfile.TemporaryDirectory() as directory:
-            return measure(deployment, Path(directory))
-
-    judged = [one for deployment in plan for one in run(deployment, "plain")]
-    console.print(attacks(judged, "Attacks found, and after how many queries"))
-    console.print(false_alerts(judged, "False alerts at a budget of 1 per 10,000 sessions"))
-    for what, deployment in variants.items():
-        console.print(attacks(run(deployment, what), f"Attacks found when {what}"))
+    kept = Cache(cache)
+    outcomes: dict[str, list[Outcome]] = {
+        case.name: [] for case in cases(quick) if not only or case.name in only
+    }
+    for plan in deployments(seed, count, quick):
+        deployed = Deployed(plan, kept)
+        for case in cases(quick):
+            if case.name in outcomes:
+                outcomes[case.name].append(deployed.outcome(case))
+                past = time.monotonic() - started
+                progress.print(f"[{past:5.0f} s] seed {plan.seed}: {case.name}", markup=False)
+    if plain := outcomes.get("plain"):
+        found = [one for outcome in plain for one in outcome.attacks]
+        console.print(tables.attacks(found, "Attacks found, and after how many of their queries"))
+        console.print(tables.data_sets(found, "The same by data set: found of all, median queries"))
+        console.print(tables.false_alerts(plain, "False alerts at a budget of 1 per 10,000 sessions"))
+    console.print(tables.variants(outcomes, "Attacks that hide, and logs that tell less"))
 
 
 if __name__ == "__main__":

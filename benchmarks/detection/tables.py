@@ -1,15 +1,15 @@
-"""Tables of the result: attacks found and how soon, false alerts with their confidence interval."""
+"""Tables of the result: attacks found and how soon, variants, false alerts with their interval."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from rich.table import Table
 from scipy.stats import beta
 
-from benchmarks.detection.run import Judged
+from benchmarks.detection.judge import Found, Outcome
 
 TECHNIQUES = {
     "inversion": "model_inversion",
@@ -17,18 +17,24 @@ TECHNIQUES = {
     "extraction": "model_extraction",
     "evasion": "evasion_search",
 }
+FAMILIES = tuple(TECHNIQUES)
 
 
-def attacks(judged: Iterable[Judged], title: str) -> Table:
-    """Per attack: sessions, found, queries until the alert (median, and 90th percentile of the found)."""
-    groups: dict[tuple[str, str], list[Judged]] = defaultdict(list)
-    for one in judged:
-        if one.truth.family != "benign":
-            groups[one.truth.family, one.truth.kind].append(one)
+def _table(title: str, *columns: str, left: int = 1) -> Table:
     table = Table(title=title)
-    for column in ("family", "attack", "sessions", "found", "median", "90%", "technique right"):
-        left = column in ("family", "attack")
-        table.add_column(column, justify="left" if left else "right", no_wrap=True)
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if number < left else "right", no_wrap=number < left)
+    return table
+
+
+def attacks(found: Iterable[Found], title: str) -> Table:
+    """Per attack: how many, found, own queries until the alert (median, 90th percentile of the found, and
+    the median share of its budget), technique right."""
+    groups: dict[tuple[str, str], list[Found]] = defaultdict(list)
+    for one in found:
+        groups[one.family, one.kind].append(one)
+    columns = ("family", "attack", "attacks", "found", "median", "90%", "of budget", "technique right")
+    table = _table(title, *columns, left=2)
     everything = [one for group in groups.values() for one in group]
     for (family, kind), group in sorted(groups.items()):
         table.add_row(family, kind, *_attack_cells(group))
@@ -36,42 +42,87 @@ def attacks(judged: Iterable[Judged], title: str) -> Table:
     return table
 
 
-def _attack_cells(group: Sequence[Judged]) -> list[str]:
-    after = [one.alerted_after for one in group if one.alerted_after is not None]
-    right = sum(one.technique == TECHNIQUES[one.truth.family] for one in group)
-    if not after:
-        return [str(len(group)), "0%", "-", "-", "-"]
+def _attack_cells(group: Sequence[Found]) -> list[str]:
+    hits = [(one.after, one.queries, one) for one in group if one.after is not None]
+    if not hits:
+        return [str(len(group)), "0%", "-", "-", "-", "-"]
+    after = [queries for queries, _, _ in hits]
+    right = sum(one.technique == TECHNIQUES[one.family] for _, _, one in hits)
     return [
         str(len(group)),
-        f"{len(after) / len(group):.0%}",
+        f"{len(hits) / len(group):.0%}",
         f"{np.median(after):.0f}",
         f"{np.quantile(after, 0.9):.0f}",
-        f"{right / len(after):.0%}",
+        f"{np.median([queries / most for queries, most, _ in hits]):.0%}",
+        f"{right / len(hits):.0%}",
     ]
 
 
-def false_alerts(judged: Iterable[Judged], title: str) -> Table:
-    """Per benign kind: sessions, false alerts, and the rate per 10,000 with its 95% interval."""
-    groups: dict[str, list[Judged]] = defaultdict(list)
-    for one in judged:
-        if one.truth.family == "benign":
-            groups[one.truth.kind].append(one)
-    table = Table(title=title)
-    for column in ("benign kind", "sessions", "false alerts", "per 10,000", "95% interval"):
-        table.add_column(column, justify="left" if column == "benign kind" else "right")
-    everything = [one for group in groups.values() for one in group]
-    for kind, group in [*sorted(groups.items()), ("all", everything)]:
-        count, n = sum(one.alerted_after is not None for one in group), len(group)
-        low, high = clopper_pearson(count, n)
+def data_sets(found: Iterable[Found], title: str) -> Table:
+    """Attacks by data sets: found of how many, and the median of own queries until the alert."""
+    cells: dict[str, dict[str, list[Found]]] = defaultdict(lambda: defaultdict(list))
+    for one in found:
+        cells[one.kind][one.model_id.rpartition("-")[0]].append(one)
+    sets = sorted({name for row in cells.values() for name in row})
+    table = _table(title, "attack", *sets)
+    for kind, row in sorted(cells.items()):
+        table.add_row(kind, *(_short(row[name]) for name in sets))
+    return table
+
+
+def _short(group: Sequence[Found]) -> str:
+    after = [one.after for one in group if one.after is not None]
+    told = f" {np.median(after):.0f}" if after else ""
+    return f"{len(after)}/{len(group)}{told}" if group else ""
+
+
+def variants(outcomes: Mapping[str, Sequence[Outcome]], title: str) -> Table:
+    """Cases by families: found, the median of own queries; which kind of entity was named; false alerts."""
+    table = _table(title, "case", *FAMILIES, "all", "client or campaign", "false alerts")
+    for name, parts in outcomes.items():
+        found = [one for part in parts for one in part.attacks]
+        hits = [one for one in found if one.after is not None]
+        wide = sum(one.entity != "session" for one in hits)
+        wrong, benign = sum(len(p.false_alerts) for p in parts), sum(sum(p.benign.values()) for p in parts)
         table.add_row(
-            kind,
-            f"{n:,}",
-            str(count),
-            f"{count / n * 1e4:.1f}",
-            f"{low * 1e4:.1f} to {high * 1e4:.1f}",
-            style="bold" if kind == "all" else "",
+            name,
+            *(_short([one for one in found if one.family == family]) for family in FAMILIES),
+            _short(found),
+            f"{wide}/{len(hits)}",
+            f"{wrong} of {benign:,}",
         )
     return table
+
+
+def false_alerts(outcomes: Sequence[Outcome], title: str) -> Table:
+    """Per benign kind: sessions, false alerts, and the rate per 10,000 with its 95% interval. Alerts on
+    clients and campaigns have a row each, and count in the sum."""
+    table = _table(title, "benign kind", "sessions", "false alerts", "per 10,000", "95% interval")
+    wrong = [one for outcome in outcomes for one in outcome.false_alerts]
+    sessions: dict[str, int] = defaultdict(int)
+    for outcome in outcomes:
+        for kind, count in outcome.benign.items():
+            sessions[kind] += count
+    for kind, n in sorted(sessions.items()):
+        _rate(table, kind, sum(w.entity == "session" and w.kinds == (kind,) for w in wrong), n)
+    clients = sum(outcome.benign_clients for outcome in outcomes)
+    _rate(table, "clients", sum(w.entity == "client" for w in wrong), clients)
+    everything = sum(sessions.values())
+    _rate(table, "campaigns", sum(w.entity == "campaign" for w in wrong), everything)
+    _rate(table, "all", len(wrong), everything, "bold")
+    return table
+
+
+def _rate(table: Table, name: str, count: int, n: int, style: str = "") -> None:
+    low, high = clopper_pearson(count, n)
+    table.add_row(
+        name,
+        f"{n:,}",
+        str(count),
+        f"{count / n * 1e4:.1f}",
+        f"{low * 1e4:.1f} to {high * 1e4:.1f}",
+        style=style,
+    )
 
 
 def clopper_pearson(count: int, n: int, coverage: float = 0.95) -> tuple[float, float]:

@@ -24,7 +24,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 from benchmarks.detection.collect import Points, collect
 from benchmarks.detection.left_out import Outcome, by_attack, by_data_set, first_alerts
-from benchmarks.traces import make
+from benchmarks.traces import Variant, make
 from benchmarks.traces.attacks import ATTACKS
 from detector.features.catalogue import NAMES
 from detector.query import FloatArray, IntArray
@@ -40,10 +40,10 @@ IMPOSSIBLE = -30.0
 FORMS: tuple[dict[str, Any], ...] = (
     {},
     {"rescale": True},
-    {"dilution": 0.5},
+    {"variant": Variant(dilution=0.5)},
     {"queries": (60, 250)},
     {"outputs": "confidence"},
-    {"outputs": "label", "dilution": 0.25},
+    {"outputs": "label", "variant": Variant(dilution=0.25)},
 )
 
 
@@ -82,7 +82,7 @@ def main(
         "seeds": [seed, seed + rounds * len(FORMS) - 1],
         "data_sets": DATA_SETS,
         "attacks": [attack for attack in ATTACKS if attack not in UNTAUGHT],
-        "forms": [json.dumps(form, sort_keys=True) for form in FORMS],
+        "forms": [json.dumps(form, sort_keys=True, default=Variant.settings) for form in FORMS],
         "evaluation_points": int(sum(len(points.family) for points in taught)),
         "scikit-learn": version("scikit-learn"),
     }

@@ -13,6 +13,7 @@ from benchmarks.traces.attacks import ATTACKS, DEFAULT_ATTACKS
 from benchmarks.traces.data import DATASETS
 from benchmarks.traces.log import Outputs
 from benchmarks.traces.make import make
+from benchmarks.traces.variants import Variant
 
 ATTACK_HELP = f"Attack to carry out (repeatable), or 'all'. Known: {', '.join(ATTACKS)}."
 
@@ -35,6 +36,17 @@ def command(
     dilution: Annotated[
         float, typer.Option(help="Share of ordinary queries in attack sessions, 0 to 0.95.")
     ] = 0.0,
+    jitter: Annotated[
+        float, typer.Option(help="Noise on every attack query: standard deviation in ranges of a column.")
+    ] = 0.0,
+    shuffle: Annotated[int, typer.Option(help="Send attack queries shuffled in windows of this many.")] = 0,
+    accounts: Annotated[int, typer.Option(help="New clients that an attack is dealt to, in turn.")] = 1,
+    session_queries: Annotated[
+        int, typer.Option(help="An attacker's queries under one session id; 0: all under one.")
+    ] = 0,
+    pause: Annotated[
+        tuple[float, float] | None, typer.Option(help="Seconds between an attacker's queries: least, most.")
+    ] = None,
     outputs: Annotated[
         Outputs, typer.Option(help="What the log tells of the model's answers.")
     ] = "probabilities",
@@ -59,7 +71,7 @@ def command(
             names,
             repeats=repeats,
             queries=(least, most),
-            dilution=dilution,
+            variant=Variant(dilution, jitter, shuffle, accounts, session_queries, pause),
             outputs=outputs,
             models=model or ("digits", "cancer"),
             progress=lambda line: typer.echo(f"[{time.monotonic() - begun:6.1f} s] {line}", err=True),

@@ -8,22 +8,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from benchmarks.traces import benign, log, schedule
-from benchmarks.traces.attacks import ATTACKS, Attacker, carry_out
-from benchmarks.traces.identities import Directory, Identity
-from benchmarks.traces.recorder import Recorder, significant
+from benchmarks.traces.dealing import deal
+from benchmarks.traces.identities import Directory
+from benchmarks.traces.recorder import significant
+from benchmarks.traces.recording import record
+from benchmarks.traces.schedule import Period
 from benchmarks.traces.targets import Target, train
-from detector.query import FloatArray
+from benchmarks.traces.variants import Variant
 
 FIRST_DAY = 1_704_067_200.0
 """2024-01-01T00:00:00Z; the seed moves it by up to a year. Records from the future are dead letters."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Period:
-    """Sessions begin within `days` days from `first_day` (epoch seconds)."""
-
-    first_day: float
-    days: float
 
 
 class Deployment:
@@ -51,19 +45,14 @@ class Deployment:
                 made += [dataclasses.replace(s, answers=a) for s, a in zip(sessions, parts, strict=True)]
         return made
 
-    def attack(self, target: Target, name: str, budget: int, dilution: float, period: Period) -> log.Session:
-        """One attack of at most `budget` queries, cut there; `dilution` is the share of ordinary ones."""
+    def attack(
+        self, target: Target, name: str, budget: int, variant: Variant, period: Period
+    ) -> list[log.Session]:
+        """The sessions of one attack of at most `budget` queries of its own, cut there, in this variant."""
         who = self._directory.pick(target.model_id)
-        recorder = Recorder(target, budget, who.digits)
-        carry_out(name, Attacker(recorder, np.random.default_rng(self.rng.integers(2**63)), budget))
-        inputs, answers, calls = recorder.inputs, recorder.answers, recorder.calls
-        own = len(inputs)
-        if dilution > 0.0:
-            inputs, answers = self._diluted(target, inputs, answers, dilution)
-            calls = [1] * len(inputs)
-        pace = str(self.rng.choice(schedule.ATTACK_PACES))
-        session = self._session(target, name, ATTACKS[name].family, who, inputs, calls, pace, period)
-        return dataclasses.replace(session, answers=answers, attack_queries=own)
+        rng = np.random.default_rng(self.rng.integers(2**63))
+        recording = record(target, name, budget, who.digits, rng)
+        return deal(recording, variant, target, who, self._directory, self.rng, period)
 
     def _honest(self, target: Target, name: str, period: Period) -> log.Session:
         rng, kind = self.rng, benign.KINDS[name]
@@ -72,41 +61,20 @@ class Deployment:
         drawn = kind.draw(benign.Client(target.population, rng, mix), kind.length(rng))
         inputs = significant(drawn, who.digits)
         calls = schedule.bulk_calls(rng, len(inputs))
-        return self._session(target, name, "benign", who, inputs, calls, str(rng.choice(kind.paces)), period)
-
-    def _session(
-        self,
-        target: Target,
-        kind: str,
-        family: str,
-        who: Identity,
-        inputs: FloatArray,
-        calls: list[int],
-        pace: str,
-        period: Period,
-    ) -> log.Session:
-        start = schedule.start_time(self.rng, period.first_day, period.days, pace != "person")
-        times = start + schedule.arrivals(self.rng, schedule.PACES[pace], calls)
+        pace = str(rng.choice(kind.paces))
+        start = schedule.start_time(rng, period, pace != "person")
+        times = start + schedule.arrivals(rng, schedule.PACES[pace], calls)
         return log.Session(
             session_id=self._directory.token(8),
             client_id=who.client_id,
             model_id=target.model_id,
-            kind=kind,
-            family=family,
+            kind=name,
+            family="benign",
             source_ip=who.source_ip,
             user_agent=who.user_agent,
             request_prefix=self._directory.token(4),
             inputs=inputs,
             answers=np.empty((0, target.dataset.classes)),
             times=np.round(times, 4),
-        )
-
-    def _diluted(
-        self, target: Target, inputs: FloatArray, answers: FloatArray, share: float
-    ) -> tuple[FloatArray, FloatArray]:
-        extra = round(len(inputs) * share / (1.0 - share))
-        rows = target.population.draw(self.rng, extra)
-        position = np.sort(self.rng.integers(0, len(inputs) + 1, extra))
-        return np.insert(inputs, position, rows, axis=0), np.insert(
-            answers, position, target.predict(rows), axis=0
+            own=np.zeros(len(inputs), dtype=np.bool_),
         )

@@ -43,6 +43,15 @@ class Directory:
         known = self._known.setdefault(model_id, [])
         if known and self._rng.random() >= self._new_share:
             return known[int(self._rng.integers(len(known)))]
+        return self.register(model_id)
+
+    def meet(self, model_id: str, who: Identity) -> None:
+        """Know a client from elsewhere."""
+        self._known.setdefault(model_id, []).append(who)
+
+    def register(self, model_id: str) -> Identity:
+        """A new client of that model."""
+        known = self._known.setdefault(model_id, [])
         network = NETWORKS[int(self._rng.integers(len(NETWORKS)))]
         known.append(
             Identity(

@@ -12,15 +12,21 @@ import msgspec
 import numpy as np
 
 from benchmarks.traces.recorder import significant
-from detector.query import FloatArray
+from benchmarks.traces.recording import BoolArray
+from detector.query import FloatArray, Record
 
-Outputs = Literal["probabilities", "confidence", "label", "none"]
+Outputs = Literal["probabilities", "confidence", "rounded", "label", "none"]
+"""What a log tells of the answers; `rounded` is label and confidence with two decimals."""
 OUTPUT_DIGITS = 6
 
 
 @dataclass(frozen=True)
 class Session:
-    """All queries of one session: inputs [n, d] as sent, answers [n, k], times [n] in epoch seconds."""
+    """All queries of one session: inputs [n, d] as sent, answers [n, k], times [n] in epoch seconds.
+
+    own [n]     True for queries that an attack made
+    campaign    the attack that this session is one of several of, else empty
+    """
 
     session_id: str
     client_id: str
@@ -33,7 +39,8 @@ class Session:
     inputs: FloatArray
     answers: FloatArray
     times: FloatArray
-    attack_queries: int = 0
+    own: BoolArray
+    campaign: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,16 +65,29 @@ def write(
     path: Path, sessions: list[Session], outputs: Outputs, units: dict[str, Units] | None, level: int = 6
 ) -> int:
     """Writes all sessions as gzipped NDJSON, interleaved by time. Returns the number of records."""
-    times = np.concatenate([s.times for s in sessions])
-    owner = np.repeat(np.arange(len(sessions)), [len(s.times) for s in sessions])
-    order = np.argsort(times, kind="stable")
+    order = _by_time(sessions)
     waiting = [_records(s, outputs, units) for s in sessions]
     encode = msgspec.json.Encoder().encode
     # A fixed file name and time in the gzip header: the same seed gives the same bytes.
     with path.open("wb") as raw, gzip.GzipFile("", "wb", level, raw, mtime=0) as file:
-        for who in owner[order]:
+        for who in order:
             file.write(encode(next(waiting[who])) + b"\n")
     return len(order)
+
+
+def read_back(sessions: list[Session], outputs: Outputs, units: dict[str, Units] | None) -> Iterator[Record]:
+    """The records that reading the log back would give, without writing it."""
+    waiting = [_records(s, outputs, units) for s in sessions]
+    for offset, who in enumerate(_by_time(sessions)):
+        yield Record(**next(waiting[who]), offset=offset)
+
+
+def _by_time(sessions: list[Session]) -> list[int]:
+    """The session of each record, in time order."""
+    times = np.concatenate([s.times for s in sessions])
+    owner = np.repeat(np.arange(len(sessions)), [len(s.times) for s in sessions])
+    mine: list[int] = owner[np.argsort(times, kind="stable")].tolist()
+    return mine
 
 
 def _records(s: Session, outputs: Outputs, units: dict[str, Units] | None) -> Iterator[dict[str, Any]]:
@@ -89,6 +109,9 @@ def _records(s: Session, outputs: Outputs, units: dict[str, Units] | None) -> It
             record["probabilities"] = answers[i].tolist()
         elif outputs == "confidence":
             record["confidence"] = float(answers[i].max())
+            record["label"] = int(answers[i].argmax())
+        elif outputs == "rounded":
+            record["confidence"] = round(float(answers[i].max()), 2)
             record["label"] = int(answers[i].argmax())
         elif outputs == "label":
             record["label"] = int(answers[i].argmax())

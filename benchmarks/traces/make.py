@@ -14,8 +14,9 @@ from threadpoolctl import threadpool_limits
 from benchmarks.traces import log
 from benchmarks.traces.attacks import ATTACKS, DEFAULT_ATTACKS
 from benchmarks.traces.data import DATASETS
-from benchmarks.traces.deployment import Deployment, Period
-from benchmarks.traces.schedule import DAY
+from benchmarks.traces.deployment import Deployment
+from benchmarks.traces.schedule import DAY, Period
+from benchmarks.traces.variants import PLAIN, Variant
 
 HISTORY, TRACE, TRUTH = "history.ndjson.gz", "trace.ndjson.gz", "truth.json"
 HISTORY_DAYS, TRACE_DAYS = 14.0, 2.0
@@ -23,10 +24,11 @@ TOOLS = ("adversarial-robustness-toolbox", "cma", "numpy", "pillow", "scikit-lea
 Progress = Callable[[str], None]
 
 
-class SessionTruth(msgspec.Struct, frozen=True):
+class SessionTruth(msgspec.Struct, frozen=True, omit_defaults=True):
     """What one session of the trace really was; times in epoch seconds.
 
-    `attack_queries` is below `queries` where the attacker mixed ordinary ones in.
+    `attack_queries` is below `queries` where the attacker mixed ordinary ones in. Sessions that one attack
+    was spread over carry the same `campaign`.
     """
 
     session_id: str
@@ -38,6 +40,7 @@ class SessionTruth(msgspec.Struct, frozen=True):
     attack_queries: int
     first: float
     last: float
+    campaign: str = ""
 
 
 class Truth(msgspec.Struct, frozen=True):
@@ -66,7 +69,7 @@ def make(
     *,
     repeats: int = 1,
     queries: tuple[int, int] = (150, 600),
-    dilution: float = 0.0,
+    variant: Variant = PLAIN,
     outputs: log.Outputs = "probabilities",
     models: Sequence[str] = ("digits", "cancer"),
     progress: Progress = lambda _: None,
@@ -75,11 +78,11 @@ def make(
     the same bytes.
 
     Each name of `attacks` (default `DEFAULT_ATTACKS`) makes `repeats` sessions; the models take turns.
-    Budgets are drawn from the range `queries`. `dilution` is the share of ordinary queries mixed into
-    each attack session, 0 to 0.95. Raises ValueError for a value out of its range or an unknown name.
+    Budgets are drawn from the range `queries`. `variant` is how the attackers hide. Raises ValueError for a
+    value out of its range or an unknown name.
     """
     names = list(DEFAULT_ATTACKS if attacks is None else attacks)
-    _check(names, models, queries, dilution, history_sessions, benign_sessions)
+    _check(names, models, queries, variant, history_sessions, benign_sessions)
     with threadpool_limits(1):  # results of parallel sums may differ in the last digit
         progress("training the targets")
         deployment = Deployment(seed, models)
@@ -96,7 +99,7 @@ def make(
             progress(
                 f"attack {i + 1} of {len(names) * repeats}: {name} on {target.model_id}, {budget} queries"
             )
-            trace.append(deployment.attack(target, name, budget, dilution, period))
+            trace += deployment.attack(target, name, budget, variant, period)
     rng = np.random.default_rng([seed, 2])
     units = (
         {t.model_id: log.Units.draw(rng, t.dataset.columns) for t in deployment.targets} if rescale else None
@@ -112,13 +115,14 @@ def make(
         settings={
             "attacks": names,
             "benign_sessions": benign_sessions,
-            "dilution": dilution,
+            "dilution": variant.dilution,
             "models": list(models),
             "outputs": outputs,
             "queries": list(queries),
             "repeats": repeats,
             "rescale": rescale,
-        },
+        }
+        | variant.settings(),
         versions={"python": platform.python_version()} | {tool: version(tool) for tool in TOOLS},
         sources={name: ATTACKS[name].source for name in sorted(set(names))},
         sessions=sorted((_truth(s) for s in trace), key=lambda s: (s.first, s.session_id)),
@@ -129,9 +133,17 @@ def make(
 
 
 def _truth(s: log.Session) -> SessionTruth:
-    first, last = float(s.times[0]), float(s.times[-1])
     return SessionTruth(
-        s.session_id, s.client_id, s.model_id, s.kind, s.family, len(s.times), s.attack_queries, first, last
+        session_id=s.session_id,
+        client_id=s.client_id,
+        model_id=s.model_id,
+        kind=s.kind,
+        family=s.family,
+        queries=len(s.times),
+        attack_queries=int(s.own.sum()),
+        first=float(s.times[0]),
+        last=float(s.times[-1]),
+        campaign=s.campaign,
     )
 
 
@@ -139,7 +151,7 @@ def _check(
     names: list[str],
     models: Sequence[str],
     queries: tuple[int, int],
-    dilution: float,
+    variant: Variant,
     history_sessions: int,
     benign_sessions: int,
 ) -> None:
@@ -149,7 +161,6 @@ def _check(
         raise ValueError(f"models must be one or more of {', '.join(DATASETS)}, not {list(models)}")
     if not 1 <= queries[0] <= queries[1]:
         raise ValueError(f"queries must be a range of at least 1, such as 150 to 600, not {queries}")
-    if not 0.0 <= dilution <= 0.95:
-        raise ValueError(f"dilution must be 0 to 0.95, not {dilution}")
+    variant.check()
     if history_sessions < 1 or benign_sessions < 0:
         raise ValueError("history_sessions must be at least 1 and benign_sessions at least 0")

@@ -33,6 +33,14 @@ PACES: dict[str, Pace] = {
 ATTACK_PACES = ("person", "app", "app", "job", "bulk")
 
 
+@dataclass(frozen=True)
+class Period:
+    """Sessions begin within `days` days from `first_day` (epoch seconds)."""
+
+    first_day: float
+    days: float
+
+
 def arrivals(rng: np.random.Generator, pace: Pace, calls: list[int]) -> FloatArray:
     """Send times [sum(calls)] in seconds from the session's start, not decreasing.
 
@@ -58,12 +66,12 @@ def bulk_calls(rng: np.random.Generator, n: int) -> list[int]:
     return [min(page, n - first) for first in range(0, n, page)]
 
 
-def start_time(rng: np.random.Generator, first_day: float, days: float, machine: bool) -> float:
+def start_time(rng: np.random.Generator, period: Period, machine: bool) -> float:
     """When a session begins: machines at any time, people mostly by day (two tries at daylight)."""
-    start = first_day + rng.random() * days * DAY
+    start = period.first_day + rng.random() * period.days * DAY
     for _ in range(2):
         hour = (start % DAY) / 3600.0
         if machine or 7.0 <= hour <= 20.0:
             break
-        start = first_day + rng.random() * days * DAY
+        start = period.first_day + rng.random() * period.days * DAY
     return float(start)

@@ -138,19 +138,19 @@ def test_rescaled_logs_hold_the_same_queries_in_other_units(made: tuple[Path, Tr
 
 @pytest.mark.parametrize(
     ("outputs", "fields"),
-    [("confidence", {"confidence", "label"}), ("label", {"label"}), ("none", set[str]())],
+    [
+        ("confidence", {"confidence", "label"}),
+        ("rounded", {"confidence", "label"}),
+        ("label", {"label"}),
+        ("none", set[str]()),
+    ],
 )
 def test_outputs_say_what_the_log_tells(tmp_path: Path, outputs: Any, fields: set[str]) -> None:
     make(tmp_path, 4, False, 4, 2, ["random_extraction"], queries=(20, 20), outputs=outputs)
     for record in read(tmp_path / HISTORY) + read(tmp_path / TRACE):
         assert record.keys() & {"probabilities", "confidence", "label"} == fields
-
-
-def test_dilution_mixes_ordinary_queries_in(tmp_path: Path) -> None:
-    truth = make(tmp_path, 4, False, 4, 0, ["random_extraction"], queries=(40, 40), dilution=0.75)
-    (attack,) = truth.attacks()
-    assert (attack.attack_queries, attack.queries) == (40, 160)
-    assert len(read(tmp_path / TRACE)) == 160
+        if outputs == "rounded":
+            assert record["confidence"] == round(record["confidence"], 2)
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -1,0 +1,48 @@
+"""What is measured: deployments and cases, in full and in a quick form."""
+
+from __future__ import annotations
+
+from benchmarks.detection.run import Case
+from benchmarks.detection.workload import Plan
+from benchmarks.traces.attacks import ATTACKS
+from benchmarks.traces.variants import VARIANTS
+
+DATA_SETS = (
+    ("digits", "cancer", "wine"),
+    ("photos", "phishing", "synthetic"),
+    ("segments", "iris", "digits"),
+)
+"""Deployments take these in turn: an image, a table, and another, of mixed difficulty."""
+QUICK_BACKGROUND, BACKGROUND = 400, 1500
+
+
+def deployments(seed: int, count: int, quick: bool) -> list[Plan]:
+    """`count` deployments from that seed on; every other one logs its columns in other units."""
+    if quick:
+        return [Plan(seed, DATA_SETS[0], 2400, 1500, tuple(ATTACKS), (300,))]
+    return [
+        Plan(
+            seed + i,
+            DATA_SETS[i % len(DATA_SETS)],
+            history_sessions=4500,
+            benign_sessions=9000,
+            attacks=tuple(ATTACKS),
+            budgets=(150, 600),
+            rescale=i % 2 == 1,
+        )
+        for i in range(count)
+    ]
+
+
+def cases(quick: bool) -> list[Case]:
+    """Plain first: all attacks on all models among all benign sessions; then the hard forms, in which the
+    models take turns."""
+    background = QUICK_BACKGROUND if quick else BACKGROUND
+    hidden = [Case(name, variant, "probabilities", background, False) for name, variant in VARIANTS.items()]
+    return [
+        Case("plain"),
+        *(case for case in hidden if case.name != "plain"),
+        Case("the log tells rounded confidences", outputs="rounded", background=background, every=False),
+        Case("the log tells labels only", outputs="label", background=background, every=False),
+        Case("the log tells no outputs", outputs="none", background=background, every=False),
+    ]
