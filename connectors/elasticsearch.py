@@ -45,8 +45,8 @@ class ElasticsearchSink:
 
     `replay` writes to the namespace `replay` with event.kind `event`, so that it pages nobody and its ids
     never stand in a live alert's way; `page` turns that off again. `retry_seconds` bounds the repeats of one
-    write before it gives up with SinkUnavailable. `verify_before_resend` asks for ids that may be stored
-    already, before a repeat and before the first write after `open`, which may be a restart. `now` is the
+    write before it gives up with SinkUnavailable. `verify_before_resend` asks before each write which ids are
+    stored already: an id is unique in one backing index only, and a rollover may lie between. `now` is the
     clock of `event.created` and `event.ingested`.
     """
 
@@ -69,7 +69,6 @@ class ElasticsearchSink:
         self._retry_seconds, self._verify = retry_seconds, verify_before_resend
         self._now = now
         self._client: Elasticsearch | None = None
-        self._may_be_stored = True
 
     def open(self) -> None:
         """Connect, install the index template, see that it is there and that nothing else has the name.
@@ -89,7 +88,6 @@ class ElasticsearchSink:
             client.close()
             raise
         self._client = client
-        self._may_be_stored = True
 
     def write(self, alerts: Sequence[Alert]) -> Delivery:
         """Store all before returning; alerts that the cluster refuses for their content come back rejected.
@@ -107,9 +105,7 @@ class ElasticsearchSink:
             retry_seconds=self._retry_seconds,
             verify=self._verify,
         )
-        maybe_sent, self._may_be_stored = self._may_be_stored, True
-        outcome = bulk.write([self._item(alert) for alert in alerts], maybe_sent=maybe_sent)
-        self._may_be_stored = False
+        outcome = bulk.write([self._item(alert) for alert in alerts])
         rejected = [
             _dead_letter(alert, outcome.rejected[alert.id])
             for alert in alerts

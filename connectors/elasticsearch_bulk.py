@@ -63,14 +63,14 @@ class BulkWriter:
         self._client, self._stream, self._settings = client, stream, settings
         self._retry_seconds, self._verify, self._sleep = retry_seconds, verify, sleep
 
-    def write(self, items: Sequence[Item], *, maybe_sent: bool) -> Outcome:
-        """Send all. `maybe_sent` says that some may be stored already, before this first try.
+    def write(self, items: Sequence[Item]) -> Outcome:
+        """Send all. Any may be stored already: a process was killed, or another member had the partition.
 
         Raises SinkUnavailable when time is up, SinkNotReady for what a person must mend; then writing the
         same items again is safe.
         """
         outcome = Outcome([], [], {})
-        waiting = [(chunk, maybe_sent) for chunk in _chunks(items)]
+        waiting = [(chunk, True) for chunk in _chunks(items)]
         waiting.reverse()
         deadline = time.monotonic() + self._retry_seconds
         failures = 0

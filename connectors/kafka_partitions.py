@@ -96,6 +96,11 @@ class TopicSource(ABC):
     def offset_at(self, partition: int, seconds: float) -> int:
         """The first offset with a broker timestamp at or after `seconds` (epoch), or the end."""
 
+    def held(self, partition: int) -> tuple[int, int]:
+        """First offset that the partition holds, and the next to be written. Raises SourceError."""
+        earliest, latest = self._range([partition])
+        return earliest[partition], latest[partition]
+
     @abstractmethod
     def committed(self, partitions: Collection[int]) -> dict[int, int | None]:
         """The group's committed next offset of each partition, None where it never committed."""
@@ -190,12 +195,17 @@ class TopicSource(ABC):
         earliest, latest = self._range([partition])
         first, end = earliest[partition], latest[partition]
         if offset < first:
-            what = f"records {offset} to {first - 1} were deleted by retention before they were read"
+            what = (
+                f"records {offset} to {first - 1} were deleted by retention before they were read. "
+                f"Start again to go on behind them"
+            )
         else:
-            what = "the topic ends before that offset: it was recreated or lost records"
+            what = (
+                "the topic ends before that offset: it was recreated or lost records. Delete the saved state "
+                "of this partition and the group's offsets to begin anew"
+            )
         return SourceError(
-            f"offset {offset} is not in the topic, which holds {first} to {end} (exclusive): {what}. "
-            f"Delete the saved state of this partition to begin at kafka.start ({self._settings.start})",
+            f"offset {offset} is not in the topic, which holds {first} to {end} (exclusive): {what}",
             topic=self._settings.topic,
             partition=partition,
             offset=offset,

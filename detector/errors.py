@@ -6,6 +6,7 @@
     │   ├── InputError            a log that cannot be read at all: its path
     │   └── ProfileError          a profile file that is missing, damaged or of another version
     ├── StateError                a saved state that is damaged, or of another version
+    │   └── OtherVersion          of another version: carries which, where it is known
     └── InfrastructureError       a broker, a cluster or a disk is not answering as it must
         ├── SourceError           carries topic, partition and offset where they are known
         └── SinkError             carries the sink's name
@@ -44,6 +45,14 @@ class ProfileError(UsageError):
 
 class StateError(QuerywatchError):
     """A saved state is damaged or of another version; the log must be read again."""
+
+
+class OtherVersion(StateError):
+    """A saved state was written by a version of querywatch whose states this one cannot read."""
+
+    def __init__(self, problem: str, *, version: str = "") -> None:
+        super().__init__(problem)
+        self.version = version
 
 
 class InfrastructureError(QuerywatchError):

@@ -14,6 +14,7 @@ import structlog
 
 from connectors.kafka import topic_id
 from connectors.kafka_source import make_source
+from detector import shard_state
 from detector.config import Config
 from detector.destinations import service_outputs
 from detector.edge import make_decoder
@@ -36,7 +37,8 @@ def run(
 ) -> None:
     """Run the service until a signal, or until the end of the topic. Raises what a person must mend."""
     warm_up(profiles)
-    store = StateStore(Path(config.state.directory), config.kafka.topic, topic_id(config.kafka))
+    directory = Path(config.state.directory)
+    store = StateStore(directory, config.kafka.topic, topic_id(config.kafka), shard_state.VERSION)
     store.open()
     outputs = service_outputs(config)
     service = Service(config, settings, profiles, make_decoder(config), outputs, store)

@@ -10,8 +10,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Collection, Mapping
-from typing import Protocol
+from collections.abc import Mapping
 
 import structlog
 
@@ -22,44 +21,19 @@ from detector.config import Config
 from detector.errors import InfrastructureError, SinkError, SourceError
 from detector.model_state import Settings
 from detector.outputs import Outputs
+from detector.partition_source import PartitionSource
 from detector.pipeline import Shard
 from detector.profile import ModelProfile
 from detector.query import DeadLetter, RawBatch
+from detector.resume import announce, resume
 from detector.state_store import StateStore
 from detector.summary import Account
 
 POLL_SECONDS = 0.5
 FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0
 """Seconds before the first repeat of a failed write, and at most before a later one."""
-FAR_FUTURE = 32_503_680_000.0
-"""The year 3000: no record is that late, so the first offset at or after it is the end."""
 
 log = structlog.get_logger(__name__)
-
-
-class PartitionSource(Protocol):
-    """A topic as a member of a group reads it, such as `connectors.kafka.KafkaSource`."""
-
-    def poll(self, timeout_seconds: float, max_records: int) -> list[RawBatch]:
-        """Records that came in time; also keeps the membership alive."""
-
-    def committed(self, partitions: Collection[int]) -> dict[int, int | None]:
-        """The group's next offset of each partition."""
-
-    def commit(self, offsets: Mapping[int, int]) -> bool:
-        """Commit next offsets; False when that has to wait."""
-
-    def offset_at(self, partition: int, seconds: float) -> int:
-        """The first offset at or after a time, or the end."""
-
-    def lag(self) -> dict[int, int]:
-        """Records yet to be read of each partition."""
-
-    def pause(self) -> None:
-        """Fetch nothing more until `resume`."""
-
-    def resume(self) -> None:
-        """Fetch again."""
 
 
 def backoff(attempt: int) -> float:
@@ -85,6 +59,12 @@ class Service:
         self.stop = threading.Event()
         self.account = Account()
         self.shards: dict[int, Shard] = {}
+        self.rebuilt: dict[int, str] = {}
+        """Partitions whose sessions were rebuilt from the log since the start (degraded), and why."""
+        self.lost: dict[int, int] = {}
+        """Records of each partition that were deleted before they were read."""
+        self.save_problem = ""
+        """Why the last save or commit failed; empty when it did not."""
         self._config = config
         self._settings = settings
         self._profiles = profiles
@@ -95,29 +75,35 @@ class Service:
         self._backlog: list[RawBatch] = []
         self._pending: dict[int, tuple[list[Alert], list[DeadLetter]]] = {}
         self._unsaved: set[int] = set()
+        self._uncommitted: dict[int, int] = {}
+        self._first: set[int] = set()
+        self._told_below: dict[int, int] = {}
         self._ends: dict[int, int] = {}
 
     def assigned(self, partitions: list[int]) -> dict[int, int | None]:
         """Load the state of each partition; the offsets to go on at, None where there is neither state nor
         a committed offset."""
         committed = self._source.committed(partitions)
-        starts: dict[int, int | None] = {}
-        for partition in partitions:
-            shard = self._store.load(partition, self._restore)
-            if shard is not None:
-                starts[partition] = shard.next_offset
-            else:
-                topic = self._config.kafka.topic
-                shard = Shard(self._settings, self._profiles, source=topic, partition=partition)
-                starts[partition] = committed[partition]
-                shard.next_offset = committed[partition] or 0
-                log.info(
-                    "no saved state, sessions begin anew",
-                    partition=partition,
-                    start=self._config.kafka.start if committed[partition] is None else "committed offset",
-                )
-            self.shards[partition] = shard
-        return starts
+        return {partition: self._begin(partition, committed[partition]) for partition in partitions}
+
+    def _begin(self, partition: int, committed: int | None) -> int | None:
+        found = self._store.load(partition, self._restore)
+        resumption = resume(found, committed, self._source, partition, self._settings.gap)
+        announce(partition, resumption)
+        shard = found.state or Shard(
+            self._settings, self._profiles, source=self._config.kafka.topic, partition=partition
+        )
+        shard.next_offset = resumption.start or 0
+        self.shards[partition] = shard
+        self._told_below[partition] = resumption.told_below
+        if resumption.rebuilt:
+            self.rebuilt[partition] = resumption.rebuilt
+        if resumption.lost:
+            self.lost[partition] = self.lost.get(partition, 0) + resumption.lost
+        if resumption.start is None:
+            self._first.add(partition)
+            log.info("no saved state, a first start", partition=partition, start=self._config.kafka.start)
+        return resumption.start
 
     def revoked(self, partitions: list[int]) -> None:
         """Let go of what belongs to other members by now; they read on from the saved state or offset."""
@@ -125,6 +111,8 @@ class Service:
             self.shards.pop(partition, None)
             self._pending.pop(partition, None)
             self._ends.pop(partition, None)
+            self._uncommitted.pop(partition, None)
+            self._first.discard(partition)
             self._unsaved.discard(partition)
         self._backlog = [batch for batch in self._backlog if batch.partition not in partitions]
 
@@ -176,20 +164,23 @@ class Service:
         if shard is None or not batch.offsets:
             return
         records, letters = self._decoder.decode(batch)
-        letters = [letter for letter in letters if letter.offset >= shard.next_offset]
+        # What was delivered before, and was read again to rebuild sessions, is not told again.
+        told = max(shard.next_offset, self._told_below.get(batch.partition, 0))
+        letters = [letter for letter in letters if letter.offset >= told]
         outcome = shard.process(records)
         # Records that cannot be used move the position too.
         shard.next_offset = max(shard.next_offset, batch.offsets[-1] + 1)
         self._unsaved.add(batch.partition)
-        letters += outcome.dead_letters
+        letters += [letter for letter in outcome.dead_letters if letter.offset >= told]
+        alerts = [alert for alert in outcome.alerts if alert.offset >= told]
         self.account.records += len(records)
         self.account.queries += outcome.queries
         self.account.repeated += outcome.repeated
-        self.account.add_alerts(outcome.alerts)
+        self.account.add_alerts(alerts)
         self.account.add_letters(letters)
-        if outcome.alerts or letters:
+        if alerts or letters:
             waiting = self._pending.setdefault(batch.partition, ([], []))
-            waiting[0].extend(outcome.alerts)
+            waiting[0].extend(alerts)
             waiting[1].extend(letters)
 
     def _deliver(self) -> bool:
@@ -230,24 +221,44 @@ class Service:
 
     def _save(self) -> None:
         """Save the state of every partition that moved, then commit. What fails is done at the next save."""
-        saved: dict[int, int] = {}
-        try:
-            for partition in sorted(self._unsaved):
-                shard = self.shards[partition]
-                self._store.save(partition, shard_state.dump(shard))
-                saved[partition] = shard.next_offset
-                self._unsaved.discard(partition)
+        problem = ""
+        self._note_first_starts()
+        for partition in sorted(self._unsaved):
+            shard = self.shards[partition]
+            try:
+                saved = self._store.save(partition, shard_state.dump(shard), shard.next_offset)
+            except InfrastructureError as error:
+                problem = str(error)
+                continue
+            self._unsaved.discard(partition)
             if saved:
-                self._source.commit(saved)
-                log.info("saved", offsets=saved, queries=self.account.queries, alerts=self.account.alerts)
-        except InfrastructureError as error:
-            log.error("cannot save or commit, trying again at the next save", problem=str(error))
+                self._uncommitted[partition] = shard.next_offset
+        try:
+            offsets = dict(self._uncommitted)
+            if offsets and self._source.commit(offsets):
+                self._uncommitted.clear()
+                log.info("saved", offsets=offsets, queries=self.account.queries, alerts=self.account.alerts)
+        except SourceError as error:
+            problem = problem or str(error)
+        if problem:
+            log.error("cannot save or commit, trying again at the next save", problem=problem)
+        elif self.save_problem:
+            log.info("state is saved again")
+        self.save_problem = problem
+
+    def _note_first_starts(self) -> None:
+        """Save also where a first start began, or the next start would begin anew at `kafka.start`."""
+        for partition in [p for p in self._first if p in self._source.starts]:
+            self._first.discard(partition)
+            shard = self.shards[partition]
+            shard.next_offset = max(shard.next_offset, self._source.starts[partition].offset)
+            self._unsaved.add(partition)
 
     def _at_end(self, *, idle: bool) -> bool:
         """True when every partition has been read to the end that it had when it was assigned."""
         for partition in self.shards:
             if partition not in self._ends:
-                self._ends[partition] = self._source.offset_at(partition, FAR_FUTURE)
+                self._ends[partition] = self._source.held(partition)[1]
         behind = [p for p, shard in self.shards.items() if shard.next_offset < self._ends[p]]
         if not behind:
             return bool(self.shards)

@@ -7,6 +7,8 @@ what was learned since is kept.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +16,7 @@ import numpy as np
 
 from detector import policy
 from detector.container import Arrays, Damaged, pack, unpack
-from detector.errors import StateError
+from detector.errors import OtherVersion, ProfileError, StateError
 from detector.features import inputs as units
 from detector.features import layout
 from detector.features.catalogue import NAMES
@@ -26,6 +28,8 @@ from detector.router import OddLength
 from detector.sessions import SessionTable
 
 FORMAT = 1
+VERSION = f"{FORMAT}-{hashlib.sha256(json.dumps(NAMES).encode()).hexdigest()[:8]}"
+"""Names what a release must agree on to read a state: its format, and the features it holds."""
 
 
 def dump(shard: Shard) -> bytes:
@@ -54,13 +58,16 @@ def dump(shard: Shard) -> bytes:
 
 
 def restore(data: bytes, settings: Settings, profiles: Mapping[str, ModelProfile]) -> Shard:
-    """The shard that `dump` wrote. Raises StateError for damaged bytes or another version's state."""
+    """The shard that `dump` wrote. Raises StateError for damaged bytes, OtherVersion for another's state."""
     try:
         meta, arrays = unpack(data)
     except Damaged as error:
         raise StateError(str(error)) from error
     if meta.get("kind") != "state" or meta.get("format") != FORMAT or meta.get("features") != list(NAMES):
-        raise StateError("the state was written by another version of querywatch")
+        raise OtherVersion(
+            "the state was written by another version of querywatch, with other features or another layout; "
+            "start that release again to go on without a gap"
+        )
     shard = Shard(settings, profiles, meta["source"], meta["partition"])
     shard.next_offset = meta["next_offset"]
     shard.lengths = dict(meta["lengths"])
@@ -72,6 +79,23 @@ def restore(data: bytes, settings: Settings, profiles: Mapping[str, ModelProfile
         own = {k.partition("/")[2]: v for k, v in arrays.items() if k.startswith(f"{i}/")}
         shard.models[model["name"]] = _restore_model(model, own, settings, profiles)
     return shard
+
+
+def canonical_digest(data: bytes) -> str:
+    """SHA-256 of what a state says, however it was packed: equal digests mean equal states.
+
+    Hashed are the JSON of everything that is no array, keys sorted, then each array by name: name, type,
+    shape and its bytes in row order. Raises StateError.
+    """
+    try:
+        meta, arrays = unpack(data)
+    except Damaged as error:
+        raise StateError(str(error)) from error
+    digest = hashlib.sha256(json.dumps(meta, sort_keys=True, separators=(",", ":")).encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(f"\n{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def _dump_model(state: ModelState) -> tuple[dict[str, Any], Arrays]:
@@ -108,7 +132,7 @@ def _restore_model(
     if given is not None and (not settings.learn or given.version == meta.get("profile")):
         profile: ModelProfile | None = given
     else:
-        profile = restore_profile(under("profile/")) if "profile" in meta else None
+        profile = _learned(under("profile/")) if "profile" in meta else None
     state = ModelState(meta["name"], meta["d"], settings, profile)
     state.sessions = SessionTable.from_state(meta["sessions"], state.sessions.bound)
     state.slots = layout.Slots(**{k: _owned(v) for k, v in under("slots/").items()})
@@ -126,6 +150,13 @@ def _restore_model(
         state.sample.rows, state.sample.seen = np.array(arrays["sample"], dtype=np.float64), meta["sampled"]
     state.learner = Learner.from_state(meta["learner"], under("learner/"))
     return state
+
+
+def _learned(arrays: Arrays) -> ModelProfile:
+    try:
+        return restore_profile(arrays)
+    except ProfileError as error:
+        raise OtherVersion(f"the profile in the state was learned by another version: {error}") from error
 
 
 def _owned(array: Any) -> Any:

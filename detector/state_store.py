@@ -1,33 +1,96 @@
-"""Saved states: one file a topic partition, written whole or not at all, the one before it kept."""
+"""Saved states: one file a topic partition, written whole or not at all, the one before it kept.
+
+A file is a header, one line of JSON, and the state's bytes. The header says of what the state is, which
+offset comes next, which versions wrote it, and the SHA-256 of both: a file that does not hold what it says is
+set aside, never used. A file that another version of querywatch left is kept beside the new ones
+(`.state.version-V`), so that the release that wrote it finds it again when it is brought back.
+"""
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import json
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
 import structlog
 
-from detector.errors import InfrastructureError, StateError
+from detector import __version__
+from detector.errors import InfrastructureError, OtherVersion, StateError
 
-FORMAT = 1
+FORMAT = 2
+"""Of the header. Files of format 1 (no checksum over the header, no offset in it) are read and rewritten."""
+UNKNOWN = -1
+LOCK_SECONDS = 5.0
+"""How long a save waits for another member that saves to the same directory."""
+
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The first line of a file. `next_offset` is UNKNOWN, and texts are empty, where format 1 has none."""
+
+    format: int
+    body: str
+    release: str
+    topic: str
+    topic_id: str
+    partition: int
+    next_offset: int
+    sha256: str
+
+    @property
+    def version(self) -> str:
+        """What a release must know to read the file: format of the header, version of the state."""
+        return f"{self.format}.{self.body}" if self.body else str(self.format)
+
+    def verified(self, state: bytes) -> bytes:
+        """The same bytes. Raises StateError when they are not what the header says.
+
+        In format 1 only the state itself can tell.
+        """
+        if self.format != 1 and hashlib.sha256(state).hexdigest() != self.sha256:
+            raise StateError("the checksum does not match: the file is truncated or was changed")
+        return state
+
+
+@dataclass(slots=True)
+class Found(Generic[T]):
+    """What was found of a partition.
+
+    `state` is None without a usable file. `position` is the furthest next offset that any file tells, usable
+    or not: what lies below it was delivered. `problems` says what is wrong with those that are not usable.
+    `recreated` is true when they belong to an earlier topic of the same name.
+    """
+
+    state: T | None = None
+    position: int = UNKNOWN
+    problems: list[str] = field(default_factory=list)
+    recreated: bool = False
 
 
 class StateStore:
     """States of one topic's partitions in `directory` (0700, files 0600).
 
     `topic_id` is the broker's id of the topic, empty where it has none: the states of a topic that was
-    recreated under the same name are not used.
+    recreated under the same name are not used. `body` is the version of the states themselves.
     """
 
-    def __init__(self, directory: Path, topic: str, topic_id: str) -> None:
+    def __init__(self, directory: Path, topic: str, topic_id: str, body: str) -> None:
         self.directory = directory
         self._topic = topic
         self._topic_id = topic_id
+        self._body = body
+        self._version = f"{FORMAT}.{body}"
+        self._refused: dict[Path, str] = {}
 
     def open(self) -> None:
         """Make the directory, and see that it can be written. Raises InfrastructureError."""
@@ -39,67 +102,179 @@ class StateStore:
         except OSError as error:
             raise self._unwritable(error) from error
 
-    def path(self, partition: int) -> Path:
-        """The newest state of a partition."""
-        return self.directory / f"{self._topic}-{partition}.state"
+    def path(self, partition: int, kind: str = "") -> Path:
+        """The newest state of a partition; `kind` names another file of it, such as `previous`."""
+        suffix = f".{kind}" if kind else ""
+        return self.directory / f"{self._topic}-{partition}.state{suffix}"
 
     def previous(self, partition: int) -> Path:
         """The state before that."""
-        return self.directory / f"{self._topic}-{partition}.state.previous"
+        return self.path(partition, "previous")
 
-    def save(self, partition: int, state: bytes) -> None:
-        """Replace a partition's state, durably. Raises InfrastructureError; the old state then stands."""
-        header = {
-            "format": FORMAT,
-            "topic": self._topic,
-            "topic_id": self._topic_id,
-            "partition": partition,
-        }
-        path = self.path(partition)
-        partial = path.with_name(path.name + ".partial")
+    def save(self, partition: int, state: bytes, next_offset: int) -> bool:
+        """Replace a partition's state, durably; False when another member has saved a later one.
+
+        Raises InfrastructureError; the old state then stands.
+        """
+        header = self._header(partition, state, next_offset)
+        path, partial = self.path(partition), self.path(partition, "partial")
         try:
-            descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(json.dumps(header, sort_keys=True).encode() + b"\n" + state)
-                file.flush()
-                os.fsync(file.fileno())
-            if path.exists():
-                path.replace(self.previous(partition))
-            partial.replace(path)
-            folder = os.open(self.directory, os.O_RDONLY)
-            try:
+            with self._locked() as folder:
+                self._set_aside(partition)
+                stands = _standing(path)
+                if stands is not None and _later(stands, header):
+                    log.info("another member has saved a later state", partition=partition)
+                    return False
+                _write(partial, _line(header) + state)
+                if stands is not None:
+                    self._keep(path, stands)
+                    path.replace(self.previous(partition))
+                partial.replace(path)
                 os.fsync(folder)
-            finally:
-                os.close(folder)
         except OSError as error:
+            # What was written of it takes the room that the next try needs.
+            with suppress(OSError):
+                partial.unlink(missing_ok=True)
             raise self._unwritable(error) from error
+        return True
 
-    def load(self, partition: int, restore: Callable[[bytes], T]) -> T | None:
-        """The newest state that `restore` takes (it raises StateError for others); None without one."""
-        for path in (self.path(partition), self.previous(partition)):
+    def load(self, partition: int, restore: Callable[[bytes], T]) -> Found[T]:
+        """The newest state that `restore` takes (it raises StateError for others), and what else there is.
+
+        Changes nothing. The next save sets files aside that are not usable, so that they are not lost.
+        """
+        found: Found[T] = Found()
+        kept = self.path(partition, f"version-{self._version}")
+        for path in (self.path(partition), self.previous(partition), kept):
             try:
-                return restore(self._content(path, partition))
+                header, state = _read(path)
+                if not self._is_of(header, partition):
+                    found.recreated = True
+                    problem = f"belongs to a topic with id {header.topic_id}: it was recreated"
+                    self._refuse(found, path, "recreated", problem)
+                    continue
+                found.position = max(found.position, header.next_offset)
+                found.state = restore(header.verified(state))
+                break
             except FileNotFoundError:
                 continue
+            except OtherVersion as error:
+                self._refuse(found, path, f"version-{error.version or header.version}", str(error))
             except (OSError, StateError) as error:
-                log.warning("saved state is not usable", file=str(path), problem=str(error))
-        return None
+                self._refuse(found, path, "damaged", str(error))
+        return found
 
-    def _content(self, path: Path, partition: int) -> bytes:
-        head, _, state = path.read_bytes().partition(b"\n")
+    def _header(self, partition: int, state: bytes, next_offset: int) -> Header:
+        return Header(
+            format=FORMAT,
+            body=self._body,
+            release=__version__,
+            topic=self._topic,
+            topic_id=self._topic_id,
+            partition=partition,
+            next_offset=next_offset,
+            sha256=hashlib.sha256(state).hexdigest(),
+        )
+
+    def _is_of(self, header: Header, partition: int) -> bool:
+        return (header.topic, header.topic_id, header.partition) == (self._topic, self._topic_id, partition)
+
+    def _keep(self, path: Path, stands: Header) -> None:
+        """Leave what another version wrote to that version."""
+        if stands.version != self._version:
+            kept = path.with_name(f"{path.name}.version-{stands.version}")
+            kept.unlink(missing_ok=True)
+            kept.hardlink_to(path)
+
+    def _refuse(self, found: Found[T], path: Path, kind: str, problem: str) -> None:
+        log.warning("saved state is not usable", file=str(path), problem=problem)
+        found.problems.append(f"{path.name}: {problem}")
+        self._refused[path] = kind
+
+    def _set_aside(self, partition: int) -> None:
+        for path in (self.path(partition), self.previous(partition)):
+            kind = self._refused.pop(path, "")
+            aside = self.path(partition, kind)
+            if kind and path.exists() and (path == self.path(partition) or not aside.exists()):
+                path.replace(aside)
+                log.info("an unusable state is kept", file=str(aside))
+
+    @contextmanager
+    def _locked(self) -> Iterator[int]:
+        """The directory, while no other member on this machine changes it. Raises OSError."""
+        folder = os.open(self.directory, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            header = json.loads(head)
-            known = (header["format"], header["topic"], header["topic_id"], header["partition"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise StateError("not a saved state of querywatch, or damaged") from error
-        if known[0] != FORMAT:
-            raise StateError("saved by another version of querywatch")
-        if known != (FORMAT, self._topic, self._topic_id, partition):
-            raise StateError(f"belongs to topic {known[1]} with id {known[2]}: the topic was recreated")
-        return state
+            deadline = time.monotonic() + LOCK_SECONDS
+            while True:
+                try:
+                    fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.02)
+            yield folder
+        finally:
+            os.close(folder)
 
     def _unwritable(self, error: OSError) -> InfrastructureError:
         return InfrastructureError(
             f"state directory {self.directory}: cannot be written ({error.strerror or error}); "
             f"free space, mend its rights, or name another in state.directory"
         )
+
+
+def _write(path: Path, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _check(fields: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+def _line(header: Header) -> bytes:
+    fields = asdict(header)
+    return json.dumps({**fields, "check": _check(fields)}, sort_keys=True).encode() + b"\n"
+
+
+def _header_of(line: bytes) -> Header:
+    """Raises StateError for what is no header, OtherVersion for one of an unknown format."""
+    try:
+        fields = json.loads(line)
+        version = int(fields["format"])
+        if version == 1:
+            return Header(1, "", "", fields["topic"], fields["topic_id"], fields["partition"], UNKNOWN, "")
+        if version != FORMAT:
+            raise OtherVersion(
+                f"written by querywatch {fields.get('release', '')}, in format {version}; this release reads "
+                f"formats 1 to {FORMAT}. Start that release again to go on without a gap",
+                version=str(version),
+            )
+        if fields.pop("check") != _check(fields):
+            raise StateError("the header's checksum does not match: the file was changed")
+        return Header(**fields)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StateError("not a saved state of querywatch, or damaged") from error
+
+
+def _read(path: Path) -> tuple[Header, bytes]:
+    line, _, state = path.read_bytes().partition(b"\n")
+    return _header_of(line), state
+
+
+def _standing(path: Path) -> Header | None:
+    """The header of the file that is to be replaced; None where there is none that can be read."""
+    try:
+        with path.open("rb") as file:
+            return _header_of(file.readline())
+    except (FileNotFoundError, StateError):
+        return None
+
+
+def _later(stands: Header, new: Header) -> bool:
+    same = (stands.topic, stands.topic_id, stands.partition) == (new.topic, new.topic_id, new.partition)
+    return same and stands.next_offset > new.next_offset

@@ -154,6 +154,7 @@ def test_records_come_in_order_and_a_restart_continues_at_the_saved_offset(
     assert first.source.starts[0].offset == 0
     assert first.source.starts[0].chosen_by == "earliest"
     assert first.source.lag() == {0: 0}
+    assert first.source.held(0) == (0, 50)
     assert first.source.commit({0: 30})
     first.source.close()
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from connectors.base import AlertSink, Delivery
+from connectors.kafka_partitions import Start
 from connectors.memory import MemoryAlertSink, MemoryDeadLetterSink
 from detector import profile as profile_files
 from detector import service as service_module
 from detector import shard_state
 from detector.alert import Alert
-from detector.config import Config, State
+from detector.config import Config, Pipeline, State
 from detector.edge import make_decoder, settings_of
 from detector.errors import SinkNotReady, SinkUnavailable, SourceError
 from detector.outputs import Outputs
@@ -47,12 +49,17 @@ class MemoryMember:
         self.polls_while_paused = 0
         self.stop_at_commit = False
         self.positions: dict[int, int] | None = None
+        self.starts: dict[int, Start] = {}
+        self.first_held: dict[int, int] = {}
+        self.on_poll: Callable[[], None] = lambda: None
         self.on_commit: Callable[[Mapping[int, int]], None] = lambda offsets: None
 
     def poll(self, timeout_seconds: float, max_records: int) -> list[RawBatch]:
+        self.on_poll()
         if self.positions is None:
             found = self.service.assigned(list(range(len(self.topic.partitions))))
             self.positions = {partition: offset or 0 for partition, offset in found.items()}
+            self.starts = {partition: Start(at, "test") for partition, at in self.positions.items()}
         if self.paused:
             self.polls_while_paused += 1
             return []
@@ -76,7 +83,12 @@ class MemoryMember:
         return True
 
     def offset_at(self, partition: int, seconds: float) -> int:
-        return len(self.topic.partitions[partition])
+        values = self.topic.partitions[partition]
+        times = [json.loads(value)["timestamp"] if value.startswith(b"{") else 0.0 for value in values]
+        return next((n for n, time in enumerate(times) if time >= seconds), len(values))
+
+    def held(self, partition: int) -> tuple[int, int]:
+        return self.first_held.get(partition, 0), len(self.topic.partitions[partition])
 
     def lag(self) -> dict[int, int]:
         positions = self.positions or {}
@@ -112,8 +124,11 @@ class World:
         self.profiles = profile_files.load(profile)
         self.config = Config(state=State(save_seconds=1e-9))
 
-    def service(self, sink: AlertSink) -> Service:
-        store = StateStore(self.folder / "state", "topic", "id")
+    def store(self, topic_id: str = "id") -> StateStore:
+        return StateStore(self.folder / "state", "topic", topic_id, shard_state.VERSION)
+
+    def service(self, sink: AlertSink, topic_id: str = "id") -> Service:
+        store = self.store(topic_id)
         store.open()
         settings = settings_of(self.config, learn=False)
         outputs = Outputs([sink], [self.letters])
@@ -215,11 +230,8 @@ def test_state_is_saved_after_delivery_and_before_commit(world: World) -> None:
         return shard_state.restore(data, settings_of(world.config, learn=False), world.profiles)
 
     def look(offsets: Mapping[int, int]) -> None:
-        store = StateStore(world.folder / "state", "topic", "id")
         for partition, offset in offsets.items():
-            shard = store.load(
-                partition, lambda data: shard_state.restore(data, settings_of(world.config), {})
-            )
+            shard = world.store().load(partition, restore).state
             assert shard is not None
             assert shard.next_offset == offset
         due = [a for a in world.expected() if a.document["user"]["id"] in {"attacker-3", "attacker-5"}]
@@ -263,7 +275,7 @@ def test_revoked_partitions_are_let_go_unsaved(world: World, monkeypatch: pytest
     monkeypatch.setattr(member, "poll", poll_then_lose)
     service.run(member)
     assert set(world.topic.commits) == {0}
-    assert not StateStore(world.folder / "state", "topic", "id").path(1).exists()
+    assert not world.store().path(1).exists()
 
 
 def test_refused_alerts_become_dead_letters(world: World) -> None:
@@ -277,14 +289,6 @@ def test_refused_alerts_become_dead_letters(world: World) -> None:
     assert {letter.raw for letter in refused} == set(by_id(world.expected()).values())
 
 
-def test_without_state_it_begins_at_the_committed_offset(world: World) -> None:
-    world.topic.commits[0] = 100
-    service = world.service(MemoryAlertSink())
-    member = MemoryMember(world.topic, service)
-    service.run(member, until_end=True)
-    assert service.account.records == sum(map(len, world.topic.partitions)) - 100 - 2
-
-
 def test_a_lost_position_ends_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     service = world.service(MemoryAlertSink())
     member = MemoryMember(world.topic, service)
@@ -295,3 +299,95 @@ def test_a_lost_position_ends_it(world: World, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(member, "poll", fail)
     with pytest.raises(SourceError, match="offset 5"):
         service.run(member)
+
+
+def middle(world: World) -> list[Alert]:
+    """Run half of the log, save, and tear down as a crash would; the alerts of that half."""
+    whole = world.topic.partitions
+    world.topic.partitions = tuple(values[: len(values) // 2] for values in whole)
+    sink = MemoryAlertSink()
+    world.run(sink)
+    world.topic.partitions = whole
+    return sink.alerts
+
+
+def test_without_a_usable_state_nothing_is_told_twice_and_the_rest_is_found(world: World) -> None:
+    told = middle(world)
+    assert told
+    for path in (world.folder / "state").iterdir():
+        path.write_bytes(path.read_bytes()[:-1])
+    sink = MemoryAlertSink()
+    service = world.service(sink)
+    service.run(MemoryMember(world.topic, service), until_end=True)
+    assert set(service.rebuilt) == {0, 1}
+    assert "checksum" in service.rebuilt[0]
+    # The whole log fits into one session gap, so here the rebuilt sessions are the same.
+    assert not by_id(told).keys() & by_id(sink.alerts).keys()
+    assert by_id(told) | by_id(sink.alerts) == by_id(world.expected())
+    assert len(world.letters.letters) == 1
+    assert world.topic.commits == world.topic.ends()
+    assert len(list((world.folder / "state").glob("*.damaged"))) == 2
+
+
+def test_the_generation_before_goes_on_without_a_gap(world: World) -> None:
+    told = middle(world)
+    world.run(MemoryAlertSink())
+    for partition in (0, 1):
+        path = world.store().path(partition)
+        path.write_bytes(b"x" + path.read_bytes())
+    world.topic.commits.clear()
+    sink = MemoryAlertSink()
+    service = world.service(sink)
+    service.run(MemoryMember(world.topic, service), until_end=True)
+    assert service.rebuilt == {}
+    assert by_id(told) | by_id(sink.alerts) == by_id(world.expected())
+
+
+def test_a_recreated_topic_is_read_from_the_beginning(world: World) -> None:
+    middle(world)
+    world.topic.partitions = tuple(values[10:] for values in world.topic.partitions)
+    world.topic.commits = {0: 40, 1: 40}
+    sink = MemoryAlertSink()
+    service = world.service(sink, topic_id="another")
+    service.run(MemoryMember(world.topic, service), until_end=True)
+    assert service.rebuilt == {0: "the topic was recreated", 1: "the topic was recreated"}
+    assert by_id(sink.alerts) == by_id(world.expected()) != {}
+
+
+def test_records_gone_by_retention_are_counted_and_reading_goes_on(world: World) -> None:
+    middle(world)
+    service = world.service(MemoryAlertSink())
+    member = MemoryMember(world.topic, service)
+    gone = {p: at + 25 for p, at in world.topic.commits.items()}
+    member.first_held = gone
+    service.run(member, until_end=True)
+    assert service.lost == {0: 25, 1: 25}
+    assert service.rebuilt == {}
+    assert service.account.records == sum(len(v) - gone[p] for p, v in enumerate(world.topic.partitions)) - 1
+
+
+def test_a_first_start_is_saved_before_any_record_came(world: World) -> None:
+    world.topic = MemoryTopic([], [])
+    world.run(MemoryAlertSink())
+    assert world.topic.commits == {0: 0, 1: 0}
+    assert world.store().path(0).exists()
+
+
+def test_a_disk_that_refuses_holds_commits_back_but_no_alert(world: World) -> None:
+    """/dev/full refuses every write for want of space, as a full disk does; a failed try removes the link."""
+    world.config = Config(state=State(save_seconds=1e-9), pipeline=Pipeline(batch_queries=200))
+    sink = MemoryAlertSink()
+    service = world.service(sink)
+    member = MemoryMember(world.topic, service)
+    seen: list[tuple[str, int]] = []
+    member.on_poll = lambda: seen.append((service.save_problem, len(world.topic.commits)))
+    for partition in (0, 1):
+        world.store().path(partition, "partial").symlink_to("/dev/full")
+    service.run(member, until_end=True)
+    assert seen[0] == ("", 0)
+    assert "No space left" in seen[1][0]
+    assert seen[1][1] == 0
+    assert seen[2] == ("", 2)
+    assert service.save_problem == ""
+    assert by_id(sink.alerts) == by_id(world.expected())
+    assert world.topic.commits == world.topic.ends()

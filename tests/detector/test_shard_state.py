@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pytest
 
 from detector.container import pack, unpack
@@ -14,7 +15,7 @@ from detector.model_state import Settings
 from detector.pipeline import Shard
 from detector.profile import ModelProfile
 from detector.query import Record
-from detector.shard_state import dump, restore
+from detector.shard_state import canonical_digest, dump, restore
 from tests import traffic
 from tests.detector import scenario
 from tests.detector.scenario import FROZEN, in_batches, records, saved
@@ -52,6 +53,23 @@ def test_state_does_not_depend_on_batches(way: str) -> None:
     whole.process(log())
     in_batches(cut, log(), 101)
     assert dump(cut) == dump(whole)
+
+
+def test_the_canonical_digest_tells_states_apart_and_not_how_they_were_packed() -> None:
+    shard = Shard(FROZEN, scenario.profiles("toy"))
+    shard.process(log()[:300])
+    data = dump(shard)
+    meta, arrays = unpack(data)
+    turned = {name: np.asfortranarray(arrays[name]) for name in reversed(arrays)}
+    assert canonical_digest(pack(dict(reversed(meta.items())), turned)) == canonical_digest(data)
+    digests = {canonical_digest(data)}
+    shard.process(log()[300:301])
+    digests.add(canonical_digest(dump(shard)))
+    digests.add(canonical_digest(pack(meta | {"partition": 5}, arrays)))
+    digests.add(canonical_digest(pack(meta, {f"{name}x": array for name, array in arrays.items()})))
+    assert len(digests) == 4
+    with pytest.raises(StateError, match="truncated"):
+        canonical_digest(data[:-1])
 
 
 def test_a_restored_shard_repeats_nothing() -> None:
