@@ -144,9 +144,10 @@ class KafkaSource(TopicSource):
         self._consumer.resume(*(self._tp(partition) for partition in self._owned))
 
     def lag(self) -> dict[int, int]:
-        _, latest = self._range(sorted(self._owned))
-        positions = {p: self._ask("position", self._tp(p)) for p in self._owned}
-        return {p: max(0, latest[p] - position) for p, position in positions.items() if position is not None}
+        owned = {p: self._tp(p) for p in sorted(self._owned)}
+        latest = self._ask("end_offsets", list(owned.values())) if owned else {}
+        positions = {p: self._ask("position", tp) for p, tp in owned.items()}
+        return {p: max(0, latest[owned[p]] - at) for p, at in positions.items() if at is not None}
 
     def close(self) -> None:
         if self._consumer is not None:

@@ -122,6 +122,44 @@ class Sqlite(_Section, frozen=True):
     """File; it is made when it is not there."""
 
 
+class Sinks(_Section, frozen=True):
+    """Several places for alerts at once, each with its own queue and progress."""
+
+    alerts: tuple[Literal["elasticsearch", "sqlite"], ...] = ()
+    """Places: "elasticsearch", "sqlite". Empty: Elasticsearch where it has hosts, else the database."""
+    queue_alerts: Positive = 10_000
+    """Alerts and dead letters that may wait for one place in memory; when it is full, reading pauses."""
+    hold_back_seconds: Annotated[float, Meta(ge=0)] = 3600.0
+    """How long a place that is down, while another takes alerts, may hold back saving and, with its queue
+    full, reading. What waits for it then becomes dead letters (sink_down). 0: for as long as it takes."""
+
+
+class Health(_Section, frozen=True):
+    """What monitoring asks over HTTP (/health, /ready, /metrics), and when the detector alerts on itself."""
+
+    address: str = "127.0.0.1"
+    """Address to listen at; there is no password, so keep it inside."""
+    port: Annotated[int, Meta(ge=0, le=65535)] = 9464
+    """Port to listen at; 0: none."""
+    stuck_seconds: Annotated[float, Meta(gt=0)] = 60.0
+    """After this long without a turn of the loop, /health says that the process hangs."""
+    no_input_seconds: Annotated[float, Meta(ge=0)] = 900.0
+    """Self-alert when no record came for so long; 0: never."""
+    behind_records: Positive = 100_000
+    """Self-alert when at least so many records wait, and did not become fewer in `behind_seconds`."""
+    behind_seconds: Annotated[float, Meta(gt=0)] = 300.0
+    """See `behind_records`."""
+    evicted_share: Annotated[float, Meta(gt=0)] = 0.5
+    """Self-alert when in `eviction_seconds` so many sessions were evicted, as a share of those kept; for
+    suspicious sessions one is enough."""
+    eviction_seconds: Annotated[float, Meta(gt=0)] = 600.0
+    """See `evicted_share`."""
+    sink_down_seconds: Annotated[float, Meta(gt=0)] = 60.0
+    """Self-alert when a place for alerts or dead letters takes nothing for so long."""
+    unsaved_seconds: Annotated[float, Meta(gt=0)] = 60.0
+    """Self-alert when state cannot be saved for so long."""
+
+
 class State(_Section, frozen=True):
     """Where `run` keeps session state and offsets between starts."""
 
@@ -141,6 +179,8 @@ class Config(_Section, frozen=True):
     kafka: Kafka = Kafka()
     elasticsearch: Elasticsearch = Elasticsearch()
     sqlite: Sqlite = Sqlite()
+    sinks: Sinks = Sinks()
+    health: Health = Health()
     state: State = State()
 
 

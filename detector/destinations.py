@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from connectors.base import AlertSink, DeadLetterSink
 from connectors.file_sinks import STDOUT, NdjsonAlertSink, NdjsonDeadLetterSink
@@ -10,6 +11,9 @@ from connectors.sqlite import SqliteSink
 from detector.config import Config
 from detector.errors import ConfigError
 from detector.outputs import Outputs
+
+if TYPE_CHECKING:
+    from connectors.elasticsearch import ElasticsearchSink
 
 DEAD_LETTERS_OF_STDOUT = "querywatch.dead-letters.ndjson"
 RETRY_SECONDS = 2.0
@@ -46,25 +50,35 @@ def replay_outputs(
     if elasticsearch:
         from connectors.elasticsearch import ElasticsearchSink
 
-        if not config.elasticsearch.hosts:
-            raise ConfigError(
-                "elasticsearch.hosts", "is empty; name a cluster, such as https://localhost:9200"
-            )
+        _require_hosts(config)
         alert_sinks.append(ElasticsearchSink(config.elasticsearch, replay=True, page=page))
     return Outputs(alert_sinks, letter_sinks)
 
 
 def service_outputs(config: Config) -> Outputs:
-    """Elasticsearch where hosts are configured, else the database; dead letters to their topic, or there."""
+    """The places that `sinks.alerts` names, by default Elasticsearch where hosts are configured, else the
+    database; dead letters to their topic, or to the database. Raises ConfigError."""
     database = SqliteSink(config.sqlite.path)
-    alert_sink: AlertSink = database
     letter_sink: DeadLetterSink = database
-    if config.elasticsearch.hosts:
-        from connectors.elasticsearch import ElasticsearchSink
-
-        alert_sink = ElasticsearchSink(config.elasticsearch, retry_seconds=RETRY_SECONDS)
+    names = config.sinks.alerts or (("elasticsearch",) if config.elasticsearch.hosts else ("sqlite",))
+    alert_sinks: list[AlertSink] = [
+        database if name == "sqlite" else elasticsearch_sink(config) for name in dict.fromkeys(names)
+    ]
     if config.kafka.dead_letter_topic:
         from connectors.kafka_dead_letters import KafkaDeadLetterSink
 
         letter_sink = KafkaDeadLetterSink(config.kafka)
-    return Outputs([alert_sink], [letter_sink])
+    return Outputs(alert_sinks, [letter_sink])
+
+
+def elasticsearch_sink(config: Config) -> ElasticsearchSink:
+    """The service's sink of live alerts. Raises ConfigError without hosts."""
+    from connectors.elasticsearch import ElasticsearchSink
+
+    _require_hosts(config)
+    return ElasticsearchSink(config.elasticsearch, retry_seconds=RETRY_SECONDS)
+
+
+def _require_hosts(config: Config) -> None:
+    if not config.elasticsearch.hosts:
+        raise ConfigError("elasticsearch.hosts", "is empty; name a cluster, such as https://localhost:9200")

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -18,12 +18,11 @@ from detector import shard_state
 from detector.config import Config
 from detector.destinations import service_outputs
 from detector.edge import make_decoder
-from detector.errors import SinkUnavailable
+from detector.health import served
 from detector.model_state import Settings
-from detector.outputs import Outputs
 from detector.pipeline import warm_up
 from detector.profile import ModelProfile
-from detector.service import Service, backoff
+from detector.service import Service
 from detector.state_store import StateStore
 
 STOP_SECONDS = 9.0
@@ -49,8 +48,12 @@ def run(
         future_seconds=config.limits.future_seconds,
         max_record_bytes=config.limits.record_bytes,
     )
-    with _stopped_by_signals(service.stop), ExitStack() as stack:
-        if not _open(stack, outputs, service.stop):
+    with (
+        _stopped_by_signals(service.stop),
+        served(service.monitor, config.health.address, config.health.port),
+        closing(service),
+    ):
+        if not service.open():
             return
         log.info(
             "starting",
@@ -76,24 +79,6 @@ def run(
             dead_letters=account.dead_letters,
             repeated=account.repeated,
         )
-
-
-def _open(stack: ExitStack, outputs: Outputs, stop: threading.Event) -> bool:
-    """Open the sinks, waiting for one that does not answer yet; False when told to stop before.
-
-    Raises SinkNotReady.
-    """
-    attempt = 0
-    while not stop.is_set():
-        try:
-            stack.enter_context(outputs)
-            return True
-        except SinkUnavailable as error:
-            attempt += 1
-            delay = backoff(attempt)
-            log.error("cannot open, trying again", problem=str(error), seconds=round(delay, 1))
-            stop.wait(delay)
-    return False
 
 
 @contextmanager

@@ -80,6 +80,7 @@ REASONS: dict[str, str] = {
     "bad_probability": "a probability or confidence is not a number from 0 to 1",
     "truncated": "the file ends in the middle of a compressed stream",
     "rejected_by_sink": "a sink refused the alert for its content",
+    "sink_down": "a sink was down for longer than sinks.hold_back_seconds when the alert was due",
 }
 """Every dead-letter reason, with the sentence that `querywatch` prints for it."""
 

@@ -41,7 +41,8 @@ def checks(path: Path | None) -> Iterator[Check]:
     if config.kafka.dead_letter_topic:
         looks.append(("dead-letter topic", _dead_letter_topic))
     looks.append(("Elasticsearch", _elasticsearch))
-    if not config.elasticsearch.hosts or not config.kafka.dead_letter_topic:
+    places = config.sinks.alerts or (() if config.elasticsearch.hosts else ("sqlite",))
+    if "sqlite" in places or not config.kafka.dead_letter_topic:
         looks.append(("database", _database))
     for what, look in looks:
         try:

@@ -1,13 +1,15 @@
 """The live run: partitions in, alerts out, nothing lost and nothing told twice.
 
-For each poll: decode, process, deliver. Every `state.save_seconds`: save each partition's state, which holds
-its next offset, then commit those offsets. Delivery always comes before saving, so whatever a stop at any
-moment leaves undelivered is read again, and an alert that is written again has the same id.
+For each poll: decode, process, hand over to the dispatcher. Every `state.save_seconds`, once all sinks have
+stored all of it: save each partition's state, which holds its next offset, then commit those offsets.
+Delivery always comes before saving, so whatever a stop at any moment leaves undelivered is read again, and an
+alert that is written again has the same id.
 """
 
 from __future__ import annotations
 
 import random
+import socket
 import threading
 import time
 from collections.abc import Mapping
@@ -16,10 +18,11 @@ import structlog
 
 from connectors.query_log import Decoder
 from detector import shard_state
-from detector.alert import Alert
 from detector.config import Config
-from detector.errors import InfrastructureError, SinkError, SourceError
+from detector.dispatcher import Dispatcher
+from detector.errors import InfrastructureError, SourceError
 from detector.model_state import Settings
+from detector.monitor import Monitor
 from detector.outputs import Outputs
 from detector.partition_source import PartitionSource
 from detector.pipeline import Shard
@@ -28,10 +31,15 @@ from detector.query import DeadLetter, RawBatch
 from detector.resume import announce, resume
 from detector.state_store import StateStore
 from detector.summary import Account
+from detector.vitals import Vitals
 
 POLL_SECONDS = 0.5
 FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0
 """Seconds before the first repeat of a failed write, and at most before a later one."""
+SETTLE_SECONDS = 1.0
+"""How long a save waits for the sinks to store what they were handed; a later turn tries again."""
+LAST_SECONDS = 5.0
+"""The same for the last save, after a signal to stop."""
 
 log = structlog.get_logger(__name__)
 
@@ -69,11 +77,12 @@ class Service:
         self._settings = settings
         self._profiles = profiles
         self._decoder = decoder
-        self._outputs = outputs
+        self.monitor = Monitor(config, socket.gethostname())
+        self.vitals = Vitals(self.monitor)
+        self._dispatcher = Dispatcher(outputs, config.sinks, delay=backoff, watcher=self.monitor.metrics)
         self._store = store
         self._source: PartitionSource
         self._backlog: list[RawBatch] = []
-        self._pending: dict[int, tuple[list[Alert], list[DeadLetter]]] = {}
         self._unsaved: set[int] = set()
         self._uncommitted: dict[int, int] = {}
         self._first: set[int] = set()
@@ -97,9 +106,10 @@ class Service:
         self.shards[partition] = shard
         self._told_below[partition] = resumption.told_below
         if resumption.rebuilt:
-            self.rebuilt[partition] = resumption.rebuilt
+            self.rebuilt[partition] = self.vitals.rebuilt[partition] = resumption.rebuilt
         if resumption.lost:
             self.lost[partition] = self.lost.get(partition, 0) + resumption.lost
+            self.vitals.lost[partition] = resumption.lost
         if resumption.start is None:
             self._first.add(partition)
             log.info("no saved state, a first start", partition=partition, start=self._config.kafka.start)
@@ -109,7 +119,7 @@ class Service:
         """Let go of what belongs to other members by now; they read on from the saved state or offset."""
         for partition in partitions:
             self.shards.pop(partition, None)
-            self._pending.pop(partition, None)
+            self.vitals.forget(partition)
             self._ends.pop(partition, None)
             self._uncommitted.pop(partition, None)
             self._first.discard(partition)
@@ -119,29 +129,62 @@ class Service:
     def _restore(self, data: bytes) -> Shard:
         return shard_state.restore(data, self._settings, self._profiles)
 
+    def open(self) -> bool:
+        """Open the sinks, unless they are; False when told to stop before. Raises SinkNotReady."""
+        return self._dispatcher.open(self.stop)
+
+    def close(self) -> None:
+        """Close the sinks."""
+        self._dispatcher.close()
+
     def run(self, source: PartitionSource, *, until_end: bool = False) -> None:
         """Go on until `stop` is set, or until the end that each partition had at the start.
 
-        Raises SourceError for a position that the topic no longer holds; what was done is saved first.
+        Opens the sinks and closes them. Raises SinkNotReady; SourceError for a position that the topic no
+        longer holds, after what was done is saved.
         """
         self._source = source
+        try:
+            if self.open():
+                self._run(until_end=until_end)
+        finally:
+            self.close()
+
+    def _run(self, *, until_end: bool) -> None:
         next_save = time.monotonic() + self._config.state.save_seconds
         while not self.stop.is_set():
             batches = self._backlog or self._poll()
             self._backlog = []
             for batch in batches:
                 self._take(batch)
-            if not self._deliver():
-                break
-            if time.monotonic() >= next_save:
+            self._turn()
+            self._hold_back()
+            if time.monotonic() >= next_save and self._dispatcher.wait_settled(SETTLE_SECONDS):
                 self._save()
                 next_save = time.monotonic() + self._config.state.save_seconds
             if until_end and not self._backlog and self._at_end(idle=not batches):
-                break
-        if not self._pending:
+                if self._dispatcher.settled():
+                    break
+                self._dispatcher.wait_settled(POLL_SECONDS)
+        self._last_save()
+
+    def _last_save(self) -> None:
+        if self._dispatcher.wait_settled(LAST_SECONDS):
             self._save()
         else:
             log.warning("stopped with alerts that could not be delivered; they are found again at the start")
+        self._account_letters(self._dispatcher.returned())
+
+    def _turn(self) -> None:
+        """Once a turn: see to the sinks, and to what the service shows of itself."""
+        self._dispatcher.tend()
+        self._account_letters(self._dispatcher.returned())
+        alerts = self.vitals.turn(self.shards, self._source, self._dispatcher)
+        self._dispatcher.put(alerts, [])
+
+    def _account_letters(self, letters: list[DeadLetter]) -> None:
+        self.account.add_letters(letters)
+        self.monitor.metrics.refused(letters)
 
     def _poll(self) -> list[RawBatch]:
         attempt = 0
@@ -150,74 +193,61 @@ class Service:
                 return self._source.poll(POLL_SECONDS, self._config.pipeline.batch_queries)
             except SourceError as error:
                 if error.offset >= 0:
-                    self._save()
+                    self._last_save()
                     raise
                 attempt += 1
-                delay = backoff(attempt)
-                log.error("cannot read, trying again", problem=str(error), seconds=round(delay, 1))
-                self.stop.wait(delay)
+                self.monitor.metrics.source_errors.inc()
+                log.error("cannot read, trying again", problem=str(error), attempt=attempt)
+                self.stop.wait(backoff(attempt))
+                self._turn()
         return []
 
     def _take(self, batch: RawBatch) -> None:
-        """Decode and process a batch; what comes of it waits in `_pending`."""
+        """Decode and process a batch, and hand over what comes of it."""
         shard = self.shards.get(batch.partition)
         if shard is None or not batch.offsets:
             return
+        began = time.monotonic()
         records, letters = self._decoder.decode(batch)
+        decoded = time.monotonic()
         # What was delivered before, and was read again to rebuild sessions, is not told again.
         told = max(shard.next_offset, self._told_below.get(batch.partition, 0))
         letters = [letter for letter in letters if letter.offset >= told]
-        outcome = shard.process(records)
+        with self.vitals.evictions(shard):
+            outcome = shard.process(records)
         # Records that cannot be used move the position too.
         shard.next_offset = max(shard.next_offset, batch.offsets[-1] + 1)
         self._unsaved.add(batch.partition)
         letters += [letter for letter in outcome.dead_letters if letter.offset >= told]
         alerts = [alert for alert in outcome.alerts if alert.offset >= told]
+        self.vitals.worked(began, decoded, time.monotonic())
+        self.monitor.metrics.processed(len(records), outcome, alerts)
         self.account.records += len(records)
         self.account.queries += outcome.queries
         self.account.repeated += outcome.repeated
         self.account.add_alerts(alerts)
-        self.account.add_letters(letters)
-        if alerts or letters:
-            waiting = self._pending.setdefault(batch.partition, ([], []))
-            waiting[0].extend(alerts)
-            waiting[1].extend(letters)
+        self._account_letters(letters)
+        self._dispatcher.put(alerts, letters)
 
-    def _deliver(self) -> bool:
-        """Write all that waits, as often as it takes; False when told to stop before it was written.
+    def _hold_back(self) -> None:
+        """Wait while the sinks can be handed nothing more, or until told to stop.
 
         Meanwhile nothing is fetched, but the source is polled, so that the group keeps this member.
         """
-        attempt = 0
-        while self._pending:
-            try:
-                alerts = [alert for waiting, _ in self._pending.values() for alert in waiting]
-                letters = [letter for _, waiting in self._pending.values() for letter in waiting]
-                self.account.add_letters(self._outputs.write(alerts, letters))
-                self._pending.clear()
-            except SinkError as error:
-                if self.stop.is_set():
-                    return False
-                attempt += 1
-                self._wait_for_sink(attempt, error)
-        if attempt:
-            self._source.resume()
-            log.info("the sink takes alerts again", attempts=attempt)
-        return True
-
-    def _wait_for_sink(self, attempt: int, error: SinkError) -> None:
-        delay = backoff(attempt)
-        log.error("cannot deliver, reading is paused", problem=str(error), attempt=attempt, seconds=delay)
+        if not (why := self._dispatcher.blocked()):
+            return
+        log.error("reading is paused", why=why)
         self._source.pause()
-        until = time.monotonic() + delay
-        while not self.stop.is_set() and (left := until - time.monotonic()) > 0:
+        while not self.stop.is_set() and self._dispatcher.blocked():
             try:
-                self._backlog += self._source.poll(
-                    min(left, POLL_SECONDS), self._config.pipeline.batch_queries
-                )
+                self._backlog += self._source.poll(POLL_SECONDS, self._config.pipeline.batch_queries)
             except SourceError as problem:
+                self.monitor.metrics.source_errors.inc()
                 log.error("cannot keep the membership alive", problem=str(problem))
-                self.stop.wait(min(left, POLL_SECONDS))
+                self.stop.wait(POLL_SECONDS)
+            self._turn()
+        self._source.resume()
+        log.info("reading goes on")
 
     def _save(self) -> None:
         """Save the state of every partition that moved, then commit. What fails is done at the next save."""
@@ -225,11 +255,14 @@ class Service:
         self._note_first_starts()
         for partition in sorted(self._unsaved):
             shard = self.shards[partition]
+            began = time.monotonic()
+            state = shard_state.dump(shard)
             try:
-                saved = self._store.save(partition, shard_state.dump(shard), shard.next_offset)
+                saved = self._store.save(partition, state, shard.next_offset)
             except InfrastructureError as error:
                 problem = str(error)
                 continue
+            self.vitals.saved(partition, time.monotonic() - began, len(state))
             self._unsaved.discard(partition)
             if saved:
                 self._uncommitted[partition] = shard.next_offset
@@ -245,6 +278,7 @@ class Service:
         elif self.save_problem:
             log.info("state is saved again")
         self.save_problem = problem
+        self.vitals.save_ended(problem)
 
     def _note_first_starts(self) -> None:
         """Save also where a first start began, or the next start would begin anew at `kafka.start`."""

@@ -34,6 +34,8 @@ class SessionTable:
         self.capacity = min(FIRST_CAPACITY, self.bound)
         self.queries = 0
         self.evicted = 0
+        self.evicted_suspicious = 0
+        """Since this table was made or restored."""
         self._slots: dict[Key, int] = {}
         self._keys: list[Key | None] = [None] * self.capacity
         self._free = list(range(self.capacity - 1, -1, -1))
@@ -117,6 +119,7 @@ class SessionTable:
         order = np.lexsort((self._seen[used], suspicion[used]))
         gone = used[order[: max(1, len(used) // EVICTED_SHARE)]]
         self.evicted += len(gone)
+        self.evicted_suspicious += int(np.count_nonzero(suspicion[gone]))
         return self._release(gone.tolist())
 
     def _release(self, slots: list[int]) -> IntArray:

@@ -77,18 +77,23 @@ class Deployment:
             f'group_id = "{group}"\n'
             f'[elasticsearch]\nhosts = ["{self._elasticsearch.url}"]\nnamespace = "{self.namespace}"\n'
             f"[state]\nsave_seconds = 0.5\n"
+            f"[health]\nport = 0\n"
         )
 
     def run(self) -> None:
         querywatch(self.folder, "run", "--config", self.config, "--until-end")
 
     def found(self, kind: str) -> dict[str, dict[str, Any]]:
-        """Documents by id, by a search on `event.kind`, without what the sink's edge added."""
+        """Documents about clients by id, by a search on `event.kind`, without what the sink's edge added."""
         stream = f"logs-querywatch.alerts-{self.namespace}"
         self.client.indices.refresh(index=stream)
-        hits = self.client.search(index=stream, query={"term": {"event.kind": kind}}, size=1000)["hits"][
-            "hits"
-        ]
+        query = {
+            "bool": {
+                "filter": {"term": {"event.kind": kind}},
+                "must_not": {"term": {"querywatch.entity.kind": "detector"}},
+            }
+        }
+        hits = self.client.search(index=stream, query=query, size=1000)["hits"]["hits"]
         out = {}
         for hit in hits:
             document = hit["_source"]

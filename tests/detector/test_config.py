@@ -43,6 +43,19 @@ DEFAULTS = {
         "timeout_seconds": 30.0,
     },
     "sqlite": {"path": "querywatch.sqlite"},
+    "sinks": {"alerts": (), "queue_alerts": 10_000, "hold_back_seconds": 3600.0},
+    "health": {
+        "address": "127.0.0.1",
+        "port": 9464,
+        "stuck_seconds": 60.0,
+        "no_input_seconds": 900.0,
+        "behind_records": 100_000,
+        "behind_seconds": 300.0,
+        "evicted_share": 0.5,
+        "eviction_seconds": 600.0,
+        "sink_down_seconds": 60.0,
+        "unsaved_seconds": 60.0,
+    },
     "state": {"directory": "querywatch-state", "save_seconds": 30.0},
 }
 
@@ -96,6 +109,10 @@ def test_an_unknown_key_is_named(text: str, path: str) -> None:
         ("elasticsearch", 'namespace = "With-Dash"'),
         ("elasticsearch", "timeout_seconds = 0"),
         ("state", "save_seconds = 0"),
+        ("sinks", 'alerts = "sqlite"'),
+        ("sinks", "queue_alerts = 0"),
+        ("health", "port = 65536"),
+        ("health", "stuck_seconds = 0"),
     ],
 )
 def test_a_wrong_value_is_named(section: str, line: str) -> None:

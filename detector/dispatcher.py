@@ -1,0 +1,185 @@
+"""Alerts and dead letters to all their sinks side by side: who has what, and what a dead sink may hold up.
+
+Every sink has an outbox. The state of a shard may be saved when everything that it gave is *settled*: each
+sink has stored it, or it has become a dead letter that is stored. Until then a restart reads it again.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from connectors.base import AlertSink, DeadLetterSink
+from detector.alert import Alert
+from detector.config import Sinks
+from detector.outbox import Outbox, Watcher
+from detector.outputs import Outputs
+from detector.query import DeadLetter
+from detector.watchdog import SinkState
+
+CLOSE_SECONDS = 2.0
+"""How long writes that hang may delay closing."""
+OPEN_POLL = 0.2
+"""Seconds between two looks at `stop` while sinks are opened."""
+
+log = structlog.get_logger(__name__)
+
+
+class Dispatcher:
+    """The outboxes of all sinks of `outputs`. Its methods are called from one thread."""
+
+    def __init__(
+        self, outputs: Outputs, sinks: Sinks, *, delay: Callable[[int], float], watcher: Watcher
+    ) -> None:
+        self.sinks = sinks
+        self._changed = threading.Condition()
+        self._returned: list[DeadLetter] = []
+        self._started = False
+        pairs: dict[int, tuple[AlertSink | None, DeadLetterSink | None]] = {
+            id(sink): (sink, None) for sink in outputs.alerts
+        }
+        for letter_sink in outputs.dead_letters:
+            pairs[id(letter_sink)] = (pairs.get(id(letter_sink), (None, None))[0], letter_sink)
+        self._outboxes = [
+            Outbox(
+                alerts,
+                letters,
+                changed=self._changed,
+                delay=delay,
+                on_refused=self._put_letters,
+                watcher=watcher,
+            )
+            for alerts, letters in pairs.values()
+        ]
+
+    def open(self, stop: threading.Event) -> bool:
+        """Open all sinks, unless that is done. One that does not answer is tried on, down until it does.
+        False when told to stop before. Raises SinkNotReady."""
+        if not self._started:
+            self._started = True
+            for outbox in self._outboxes:
+                outbox.start()
+        with self._changed:
+            while not all(outbox.tried or outbox.crashed for outbox in self._outboxes):
+                if stop.is_set():
+                    return False
+                self._changed.wait(OPEN_POLL)
+        for outbox in self._outboxes:
+            if outbox.refused is not None:
+                raise outbox.refused
+        self.tend()
+        return True
+
+    def close(self) -> None:
+        """Release all sinks; what is not settled is given up, and read again at the next start."""
+        for outbox in self._outboxes:
+            outbox.ask_to_close()
+        until = time.monotonic() + CLOSE_SECONDS
+        for outbox in self._outboxes:
+            outbox.join(until - time.monotonic())
+
+    def put(self, alerts: Sequence[Alert], letters: Sequence[DeadLetter]) -> None:
+        """Hand over; never blocks, see `blocked`."""
+        with self._changed:
+            for outbox in self._outboxes:
+                if alerts and outbox.takes_alerts:
+                    outbox.put(alerts)
+                if letters and outbox.takes_letters:
+                    outbox.put(letters)
+
+    def _put_letters(self, letters: Sequence[DeadLetter]) -> None:
+        with self._changed:
+            self._returned += letters
+            for outbox in self._outboxes:
+                if outbox.takes_letters:
+                    outbox.put(letters)
+
+    def returned(self) -> list[DeadLetter]:
+        """Alerts that became dead letters since the last call."""
+        with self._changed:
+            taken, self._returned = self._returned, []
+        return taken
+
+    def tend(self) -> None:
+        """Make dead letters of alerts that have waited beyond `hold_back_seconds` for a sink that is down
+        while another has them. Raises what ended a sink's thread, a fault of ours."""
+        now = time.monotonic()
+        for outbox in self._outboxes:
+            if outbox.crashed is not None:
+                raise outbox.crashed
+        limit = self.sinks.hold_back_seconds
+        kept = all(outbox.failing_since is None for outbox in self._outboxes if outbox.takes_letters)
+        if not limit or not kept:
+            return
+        takers = [outbox for outbox in self._outboxes if outbox.takes_alerts]
+        up = [outbox for outbox in takers if outbox.failing_since is None]
+        for outbox in takers:
+            if up and outbox.failing_since is not None and now - outbox.failing_since > limit:
+                given = outbox.give_up()
+                if given:
+                    log.error("a sink is down for too long, its alerts become dead letters",
+                              sink=outbox.name, alerts=len(given), problem=outbox.problem)  # fmt: skip
+                    self._put_letters([_undelivered(alert, outbox.name, limit) for alert in given])
+
+    def blocked(self) -> str:
+        """Why nothing more should be read for now; empty when it may."""
+        takers = [outbox for outbox in self._outboxes if outbox.takes_alerts]
+        if takers and all(outbox.failing_since is not None for outbox in takers):
+            return "no sink takes alerts"
+        for outbox in self._outboxes:
+            if outbox.waiting >= self.sinks.queue_alerts:
+                return f"{outbox.waiting} alerts and dead letters wait for {outbox.name}"
+        return ""
+
+    def settled(self) -> bool:
+        """True when every sink has stored what it was handed."""
+        return not any(outbox.waiting for outbox in self._outboxes)
+
+    def wait_settled(self, seconds: float) -> bool:
+        """Wait until settled, or until only sinks that are down keep it from being so, or the time is up;
+        whether it is settled."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: (
+                    not any(
+                        outbox.waiting and outbox.failing_since is None and outbox.crashed is None
+                        for outbox in self._outboxes
+                    )
+                ),
+                seconds,
+            )
+            return self.settled()
+
+    def replace(self, old: AlertSink, new: AlertSink) -> None:
+        """Use another alert sink in the place of one."""
+        for outbox in self._outboxes:
+            if outbox.sink is old:
+                outbox.replace(new)
+
+    def states(self) -> tuple[SinkState, ...]:
+        """Each sink as it is now."""
+        now = time.monotonic()
+        return tuple(
+            SinkState(
+                name=outbox.name,
+                down_seconds=0.0 if outbox.failing_since is None else now - outbox.failing_since,
+                waiting=outbox.waiting,
+                oldest_seconds=outbox.oldest(now),
+                problem=outbox.problem,
+            )
+            for outbox in self._outboxes
+        )
+
+
+def _undelivered(alert: Alert, sink: str, seconds: float) -> DeadLetter:
+    return DeadLetter(
+        reason="sink_down",
+        detail=f"{sink} was down for more than {seconds:g} s when alert {alert.id} was due",
+        raw=alert.to_json(),
+        source=sink,
+        partition=-1,
+        offset=alert.offset,
+    )

@@ -1,0 +1,186 @@
+"""Is the detector blind? A snapshot of numbers in, self-alerts out; looks at no clock itself.
+
+A condition that holds begins an *episode*, which is told once when it begins and once when it is over. The
+episode's id depends on what it is about and when it began, nothing else.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from detector.config import Health
+
+
+@dataclass(frozen=True, slots=True)
+class SinkState:
+    """One sink. down_seconds [s]: 0 while it takes what it is given; oldest_seconds [s]: how long the oldest
+    of the `waiting` alerts and dead letters has waited."""
+
+    name: str
+    down_seconds: float = 0.0
+    waiting: int = 0
+    oldest_seconds: float = 0.0
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What the service sees of itself at one moment.
+
+    now: seconds since the epoch. silent_seconds: since a record came, or since the start. lag: records yet to
+    be read of each partition. sessions: live ones. evicted and evicted_suspicious: sessions that lost their
+    state to the memory bound, since the start. unsaved_seconds: since a save first failed, 0 when the last
+    one worked. rebuilt: partitions that began without their state, and why. lost: records of partitions
+    that were deleted before they were read.
+    """
+
+    now: float
+    partitions: tuple[int, ...] = ()
+    silent_seconds: float = 0.0
+    lag: Mapping[int, int] = field(default_factory=dict)
+    sessions: int = 0
+    evicted: int = 0
+    evicted_suspicious: int = 0
+    sinks: tuple[SinkState, ...] = ()
+    unsaved_seconds: float = 0.0
+    unsaved_problem: str = ""
+    rebuilt: Mapping[int, str] = field(default_factory=dict)
+    lost: Mapping[int, int] = field(default_factory=dict)
+
+
+class Condition(NamedTuple):
+    """A way to be blind: which one, of what part (empty: the whole), in words, and what to do."""
+
+    kind: str
+    part: str
+    said: str
+    advice: str
+
+
+class Notice(NamedTuple):
+    """An episode of `condition` that began at `began`, or is over at `ended`; seconds since the epoch."""
+
+    condition: Condition
+    began: float
+    ended: float | None
+
+
+KINDS: dict[str, str] = {
+    "no_input": "No queries arrive",
+    "behind": "The detector falls behind",
+    "sessions_evicted": "Sessions are forgotten for want of memory",
+    "suspicious_evicted": "Suspicious sessions are forgotten for want of memory",
+    "sink_down": "Alerts cannot be delivered",
+    "state_unsaved": "The detector's state cannot be saved",
+    "state_rebuilt": "Sessions were rebuilt without their saved state",
+    "records_lost": "Queries were deleted before they were read",
+}
+"""Every condition, with its title."""
+
+
+class Watchdog:
+    """Remembers lag and evictions for as long as the thresholds look back, and which episodes are open."""
+
+    def __init__(self, thresholds: Health) -> None:
+        self.thresholds = thresholds
+        self._open: dict[tuple[str, str], Notice] = {}
+        self._lag: deque[tuple[float, int]] = deque()
+        self._evicted: deque[tuple[float, int, int]] = deque()
+
+    @property
+    def episodes(self) -> list[Notice]:
+        """Episodes that are open."""
+        return list(self._open.values())
+
+    def observe(self, snapshot: Snapshot) -> list[Notice]:
+        """Account for a snapshot, later than the ones before; the episodes that begin and end with it."""
+        now = snapshot.now
+        holding = {(c.kind, c.part): c for c in self._conditions(snapshot)}
+        notices = []
+        for key, episode in list(self._open.items()):
+            if key not in holding:
+                del self._open[key]
+                notices.append(episode._replace(ended=now))
+        for key, condition in holding.items():
+            if key not in self._open:
+                self._open[key] = Notice(condition, now, None)
+                notices.append(self._open[key])
+        return notices
+
+    def _conditions(self, seen: Snapshot) -> Iterator[Condition]:
+        limits = self.thresholds
+        total = sum(seen.lag.values())
+        if limits.no_input_seconds and seen.silent_seconds >= limits.no_input_seconds and seen.partitions:
+            waiting = f"{total:,} records wait in the topic" if total else "the topic has nothing new"
+            yield Condition(
+                "no_input",
+                "",
+                f"no record has been read for {limits.no_input_seconds:g} s or longer; {waiting}",
+                "see whether the model server still writes its query log, and whether the brokers answer",
+            )
+        if self._falls_behind(seen.now, total):
+            yield Condition(
+                "behind",
+                "",
+                f"{total:,} records wait, and in {limits.behind_seconds:g} s they have not become fewer",
+                "add workers and partitions, or find out what takes the time (querywatch_stage_seconds)",
+            )
+        yield from self._evictions(seen)
+        for sink in seen.sinks:
+            if sink.down_seconds >= limits.sink_down_seconds:
+                yield Condition(
+                    "sink_down",
+                    sink.name,
+                    f"{sink.name} takes nothing: {sink.problem}",
+                    "mend what the message says; everything that waits is delivered then",
+                )
+        if seen.unsaved_seconds >= limits.unsaved_seconds:
+            yield Condition(
+                "state_unsaved",
+                "",
+                f"the state cannot be saved: {seen.unsaved_problem}",
+                "mend what the message says; until then a restart reads everything since the last save again",
+            )
+        for partition, why in sorted(seen.rebuilt.items()):
+            yield Condition(
+                "state_rebuilt",
+                f"partition {partition}",
+                f"partition {partition} goes on without its saved state: {why}",
+                "attacks that began earlier may be seen late or not at all; keep the state directory",
+            )
+        for partition, count in sorted(seen.lost.items()):
+            yield Condition(
+                "records_lost",
+                f"partition {partition}",
+                f"partition {partition}: {count:,} records were deleted by retention before they were read",
+                "raise the topic's retention above the longest stop that you expect",
+            )
+
+    def _falls_behind(self, now: float, total: int) -> bool:
+        """True from when the lag is large and no smaller than `behind_seconds` ago, until it is small."""
+        limits = self.thresholds
+        self._lag.append((now, total))
+        while len(self._lag) > 1 and self._lag[1][0] <= now - limits.behind_seconds:
+            self._lag.popleft()
+        if total < limits.behind_records:
+            return False
+        then, before = self._lag[0]
+        return ("behind", "") in self._open or (then <= now - limits.behind_seconds and total >= before)
+
+    def _evictions(self, seen: Snapshot) -> Iterator[Condition]:
+        limits = self.thresholds
+        self._evicted.append((seen.now, seen.evicted, seen.evicted_suspicious))
+        while len(self._evicted) > 1 and self._evicted[1][0] <= seen.now - limits.eviction_seconds:
+            self._evicted.popleft()
+        _, before, suspicious_before = self._evicted[0]
+        gone, suspicious = seen.evicted - before, seen.evicted_suspicious - suspicious_before
+        advice = "raise sessions.memory_mb, or add workers; a flood of new sessions may be meant to do this"
+        if gone and gone >= limits.evicted_share * seen.sessions:
+            said = f"{gone:,} sessions evicted in {limits.eviction_seconds:g} s, {seen.sessions:,} are kept"
+            yield Condition("sessions_evicted", "", said, advice)
+        if suspicious:
+            said = f"{suspicious:,} suspicious sessions evicted in {limits.eviction_seconds:g} s"
+            yield Condition("suspicious_evicted", "", said, advice)
