@@ -18,12 +18,17 @@ from detector import __version__
 from detector.alert import Alert
 from detector.features.catalogue import NAMES
 from detector.phrases import phrase
+from detector.policy import KIND_NAMES, SESSION
 from detector.profile import ModelProfile
 from detector.query import FloatArray, Record
 from detector.technique import ATLAS_VERSION, PROBING, Technique, name_technique
 
 ECS_VERSION = "9.4.0"
-RULE_ID = "querywatch-session-search"
+RULES = (
+    ("querywatch-session-search", "Search-like query pattern in one session"),
+    ("querywatch-client-search", "Search-like query pattern over several sessions of one client"),
+)
+"""Id and name of the rule for each kind of entity."""
 RULE_VERSION = "1"
 SEVERITIES = (47, 73, 99)
 """Elastic Security's numbers for medium, high and critical; it maps exactly these."""
@@ -36,15 +41,18 @@ _ATLAS = "https://atlas.mitre.org"
 class Finding:
     """What the policy found at one evaluation point; `record` is the query that triggered it.
 
-    series: (confidence, distance) of the last queries, None where unknown. began: time the
-    episode began, which is the session's `episode`-th.
+    kind: of the entity, see `detector.policy`. queries, entity_start: the entity's. sessions: how many the
+    client had begun by then. series: (confidence, distance) of the last queries, None where unknown.
+    began: time the episode began, which is the entity's `episode`-th.
     """
 
+    kind: int
     model_id: str
     tenant: str
     record: Record
     queries: int
-    session_start: float
+    sessions: int
+    entity_start: float
     began: float
     episode: int
     revision: int
@@ -135,10 +143,11 @@ def _printable(name: str) -> str:
 
 
 def _reason(finding: Finding, technique: Technique, features: list[dict[str, Any]]) -> str:
-    lasted = max(0.0, finding.record.timestamp - finding.session_start)
+    lasted = max(0.0, finding.record.timestamp - finding.entity_start)
     because = "; ".join(phrase(f["name"], f["value"], f["normal_median"]) for f in features[:3])
+    over = "" if finding.kind == SESSION else f" in {finding.sessions} sessions"
     return (
-        f"{finding.queries} queries to {_printable(finding.model_id)} in {_duration(lasted)} look like "
+        f"{finding.queries} queries to {_printable(finding.model_id)}{over} in {_duration(lasted)} look like "
         f"{technique.title.lower()}: {because}. "
         f"Evidence {finding.evidence:.1f} against a threshold of {finding.threshold:.1f}."
     )
@@ -149,16 +158,32 @@ def _identity(finding: Finding, session: str) -> tuple[str, str]:
     parts = (
         finding.tenant,
         finding.model_id,
-        "session",
+        KIND_NAMES[finding.kind],
         finding.record.client_id,
         session,
-        RULE_ID,
+        RULES[finding.kind][0],
         str(round(finding.began * 1e6)),
         str(finding.episode),
     )
     episode = hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:32]
     document = hashlib.sha256(f"{episode}\x1f{finding.revision}".encode()).hexdigest()[:40]
     return episode, document
+
+
+def _about(finding: Finding) -> tuple[dict[str, Any], str]:
+    """Fields that say whose queries they are, and the session's id, empty where it is not one session."""
+    record = finding.record
+    if finding.kind == SESSION:
+        session = session_name(record, finding.entity_start)
+        entity = {"kind": "session", "id": session}
+        return {"entity": entity, "session": {"id": session, "queries": finding.queries}}, session
+    about: dict[str, Any] = {
+        "entity": {"kind": "client", "id": record.client_id},
+        "client": {"id": record.client_id, "queries": finding.queries, "sessions": finding.sessions},
+    }
+    if record.session_id:
+        about["session"] = {"id": record.session_id}
+    return about, ""
 
 
 def build_alert(finding: Finding) -> Alert:
@@ -168,7 +193,7 @@ def build_alert(finding: Finding) -> Alert:
     recognised = finding.profile.ensemble.attack_families(finding.features)
     technique, confidence = name_technique(surprises, finding.features, recognised)
     features = _evidence_features(finding, surprises)
-    session = session_name(record, finding.session_start)
+    about, session = _about(finding)
     episode, document_id = _identity(finding, session)
     ratio = finding.evidence / finding.threshold
     risk = round(min(100.0, 40.0 * ratio), 1)
@@ -198,16 +223,16 @@ def build_alert(finding: Finding) -> Alert:
             "severity": severity,
             "risk_score": risk,
             "risk_score_norm": risk,
-            "start": iso_time(finding.session_start),
+            "start": iso_time(finding.entity_start),
             "end": iso_time(record.timestamp),
-            "duration": round(max(0.0, record.timestamp - finding.session_start) * 1e3) * 1_000_000,
+            "duration": round(max(0.0, record.timestamp - finding.entity_start) * 1e3) * 1_000_000,
             "sequence": finding.revision,
             "reason": _reason(finding, technique, features),
         },
         "data_stream": {"type": "logs", "dataset": "querywatch.alerts", "namespace": "default"},
         "rule": {
-            "id": RULE_ID,
-            "name": "Search-like query pattern in one session",
+            "id": RULES[finding.kind][0],
+            "name": RULES[finding.kind][1],
             "version": RULE_VERSION,
             "category": technique.key,
             "ruleset": "querywatch",
@@ -226,15 +251,14 @@ def build_alert(finding: Finding) -> Alert:
         "tags": tags,
         **source,
         "querywatch": {
-            "entity": {"kind": "session", "id": session},
-            "session": {"id": session, "queries": finding.queries},
+            **about,
             "trigger": {"request_id": record.request_id},
             "technique": {"name": technique.key, "confidence": _number(confidence)},
             "alert": {"revision": finding.revision, "status": "open"},
             "detector": {
                 "score": _number(finding.evidence),
                 "threshold": _number(finding.threshold),
-                "p_value": _number(finding.profile.tail.p_value(finding.evidence)),
+                "p_value": _number(finding.profile.tails[finding.kind].p_value(finding.evidence)),
                 "supported_budget": _number(finding.profile.tail.supported_budget()),
             },
             "evidence": {

@@ -14,7 +14,6 @@ sessions among few do not put it out of reach.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,7 +104,7 @@ class SessionTail:
         return np.array([self.edge, self.scale, self.share, float(self.sessions)])
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[np.generic]]) -> SessionTail:
-        """The inverse of `to_array`, stored under the key `tail`."""
-        edge, scale, share, sessions = np.asarray(arrays["tail"], dtype=np.float64).tolist()
+    def from_array(cls, array: FloatArray) -> SessionTail:
+        """The inverse of `to_array`."""
+        edge, scale, share, sessions = array.tolist()
         return cls(edge, scale, share, int(sessions))

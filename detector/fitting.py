@@ -16,6 +16,7 @@ from detector.alert import Alert
 from detector.features.inputs import Inputs
 from detector.learner import InputSample, Learner, learn_units
 from detector.model_state import ModelState, Settings
+from detector.policy import CLIENT
 from detector.profile import MINIMUM_SESSIONS, ModelProfile, build
 from detector.query import QueryBatch, Record
 from detector.router import Outcome, Router
@@ -85,10 +86,11 @@ class Measuring:
         made: dict[str, ModelProfile] = {}
         missing: dict[str, str] = {}
         for name, state in sorted(self._router.models.items()):
-            features, sessions = state.learner.clean() if state.learner else (np.empty((0, 0)), np.empty(0))
-            profile = build(1, state.inputs, features, sessions.astype(np.int64), state.begun)
+            learner = state.learner or Learner(build=False)
+            rows = learner.clean()
+            profile = build(1, state.inputs, rows, state.begun, learner.clean(CLIENT))
             if profile is None:
-                judged = len(np.unique(sessions))
+                judged = len(np.unique(rows.entities))
                 missing[name] = (
                     f"{judged} of its {state.begun} sessions are long enough to learn from, "
                     f"{MINIMUM_SESSIONS} are needed"

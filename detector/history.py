@@ -49,7 +49,7 @@ class Fitted:
             supported = tail.supported_budget()
             yield f"model         {name}: profile {profile.version}"
             yield f"              {tail.sessions:,} sessions, {self.points[name]:,} evaluation points"
-            yield f"              threshold {tail.threshold(budget):.1f} for a budget of {budget:g} " + PER
+            yield f"              threshold {profile.threshold(budget):.1f} for a budget of {budget:g} " + PER
             yield f"              so many sessions can show {supported:.3g} at best" + (
                 ", less is extrapolated" if supported > budget else ""
             )

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.features import inputs as units
-from detector.features.catalogue import NAMES
 from detector.features.inputs import Inputs
-from detector.profile import ModelProfile, build
+from detector.policy import CLIENT, KIND_NAMES, SESSION
+from detector.profile import NO_ROWS, ModelProfile, Rows, build
 from detector.query import FloatArray, IntArray
 
 SAMPLE_QUERIES = 1024
@@ -61,10 +61,47 @@ def _draw(n: int) -> int:
     return int((z ^ (z >> 31)) % n)
 
 
+class Window:
+    """The newest `size` evaluation points of one kind of entity."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._parts: list[Rows] = []
+
+    def add(self, features: FloatArray, entities: IntArray, owners: IntArray) -> None:
+        """Keep rows (copied), in order."""
+        self._parts.append(Rows(features.copy(), entities.astype(np.int64), owners.astype(np.int64)))
+        if len(self._parts) > 256:
+            self.rows()
+
+    def rows(self) -> Rows:
+        """What is in the window, in order."""
+        parts = self._parts or [NO_ROWS]
+        rows = Rows(
+            np.concatenate([part.features for part in parts])[-self._size :],
+            np.concatenate([part.entities for part in parts])[-self._size :],
+            np.concatenate([part.owners for part in parts])[-self._size :],
+        )
+        self._parts = [rows]
+        return rows
+
+    def load(self, arrays: Mapping[str, npt.NDArray[np.generic]], prefix: str) -> None:
+        """Take over what `Rows` were saved under `prefix`."""
+        self._parts = [
+            Rows(
+                np.asarray(arrays[f"{prefix}/features"], dtype=np.float64),
+                np.asarray(arrays[f"{prefix}/entities"], dtype=np.int64),
+                np.asarray(arrays[f"{prefix}/owners"], dtype=np.int64),
+            )
+        ]
+
+
 class Learner:
     """Collects evaluation points and says when a new profile is due.
 
-    `window` bounds the evaluation points kept. Without `build`, no profile is ever due.
+    `window` bounds the evaluation points kept of each kind of entity. Without `build`, no profile is ever
+    due. `points` counts those of the sessions. `alerted` are serials of sessions, `clients_alerted` those
+    of clients that alerted as such, `clients_with_alerts` those that did so in one of their sessions.
     """
 
     def __init__(self, window: int = WINDOW, *, build: bool = True) -> None:
@@ -72,35 +109,36 @@ class Learner:
         self.points = 0
         self.next_build = FIRST_BUILD if build else NEVER
         self.alerted: set[int] = set()
-        self._features: list[FloatArray] = []
-        self._sessions: list[IntArray] = []
+        self.clients_alerted: set[int] = set()
+        self.clients_with_alerts: set[int] = set()
+        self._windows = tuple(Window(window) for _ in KIND_NAMES)
 
     def room(self) -> int:
-        """Evaluation points until the next build: a batch is cut there."""
+        """Evaluation points of sessions until the next build: a batch is cut there."""
         return self.next_build - self.points
 
-    def add(self, features: FloatArray, sessions: IntArray) -> None:
-        """Keep evaluation points (copied), in order."""
-        self._features.append(features.copy())
-        self._sessions.append(sessions.astype(np.int64))
-        self.points += len(features)
-        if len(self._features) > 256:
-            self._compact()
+    def add(self, features: FloatArray, entities: IntArray, owners: IntArray, kind: int = SESSION) -> None:
+        """Keep evaluation points (copied), in order; see `Rows`."""
+        self._windows[kind].add(features, entities, owners)
+        if kind == SESSION:
+            self.points += len(features)
 
-    def _compact(self) -> tuple[FloatArray, IntArray]:
-        if self._features:
-            x = np.vstack(self._features)[-self.window :]
-            s = np.concatenate(self._sessions)[-self.window :]
+    def alert(self, kind: int, entity: int, owner: int) -> None:
+        """An entity alerted; `owner` is the serial of its client."""
+        if kind == SESSION:
+            self.alerted.add(entity)
+            self.clients_with_alerts.add(owner)
         else:
-            x, s = np.empty((0, len(NAMES))), np.empty(0, dtype=np.int64)
-        self._features, self._sessions = [x], [s]
-        return x, s
+            self.clients_alerted.add(owner)
 
-    def clean(self) -> tuple[FloatArray, IntArray]:
-        """What may teach: the window without the sessions that alerted."""
-        x, s = self._compact()
-        keep = ~np.isin(s, np.array(sorted(self.alerted), dtype=np.int64))
-        return x[keep], s[keep]
+    def clean(self, kind: int = SESSION) -> Rows:
+        """What may teach: the window without what alerted."""
+        rows = self._windows[kind].rows()
+        owners = self.clients_alerted | (self.clients_with_alerts if kind == CLIENT else set())
+        keep = ~np.isin(rows.owners, _sorted(owners))
+        if kind == SESSION:
+            keep &= ~np.isin(rows.entities, _sorted(self.alerted))
+        return Rows(rows.features[keep], rows.entities[keep], rows.owners[keep])
 
     def build(self, inputs: Inputs, judge: ModelProfile | None, begun: int) -> ModelProfile | None:
         """The next profile, or None when the window holds too little to do better than the present one.
@@ -109,35 +147,53 @@ class Learner:
         one before it rested on.
         """
         self.next_build = self.points + min((GROWTH - 1) * self.points, self.window)
-        x, s = self.clean()
-        self.alerted &= set(s.tolist()) | {int(v) for v in self._sessions[0]}
-        judged = len(np.unique(s))
+        rows = self.clean()
+        kept = [window.rows() for window in self._windows]
+        owners = {owner for one in kept for owner in one.owners.tolist()}
+        self.alerted &= set(kept[SESSION].entities.tolist())
+        self.clients_alerted &= owners
+        self.clients_with_alerts &= owners
+        judged = len(np.unique(rows.entities))
         if judge is not None and judged < judge.tail.sessions / 2:
             return None
-        span = int(s.max() - s.min()) + 1 if len(s) else 0
-        return build((judge.sequence if judge else 0) + 1, inputs, x, s, min(begun, max(span, judged)))
+        span = int(rows.entities.max() - rows.entities.min()) + 1 if judged else 0
+        sequence = (judge.sequence if judge else 0) + 1
+        return build(sequence, inputs, rows, min(begun, max(span, judged)), self.clean(CLIENT))
 
     def state(self) -> tuple[dict[str, object], dict[str, npt.NDArray[np.generic]]]:
         """JSON-ready values and arrays."""
-        x, s = self._compact()
-        meta = {
+        meta: dict[str, object] = {
             "window": self.window,
             "points": self.points,
             "next_build": self.next_build,
             "alerted": sorted(self.alerted),
+            "clients_alerted": sorted(self.clients_alerted),
+            "clients_with_alerts": sorted(self.clients_with_alerts),
         }
-        return meta, {"features": x, "sessions": s}
+        arrays: dict[str, npt.NDArray[np.generic]] = {}
+        for name, window in zip(KIND_NAMES, self._windows, strict=True):
+            arrays |= {f"{name}/{k}": v for k, v in window.rows()._asdict().items()}
+        return meta, arrays
 
     @classmethod
     def from_state(cls, meta: Mapping[str, object], arrays: Mapping[str, npt.NDArray[np.generic]]) -> Learner:
         """The inverse of `state`."""
         learner = cls(_int(meta["window"]))
         learner.points, learner.next_build = _int(meta["points"]), _int(meta["next_build"])
-        alerted = meta["alerted"]
-        learner.alerted = {int(v) for v in alerted} if isinstance(alerted, list) else set()
-        learner._features = [np.asarray(arrays["features"], dtype=np.float64)]
-        learner._sessions = [np.asarray(arrays["sessions"], dtype=np.int64)]
+        learner.alerted = _serials(meta["alerted"])
+        learner.clients_alerted = _serials(meta["clients_alerted"])
+        learner.clients_with_alerts = _serials(meta["clients_with_alerts"])
+        for name, window in zip(KIND_NAMES, learner._windows, strict=True):
+            window.load(arrays, name)
         return learner
+
+
+def _sorted(serials: set[int]) -> IntArray:
+    return np.array(sorted(serials), dtype=np.int64)
+
+
+def _serials(value: object) -> set[int]:
+    return {int(v) for v in value} if isinstance(value, list) else set()
 
 
 def _int(value: object) -> int:

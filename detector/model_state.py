@@ -1,4 +1,4 @@
-"""All that a shard knows about one model: its sessions, what is measured of them, and what judges them."""
+"""All that a shard knows about one model: its entities, what is measured of them, and what judges them."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ import numpy as np
 
 from detector import policy
 from detector.alert import Alert
+from detector.clients import BYTES, PER_SESSION, ClientTable, follow
 from detector.ecs import Finding, build_alert
+from detector.entities import POINTS, Entities, Points, bytes_each, join
 from detector.features import inputs as units
 from detector.features import layout
-from detector.features.catalogue import NAMES
 from detector.features.inputs import Inputs
-from detector.features.kernel import advance, release_track
 from detector.learner import SAMPLE_QUERIES, InputSample, Learner, learn_units
+from detector.policy import CLIENT, SESSION, Judged
 from detector.profile import ModelProfile
 from detector.query import FloatArray, IntArray, QueryBatch
 from detector.sessions import SessionTable
 
-POINTS = 512
-"""Evaluation points that are scored at one go."""
+CLIENT_MEMORY = 8
+"""Clients take this part of the memory for their slots; the rest is for sessions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,71 +36,99 @@ class Settings:
     tenant: str = "default"
 
 
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """The client's slot of each query [n] of a batch, -1: none; whether its entity begins there; and how
+    many sessions its client had begun by then."""
+
+    slot: IntArray
+    fresh: Any
+    sessions: IntArray
+
+    @classmethod
+    def empty(cls, n: int) -> Followed:
+        """For n queries."""
+        return cls(np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.bool_), np.zeros(n, dtype=np.int64))
+
+
 class ModelState:
-    """Sessions, features, episodes and profile of one model with inputs of d numbers in one shard."""
+    """Sessions, clients, profile of one model with inputs of d numbers in one shard."""
 
     def __init__(self, model_id: str, d: int, settings: Settings, profile: ModelProfile | None) -> None:
         self.model_id = model_id
         self.d = d
         self.settings = settings
         sketch = min(d, units.SKETCH)
-        each = layout.bytes_per_session(d, sketch) + policy.bytes_per_session()
-        self.sessions = SessionTable(settings.memory // each)
-        self.slots = layout.allocate(self.sessions.capacity, d, sketch)
-        self.episodes = policy.allocate(self.sessions.capacity)
+        each = bytes_each(d, sketch)
+        for_clients = settings.memory // CLIENT_MEMORY
+        self.sessions = SessionTable((settings.memory - for_clients) // (each + PER_SESSION * BYTES))
+        self.clients = ClientTable(PER_SESSION * self.sessions.bound, for_clients // each)
+        self.entities = (
+            Entities(self.sessions.capacity, d, sketch),
+            Entities(self.clients.slot_capacity, d, sketch),
+        )
         self.profile = profile
         self.inputs: Inputs = profile.inputs if profile else units.unlearned(d)
         self.sample = InputSample(d) if settings.learn and profile is None else None
         self.learner = Learner() if settings.learn else None
-        self._point_row = np.zeros(POINTS, dtype=np.int64)
-        self._point_meta = np.zeros((POINTS, layout.META))
-        self._point_features = np.zeros((POINTS, len(NAMES)))
-        self._point_series = np.zeros((POINTS, layout.RECENT, 2))
 
     @property
     def begun(self) -> int:
         """Sessions begun so far."""
-        return int(self.slots.counters[1])
+        return int(self.entities[SESSION].slots.counters[1])
 
     @property
     def threshold(self) -> float:
-        """Evidence that raises an alert; infinite while there is no profile."""
-        return self.profile.tail.threshold(self.settings.budget) if self.profile else float("inf")
+        """Evidence that raises an alert on a session; infinite while there is no profile."""
+        return float(self._thresholds()[SESSION])
+
+    def _thresholds(self) -> FloatArray:
+        if self.profile is None:
+            return np.full(policy.KINDS, np.inf)
+        budget = self.settings.budget
+        return np.array([self.profile.threshold(budget, kind) for kind in range(policy.KINDS)])
 
     def process(self, batch: QueryBatch) -> list[Alert]:
         """Account for a batch in order; returns the alerts it raises, in order."""
         n = len(batch)
         slot, fresh = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.bool_)
+        followed = Followed.empty(n)
         alerts: list[Alert] = []
         start = 0
         while start < n:
             stop = self.sessions.assign(batch.records, start, slot, fresh)
-            if self.sessions.capacity > len(self.slots.track):
-                self.slots = layout.grow(self.slots, self.sessions.capacity)
-                self.episodes = policy.grow(self.episodes, self.sessions.capacity)
-            self._advance(batch, start, stop, slot, fresh, alerts)
-            start = stop
+            self.entities[SESSION].grow(self.sessions.capacity)
+            while start < stop:
+                known = self.clients.join(self.sessions, start, stop, slot, fresh)
+                self._advance(batch, start, known, slot, fresh, followed, stop, alerts)
+                start = known
+                if start < stop:
+                    self.entities[CLIENT].release(self.clients.evict())
             if self.sessions.sweep_due:
-                self._release(self.sessions.sweep(self.slots.scalars[:, layout.LAST_TIME], self.settings.gap))
+                last_times = self.entities[SESSION].slots.scalars[:, layout.LAST_TIME]
+                self._release(self.sessions.sweep(last_times, self.settings.gap))
             if start < n and self.sessions.full:
-                self._release(self.sessions.evict(self._suspicion()))
+                self._release(self.sessions.evict(self.entities[SESSION].suspicion(self.threshold)))
         return alerts
 
-    def _suspicion(self) -> Any:
-        """Evidence where it is worth keeping a session for, else 0: [capacity]."""
-        worth = (self.episodes.evidence > 0.25 * self.threshold) | (self.episodes.counts[:, policy.OPEN] > 0)
-        return np.where(worth, self.episodes.evidence, 0.0)
-
-    def _release(self, gone: Any) -> None:
-        for s in gone:
-            release_track(self.slots, s)
-        self.slots.scalars[gone, layout.QUERIES] = 0.0
-        self.episodes.evidence[gone] = 0.0
-        self.episodes.counts[gone] = 0
+    def _release(self, gone: IntArray) -> None:
+        self.entities[SESSION].release(gone)
+        self.clients.leave(self.sessions.owner[gone])
 
     def _advance(
-        self, batch: QueryBatch, start: int, stop: int, slot: Any, fresh: Any, alerts: list[Alert]
+        self,
+        batch: QueryBatch,
+        start: int,
+        stop: int,
+        slot: IntArray,
+        fresh: Any,
+        followed: Followed,
+        assigned: int,
+        alerts: list[Alert],
     ) -> None:
+        """Account for queries start..stop; `assigned` were given a session, the last of which is the
+        table's newest query."""
+        first = self.sessions.queries - assigned
         while start < stop:
             last = stop
             most = POINTS
@@ -107,85 +136,131 @@ class ModelState:
                 last = min(stop, start + SAMPLE_QUERIES - self.sample.seen)
             elif self.learner is not None:
                 most = min(POINTS, self.learner.room())
-            done, m = advance(
-                self.slots,
-                self.inputs,
-                self.settings.gap,
-                start,
-                last,
-                most,
-                slot,
-                fresh,
-                batch.inputs,
-                batch.inputs.view(np.int64),
-                batch.probabilities,
-                batch.confidence,
-                batch.margin,
-                batch.labels,
-                batch.timestamps,
-                self._point_row,
-                self._point_meta,
-                self._point_features,
-                self._point_series,
+            done, points = self.entities[SESSION].measure(
+                batch, self.inputs, self.settings.gap, start, last, most, slot, fresh
             )
-            self._judge(batch, slot, m, alerts)
-            self._learn(batch, start, done, m)
+            of_clients = self._follow(batch, start, done, first, slot, fresh, followed)
+            self._judge(batch, first, slot, followed, points, of_clients, alerts)
+            self._learn(batch, start, done, slot, points, of_clients)
             start = done
 
+    def _follow(
+        self,
+        batch: QueryBatch,
+        start: int,
+        stop: int,
+        first: int,
+        slot: IntArray,
+        fresh: Any,
+        followed: Followed,
+    ) -> list[Points]:
+        """Evaluation points of the clients at queries start..stop."""
+        clients, entities = self.clients, self.entities[CLIENT]
+        points: list[Points] = []
+        while start < stop:
+            done = follow(
+                start,
+                stop,
+                first,
+                slot,
+                fresh,
+                self.sessions.owner,
+                clients.sessions,
+                clients.entity,
+                clients.seen,
+                clients.free_slots,
+                clients.unused,
+                followed.slot,
+                followed.fresh,
+                followed.sessions,
+            )
+            points += entities.measure_all(batch, self.inputs, start, done, followed.slot, followed.fresh)
+            start = done
+            if start < stop:
+                entities.release(clients.make_room(entities.suspicion(float(self._thresholds()[CLIENT]))))
+                entities.grow(clients.slot_capacity)
+        return points
+
     def on_points(self, batch: QueryBatch, rows: IntArray, meta: FloatArray, features: FloatArray) -> None:
-        """See evaluation points [m] before they are judged: the queries of the batch that gave them, and
-        what `advance` wrote of each, as views that are overwritten later. For subclasses.
+        """See evaluation points [m] of sessions before they are judged: the queries of the batch that gave
+        them, and what `advance` wrote of each, as views that are overwritten later. For subclasses.
         """
 
-    def _judge(self, batch: QueryBatch, slot: Any, m: int, alerts: list[Alert]) -> None:
-        """Score the first m evaluation points before anything learns from them, and act on them."""
-        if m == 0:
+    def _judge(
+        self,
+        batch: QueryBatch,
+        first: int,
+        slot: IntArray,
+        followed: Followed,
+        points: Points,
+        of_clients: list[Points],
+        alerts: list[Alert],
+    ) -> None:
+        """Score evaluation points before anything learns from them, and act on them in order."""
+        if len(points):
+            self.on_points(batch, points.rows, points.meta, points.features)
+        kind = np.full(len(points), SESSION)
+        if of_clients:
+            kind = np.concatenate([kind, np.full(sum(map(len, of_clients)), CLIENT)])
+            together = join([points, *of_clients])
+            order = np.lexsort((kind, together.rows))
+            kind, points = kind[order], join([together], order)
+        if len(points) == 0 or self.profile is None:
             return
-        rows = self._point_row[:m]
-        features = self._point_features[:m]
-        self.on_points(batch, rows, self._point_meta[:m], features)
-        scores = self.profile.ensemble.score(features) if self.profile else np.full(m, np.nan)
-        threshold = self.threshold
-        slots, times = slot[rows], batch.timestamps[rows]
+        owner = self.sessions.owner[slot[points.rows]]
+        judged = Judged(
+            kind=kind,
+            slots=points.slots,
+            owner=owner,
+            when=first + points.rows,
+            times=batch.timestamps[points.rows],
+            meta=points.meta,
+            scores=self.profile.ensemble.score(points.features),
+            series=points.series,
+        )
+        thresholds = self._thresholds()
+        kinds = tuple(entities.episodes for entities in self.entities)
         at = 0
         while True:
-            at, event = policy.judge(
-                self.episodes,
-                threshold,
-                slots,
-                times,
-                self._point_meta[:m],
-                scores,
-                self._point_series[:m],
-                at,
-            )
-            if event == policy.NOTHING or self.profile is None:
+            at, event = policy.judge(kinds, thresholds, self.clients.heard, judged, at)
+            if event == policy.NOTHING:
                 return
-            s = int(slots[at])
-            _, began, serial, queries = self._point_meta[at].tolist()
-            record = batch.records[int(rows[at])]
+            row, which = int(points.rows[at]), int(kind[at])
+            episodes, s = kinds[which], int(points.slots[at])
+            _, began, serial, queries = points.meta[at].tolist()
+            record = batch.records[row]
             finding = Finding(
+                kind=which,
                 model_id=self.model_id,
                 tenant=record.tenant_id or self.settings.tenant,
                 record=record,
                 queries=int(queries),
-                session_start=began,
-                began=float(self.episodes.began[s]),
-                episode=int(self.episodes.counts[s, policy.EPISODES]),
-                revision=int(self.episodes.counts[s, policy.REVISION]),
-                level=int(self.episodes.counts[s, policy.LEVEL]),
-                evidence=float(self.episodes.evidence[s]),
-                threshold=threshold,
-                features=features[at],
-                series=policy.recent_series(self.episodes, s),
+                sessions=int(followed.sessions[row]),
+                entity_start=began,
+                began=float(episodes.began[s]),
+                episode=int(episodes.counts[s, policy.EPISODES]),
+                revision=int(episodes.counts[s, policy.REVISION]),
+                level=int(episodes.counts[s, policy.LEVEL]),
+                evidence=float(episodes.evidence[s]),
+                threshold=float(thresholds[which]),
+                features=points.features[at],
+                series=policy.recent_series(episodes, s),
                 profile=self.profile,
             )
             alerts.append(build_alert(finding))
             if self.learner is not None:
-                self.learner.alerted.add(int(serial))
+                self.learner.alert(which, int(serial), int(self.clients.serial[owner[at]]))
             at += 1
 
-    def _learn(self, batch: QueryBatch, start: int, done: int, m: int) -> None:
+    def _learn(
+        self,
+        batch: QueryBatch,
+        start: int,
+        done: int,
+        slot: IntArray,
+        points: Points,
+        of_clients: list[Points],
+    ) -> None:
         if self.learner is None:
             return
         if self.sample is not None:
@@ -193,7 +268,10 @@ class ModelState:
             if self.sample.seen >= SAMPLE_QUERIES:
                 self.use_units(learn_units(self.sample))
             return
-        self.learner.add(self._point_features[:m], self._point_meta[:m, 2].astype(np.int64))
+        for kind, parts in ((SESSION, [points]), (CLIENT, of_clients)):
+            for part in parts:
+                serials = self.clients.serial[self.sessions.owner[slot[part.rows]]]
+                self.learner.add(part.features, part.meta[:, 2].astype(np.int64), serials, kind)
         if self.learner.room() == 0:
             profile = self.learner.build(self.inputs, self.profile, self.begun)
             self.profile = profile or self.profile
@@ -207,5 +285,6 @@ class ModelState:
         if len(inputs.location) != self.d:
             raise ValueError(f"units of {len(inputs.location)} columns for inputs of {self.d} numbers")
         self.sample = None
-        self.slots.scalars[self.slots.scalars[:, layout.QUERIES] > 0, layout.RESTART] = 1.0
+        for entities in self.entities:
+            entities.measure_anew()
         self.inputs = inputs

@@ -1,8 +1,11 @@
 """Policy: evidence against threshold, and what becomes of it: one alert an episode, then revisions.
 
-An episode begins when a session's evidence reaches the threshold and ends when the evidence has fallen
-below half of it. Within an episode a revision follows when the severity rises or the session has grown
+An episode begins when an entity's evidence reaches the threshold and ends when the evidence has fallen
+below half of it. Within an episode a revision follows when the severity rises or the entity has grown
 fourfold since the last message, at most MOST_REVISIONS times.
+
+Entities of several kinds hold the same queries, so an episode that another kind has told about is silent:
+one that was under way there, with a message out, at some time since this entity's evidence began to rise.
 """
 
 from __future__ import annotations
@@ -26,16 +29,26 @@ HIGH, CRITICAL = 1.5, 2.5
 NOTHING, RAISE, REVISE = 0, 1, 2
 
 
-class Episodes(NamedTuple):
-    """Policy state of `capacity` sessions; `judge` changes it in place.
+SESSION, CLIENT = range(2)
+"""Kinds of entities."""
+KINDS = 2
+KIND_NAMES = ("session", "client")
+BUDGET_SHARES = (0.9, 0.1)
+"""What each kind may spend of the false-alert budget."""
 
-    evidence [capacity]
-    counts [capacity, 4] int64: episodes so far, open (0 or 1), revision, level of the last message
+
+class Episodes(NamedTuple):
+    """Policy state of `capacity` entities of one kind; `judge` changes it in place.
+
+    evidence [capacity]; since [capacity] number of the query at which it last left 0
+    counts [capacity, 5] int64: episodes so far, open (0 or 1), revision, level of the last message,
+    silent (0 or 1)
     told [capacity] queries when the last message went out; began [capacity] time the episode began
     series [capacity, SERIES, 2] float32 recent (confidence, distance); points [capacity] written so far
     """
 
     evidence: FloatArray
+    since: IntArray
     counts: IntArray
     told: FloatArray
     began: FloatArray
@@ -43,14 +56,33 @@ class Episodes(NamedTuple):
     points: IntArray
 
 
-EPISODES, OPEN, REVISION, LEVEL = range(4)
+EPISODES, OPEN, REVISION, LEVEL, SILENT = range(5)
+
+
+class Judged(NamedTuple):
+    """Evaluation points [m] of all kinds of entities of one model, in the order of the queries.
+
+    kind [m]; slots [m] of the entity; owner [m] number of the client that sent the query; when [m] number
+    of the query; times [m]; meta [m, 4] (distinct inputs, start, serial, queries) of the entity;
+    scores [m] (NaN: no opinion); series [m, RECENT, 2] recent (confidence, distance) pairs
+    """
+
+    kind: IntArray
+    slots: IntArray
+    owner: IntArray
+    when: IntArray
+    times: FloatArray
+    meta: FloatArray
+    scores: FloatArray
+    series: FloatArray
 
 
 def allocate(capacity: int) -> Episodes:
     """State in which nothing ever happened."""
     return Episodes(
         evidence=np.zeros(capacity),
-        counts=np.zeros((capacity, 4), dtype=np.int64),
+        since=np.zeros(capacity, dtype=np.int64),
+        counts=np.zeros((capacity, 5), dtype=np.int64),
         told=np.zeros(capacity),
         began=np.zeros(capacity),
         series=np.full((capacity, SERIES, 2), np.nan, dtype=np.float32),
@@ -69,7 +101,7 @@ def grow(episodes: Episodes, capacity: int) -> Episodes:
 
 def bytes_per_session() -> int:
     """Bytes of one session's policy state."""
-    return 8 * (1 + 4 + 1 + 1 + 1) + 4 * 2 * SERIES
+    return 8 * (2 + 5 + 1 + 1 + 1) + 4 * 2 * SERIES
 
 
 @jit
@@ -83,6 +115,7 @@ def level(ratio: float) -> int:
 @jit
 def _open_session(episodes: Any, s: int) -> None:
     episodes.evidence[s] = 0.0
+    episodes.since[s] = 0
     episodes.counts[s, :] = 0
     episodes.told[s] = 0.0
     episodes.points[s] = 0
@@ -97,27 +130,37 @@ def _keep_series(episodes: Any, s: int, recent: Any, count: int) -> None:
 
 
 @jit
-def judge(
-    episodes: Any, threshold: float, slots: Any, times: Any, meta: Any, scores: Any, series: Any, start: int
-) -> Any:
+def _told_elsewhere(kind: int, since: int, heard: Any) -> bool:
+    """True when an entity of another kind told of this client's queries at query `since` or later."""
+    for other in range(heard.shape[0]):
+        if other != kind and heard[other] >= since:
+            return True
+    return False
+
+
+@jit
+def judge(kinds: Any, thresholds: Any, heard: Any, points: Any, start: int) -> Any:
     """Judge evaluation points from `start` on until one calls for a message.
 
-    slots [m] the sessions, times [m] of the queries, meta [m, 4] (distinct
-    inputs, session start, serial, queries),
-    scores [m] (NaN: no opinion), series [m, RECENT, 2] recent (confidence, distance) pairs. An infinite
-    threshold raises nothing. Returns (point, NOTHING | RAISE | REVISE); the point after the last with
-    NOTHING at the end.
+    kinds: the `Episodes` of each kind; thresholds [kinds], an infinite one raises nothing; heard
+    [clients, kinds] the last query of each client at which an entity of that kind was in an episode with
+    a message out; points: `Judged`. Returns (point, NOTHING | RAISE | REVISE); the point after the last
+    with NOTHING at the end.
     """
-    for m in range(start, slots.shape[0]):
-        s = slots[m]
-        queries = meta[m, 3]
-        first = meta[m, 0] == FIRST_EVALUATION
+    for m in range(start, points.kind.shape[0]):
+        kind, s, owner = points.kind[m], points.slots[m], points.owner[m]
+        episodes, threshold = kinds[kind], thresholds[kind]
+        queries = points.meta[m, 3]
+        first = points.meta[m, 0] == FIRST_EVALUATION
         if first:
             _open_session(episodes, s)
-        _keep_series(episodes, s, series[m], FIRST_EVALUATION if first else EVERY)
-        episodes.evidence[s] = accumulate(episodes.evidence[s], scores[m])
+        _keep_series(episodes, s, points.series[m], FIRST_EVALUATION if first else EVERY)
+        if episodes.evidence[s] == 0.0:
+            episodes.since[s] = points.when[m]
+        episodes.evidence[s] = accumulate(episodes.evidence[s], points.scores[m])
         evidence = episodes.evidence[s]
         counts = episodes.counts[s]
+        event = NOTHING
         if counts[OPEN] == 0:
             if evidence >= threshold:
                 counts[EPISODES] += 1
@@ -125,20 +168,28 @@ def judge(
                 counts[REVISION] = 0
                 counts[LEVEL] = level(evidence / threshold)
                 episodes.told[s] = queries
-                episodes.began[s] = times[m]
-                return m, RAISE
-            continue
-        if evidence < 0.5 * threshold:
+                episodes.began[s] = points.times[m]
+                event = RAISE
+        elif evidence < 0.5 * threshold:
             counts[OPEN] = 0
-            continue
-        now = level(evidence / threshold)
-        grown = queries >= 4 * episodes.told[s] and evidence >= threshold
-        if (now > counts[LEVEL] or grown) and counts[REVISION] < MOST_REVISIONS:
-            counts[REVISION] += 1
-            counts[LEVEL] = max(now, counts[LEVEL])
-            episodes.told[s] = queries
-            return m, REVISE
-    return slots.shape[0], NOTHING
+            counts[SILENT] = 0
+        else:
+            now = level(evidence / threshold)
+            grown = queries >= 4 * episodes.told[s] and evidence >= threshold
+            if (now > counts[LEVEL] or grown) and counts[REVISION] < MOST_REVISIONS:
+                counts[LEVEL] = max(now, counts[LEVEL])
+                episodes.told[s] = queries
+                if counts[SILENT] == 0:
+                    counts[REVISION] += 1
+                    event = REVISE
+        if event == RAISE and _told_elsewhere(kind, episodes.since[s], heard[owner]):
+            counts[SILENT] = 1
+            event = NOTHING
+        if counts[OPEN] == 1 and counts[SILENT] == 0:
+            heard[owner, kind] = points.when[m]
+        if event != NOTHING:
+            return m, event
+    return points.kind.shape[0], NOTHING
 
 
 def recent_series(episodes: Episodes, s: int) -> tuple[list[float | None], list[float | None]]:

@@ -11,6 +11,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,24 +20,52 @@ from detector.errors import ProfileError
 from detector.evidence import SessionTail, session_maxima
 from detector.features.catalogue import FAMILIES, NAMES, SIDES
 from detector.features.inputs import Inputs, from_arrays, to_arrays
+from detector.policy import BUDGET_SHARES, SESSION
 from detector.query import FloatArray, IntArray
 from models.ensemble import Ensemble
 from models.recogniser import shipped
 
-FORMAT = 1
+FORMAT = 2
 MINIMUM_SESSIONS = 100
 """Judged benign sessions below which a tail of session maxima means nothing."""
+MINIMUM_CLIENTS = 100
+"""Judged benign clients below which their maxima and those of the sessions make one tail."""
+MINIMUM_OWNERS = 20
+"""Clients below which sessions, not clients, are kept together when the ensemble is calibrated."""
+
+
+class Rows(NamedTuple):
+    """Evaluation points [n] of one kind of entity, in time order: features [n, f], serial of each row's
+    entity [n], serial of its client [n]."""
+
+    features: FloatArray
+    entities: IntArray
+    owners: IntArray
+
+
+NO_ROWS = Rows(np.empty((0, len(NAMES))), np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
 
 
 @dataclass(frozen=True, slots=True)
 class ModelProfile:
-    """What judges the queries of one model: input units, anomaly ensemble, tail of session maxima."""
+    """What judges the queries of one model: input units, anomaly ensemble, and for each kind
+    of entity the tail of its maxima (a chance per session, whatever the kind)."""
 
     sequence: int
     inputs: Inputs
     ensemble: Ensemble
-    tail: SessionTail
+    tails: tuple[SessionTail, ...]
     version: str
+
+    @property
+    def tail(self) -> SessionTail:
+        """That of the sessions."""
+        return self.tails[SESSION]
+
+    def threshold(self, budget: float, kind: int = SESSION) -> float:
+        """Evidence that raises an alert on an entity of that kind: each kind spends its share of `budget`
+        false alerts per 10,000 sessions."""
+        return self.tails[kind].threshold(BUDGET_SHARES[kind] * budget)
 
     @property
     def input_length(self) -> int:
@@ -47,36 +76,50 @@ class ModelProfile:
         """Everything as named arrays."""
         out: Arrays = {f"inputs/{k}": v for k, v in to_arrays(self.inputs).items()}
         out |= {f"ensemble/{k}": v for k, v in self.ensemble.to_arrays().items()}
-        out["tail"] = self.tail.to_array()
+        out["tails"] = np.stack([tail.to_array() for tail in self.tails])
         out["sequence"] = np.array([self.sequence])
         return out
 
 
-def _versioned(sequence: int, inputs: Inputs, ensemble: Ensemble, tail: SessionTail) -> ModelProfile:
-    unnamed = ModelProfile(sequence, inputs, ensemble, tail, "")
+def _versioned(
+    sequence: int, inputs: Inputs, ensemble: Ensemble, tails: tuple[SessionTail, ...]
+) -> ModelProfile:
+    unnamed = ModelProfile(sequence, inputs, ensemble, tails, "")
     digest = hashlib.sha256()
     for name, array in sorted(unnamed.arrays().items()):
         digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
-    return ModelProfile(sequence, inputs, ensemble, tail, f"{sequence}-{digest.hexdigest()[:12]}")
+    return ModelProfile(sequence, inputs, ensemble, tails, f"{sequence}-{digest.hexdigest()[:12]}")
 
 
 def build(
-    sequence: int, inputs: Inputs, features: FloatArray, sessions: IntArray, total_sessions: int
+    sequence: int, inputs: Inputs, sessions: Rows, total_sessions: int, clients: Rows = NO_ROWS
 ) -> ModelProfile | None:
-    """Learn from evaluation points of benign traffic, in time order; None when they are too few.
+    """Learn from evaluation points of benign traffic; None when those of the sessions are too few.
 
-    features [n, f]; sessions [n] says which session each row belongs to; total_sessions also counts
-    those that were too short to be evaluated.
+    total_sessions also counts those that were too short to be evaluated. Clients teach nothing but their
+    tail: their queries are the sessions'.
     """
-    if len(np.unique(sessions)) < MINIMUM_SESSIONS:
+    if len(np.unique(sessions.entities)) < MINIMUM_SESSIONS:
         return None
     ensemble = Ensemble(SIDES, FAMILIES, shipped())
-    scores = ensemble.fit(features, sessions)
+    # A client's sessions resemble each other, so they are kept together.
+    many = len(np.unique(sessions.owners)) >= MINIMUM_OWNERS
+    scores, client_scores = ensemble.fit_and_score(
+        sessions.features,
+        sessions.owners if many else sessions.entities,
+        clients.features,
+        clients.owners if many else clients.entities,
+    )
     if np.isnan(scores).all():
         return None
-    maxima = session_maxima(scores, sessions)
-    tail = SessionTail.fit(maxima, max(total_sessions, len(maxima)))
-    return _versioned(sequence, inputs, ensemble, tail)
+    maxima = session_maxima(scores, sessions.entities)
+    of_clients = session_maxima(client_scores, clients.entities)
+    total = max(total_sessions, len(maxima))
+    if len(of_clients) < MINIMUM_CLIENTS:
+        of_clients = np.concatenate([of_clients, maxima])
+    return _versioned(
+        sequence, inputs, ensemble, (SessionTail.fit(maxima, total), SessionTail.fit(of_clients, total))
+    )
 
 
 def restore_profile(arrays: Arrays) -> ModelProfile:
@@ -91,7 +134,8 @@ def restore_profile(arrays: Arrays) -> ModelProfile:
     except ValueError as error:
         raise ProfileError(f"{error}; make it again with `querywatch fit`") from error
     sequence = int(np.asarray(arrays["sequence"], dtype=np.int64)[0])
-    return _versioned(sequence, from_arrays(under("inputs/")), ensemble, SessionTail.from_arrays(arrays))
+    tails = tuple(SessionTail.from_array(row) for row in np.asarray(arrays["tails"], dtype=np.float64))
+    return _versioned(sequence, from_arrays(under("inputs/")), ensemble, tails)
 
 
 def to_bytes(profiles: Mapping[str, ModelProfile]) -> bytes:

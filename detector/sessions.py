@@ -41,6 +41,8 @@ class SessionTable:
         self._free = list(range(self.capacity - 1, -1, -1))
         self._seen = np.zeros(self.capacity, dtype=np.int64)
         self._times: list[float] = []
+        self.owner = np.full(self.capacity, -1, dtype=np.int64)
+        """Number of each session's client (`detector.clients`), written by the owner of this table."""
 
     def __len__(self) -> int:
         return len(self._slots)
@@ -90,6 +92,11 @@ class SessionTable:
         self._keys[s] = key
         return s
 
+    def client_of(self, slot: int) -> tuple[str, str]:
+        """(client id, tenant id) of the session in a slot that is taken."""
+        key = self._keys[slot]
+        return ("", "") if key is None else (key[0], key[2])
+
     def _grow(self) -> bool:
         if self.capacity >= self.bound:
             return False
@@ -97,6 +104,7 @@ class SessionTable:
         self._free = list(range(wider - 1, self.capacity - 1, -1))
         self._keys.extend([None] * (wider - self.capacity))
         self._seen = np.concatenate([self._seen, np.zeros(wider - self.capacity, dtype=np.int64)])
+        self.owner = np.concatenate([self.owner, np.full(wider - self.capacity, -1, dtype=np.int64)])
         self.capacity = wider
         return True
 
@@ -140,6 +148,7 @@ class SessionTable:
             "free": self._free,
             "seen": self._seen.tolist(),
             "times": self._times,
+            "owner": self.owner.tolist(),
         }
 
     @classmethod
@@ -153,4 +162,5 @@ class SessionTable:
         table._free = list(state["free"])
         table._seen = np.array(state["seen"], dtype=np.int64)
         table._times = list(state["times"])
+        table.owner = np.array(state["owner"], dtype=np.int64)
         return table

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from detector import policy
+from detector.clients import PER_SESSION
 from detector.container import Arrays, Damaged, pack, unpack
 from detector.errors import OtherVersion, ProfileError, StateError
 from detector.features import inputs as units
@@ -23,11 +24,12 @@ from detector.features.catalogue import NAMES
 from detector.learner import InputSample, Learner
 from detector.model_state import ModelState, Settings
 from detector.pipeline import Shard
+from detector.policy import KIND_NAMES
 from detector.profile import ModelProfile, restore_profile
 from detector.router import OddLength
 from detector.sessions import SessionTable
 
-FORMAT = 1
+FORMAT = 2
 VERSION = f"{FORMAT}-{hashlib.sha256(json.dumps(NAMES).encode()).hexdigest()[:8]}"
 """Names what a release must agree on to read a state: its format, and the features it holds."""
 
@@ -99,13 +101,16 @@ def canonical_digest(data: bytes) -> str:
 
 
 def _dump_model(state: ModelState) -> tuple[dict[str, Any], Arrays]:
-    arrays: Arrays = {f"slots/{k}": v for k, v in state.slots._asdict().items()}
-    # What lies above the top of the stack of free tracks is left over from earlier.
-    arrays["slots/free"] = np.where(
-        np.arange(len(state.slots.free)) < state.slots.counters[0], state.slots.free, -1
-    )
-    arrays |= {f"episodes/{k}": v for k, v in state.episodes._asdict().items()}
+    arrays: Arrays = {}
+    for kind, entities in zip(KIND_NAMES, state.entities, strict=True):
+        slots = entities.slots
+        # What lies above the top of the stack of free tracks is left over from earlier.
+        free = np.where(np.arange(len(slots.free)) < slots.counters[0], slots.free, -1)
+        arrays |= {f"{kind}/slots/{k}": v for k, v in slots._replace(free=free)._asdict().items()}
+        arrays |= {f"{kind}/episodes/{k}": v for k, v in entities.episodes._asdict().items()}
     meta: dict[str, Any] = {"d": state.d, "sessions": state.sessions.state()}
+    meta["clients"], own = state.clients.state()
+    arrays |= {f"clients/{k}": v for k, v in own.items()}
     if state.profile is not None:
         meta["profile"] = state.profile.version
         arrays |= {f"profile/{k}": v for k, v in state.profile.arrays().items()}
@@ -135,8 +140,11 @@ def _restore_model(
         profile = _learned(under("profile/")) if "profile" in meta else None
     state = ModelState(meta["name"], meta["d"], settings, profile)
     state.sessions = SessionTable.from_state(meta["sessions"], state.sessions.bound)
-    state.slots = layout.Slots(**{k: _owned(v) for k, v in under("slots/").items()})
-    state.episodes = policy.Episodes(**{k: _owned(v) for k, v in under("episodes/").items()})
+    state.clients.bound = PER_SESSION * state.sessions.bound
+    state.clients.load(meta["clients"], under("clients/"))
+    for kind, entities in zip(KIND_NAMES, state.entities, strict=True):
+        entities.slots = layout.Slots(**{k: _owned(v) for k, v in under(f"{kind}/slots/").items()})
+        entities.episodes = policy.Episodes(**{k: _owned(v) for k, v in under(f"{kind}/episodes/").items()})
     if profile is None:
         state.inputs = units.from_arrays(under("inputs/"))
     elif profile.version != meta.get("profile"):

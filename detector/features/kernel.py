@@ -142,10 +142,10 @@ def advance(
 ) -> Any:
     """Process queries start..stop of a batch, or fewer: it stops after `most` evaluation points.
 
-    slot [n] and fresh [n] say which slot a query belongs to and whether it opens it; gap [s] of silence
-    ends a session. An exact repeat of one of a session's last inputs (a retry, a health check, a replayed
-    pool) is counted and is otherwise passed over: it tells an attacker nothing new, so features and
-    evaluation points are those of the distinct inputs.
+    slot [n] says which slot a query belongs to, -1: none, it is passed over; fresh [n] whether it opens it,
+    which is also set where gap [s] of silence ended a session. An exact repeat of one of a session's last
+    inputs (a retry, a health check, a replayed pool) is counted and is otherwise passed over: it tells an
+    attacker nothing new, so features and evaluation points are those of the distinct inputs.
 
     Writes, per evaluation point m: the query's row in the batch; (distinct inputs, start time, serial,
     queries) of its session; features; and the recent (confidence, distance) pairs.
@@ -157,8 +157,11 @@ def advance(
     m = 0
     for i in range(start, stop):
         s = slot[i]
+        if s < 0:
+            continue
         row = slots.scalars[s]
         new = fresh[i] or time[i] - row[LAST_TIME] > gap
+        fresh[i] = new
         if new or row[at.RESTART] > 0.0:
             begin_session(slots, s, time[i], new)
         row[LAST_TIME] = max(row[LAST_TIME], time[i])

@@ -13,7 +13,8 @@ from detector.ecs import Finding
 from detector.evidence import SessionTail
 from detector.features import inputs
 from detector.features.catalogue import INDEX, NAMES
-from detector.profile import ModelProfile
+from detector.policy import SESSION
+from detector.profile import ModelProfile, Rows
 from detector.query import FloatArray, Record
 
 SECRET = 48_151.623_42
@@ -25,9 +26,11 @@ def judge() -> ModelProfile:
     """A profile of features that were evenly spread over [0, 1], each in an order of its own."""
     spread = np.linspace(0.0, 1.0, 1001)
     rows = np.column_stack([np.random.default_rng(j).permutation(spread) for j in range(len(NAMES))])
-    built = profile.build(1, inputs.unlearned(4), rows, np.arange(1001) // 5, 250)
+    sessions = np.arange(1001) // 5
+    built = profile.build(1, inputs.unlearned(4), Rows(rows, sessions, sessions), 250)
     assert built is not None
-    return replace(built, tail=SessionTail(2.0, 2.5, 0.05, 250), version="1-0123456789ab")
+    tails = (SessionTail(2.0, 2.5, 0.05, 250), SessionTail(3.0, 2.5, 0.05, 250))
+    return replace(built, tails=tails, version="1-0123456789ab")
 
 
 def values(**odd: float) -> FloatArray:
@@ -60,11 +63,13 @@ def record(**changes: Any) -> Record:
 def finding(**changes: Any) -> Finding:
     """A first alert on coordinate steps among near-duplicates that drive one class up."""
     fields: dict[str, Any] = {
+        "kind": SESSION,
         "model_id": "credit",
         "tenant": "acme",
         "record": record(),
         "queries": 84,
-        "session_start": 1_760_000_000.0,
+        "sessions": 3,
+        "entity_start": 1_760_000_000.0,
         "began": 1_760_000_123.456,
         "episode": 1,
         "revision": 0,

@@ -121,7 +121,7 @@ def test_times_are_rfc_3339_with_milliseconds() -> None:
     assert found["event"]["start"] == "2025-10-09T08:53:20.000Z"
     assert found["event"]["duration"] == 123_456_000_000
     assert iso_time(0.0) == "1970-01-01T00:00:00.000Z"
-    late = document(session_start=1_760_000_500.0)
+    late = document(entity_start=1_760_000_500.0)
     assert late["event"]["duration"] == 0
 
 
@@ -153,7 +153,7 @@ def test_ids_do_not_depend_on_what_can_change(change: dict[str, Any]) -> None:
 
 
 def test_ids_do_not_depend_on_the_profile() -> None:
-    other = replace(judge(), version="2-abcdefabcdef", tail=SessionTail(3.0, 2.0, 0.1, 999))
+    other = replace(judge(), version="2-abcdefabcdef", tails=(SessionTail(3.0, 2.0, 0.1, 999),) * 2)
     assert build_alert(finding(profile=other)).id == build_alert(finding()).id
 
 

@@ -94,4 +94,4 @@ def test_sessions_too_short_to_be_judged_share_the_budget() -> None:
 
 def test_a_tail_survives_as_an_array() -> None:
     tail = exponential(np.random.default_rng(4), 321, 4.0)
-    assert SessionTail.from_arrays({"tail": tail.to_array()}) == tail
+    assert SessionTail.from_array(tail.to_array()) == tail

@@ -48,8 +48,8 @@ def test_the_window_keeps_the_newest() -> None:
     x, s = points(3000)
     learner = Learner(window=1000)
     for row in range(0, 3000, 3):
-        learner.add(x[row : row + 3], s[row : row + 3])
-    kept, sessions = learner.clean()
+        learner.add(x[row : row + 3], s[row : row + 3], s[row : row + 3] // 2)
+    kept, sessions, _ = learner.clean()
     assert np.array_equal(kept, x[-1000:])
     assert np.array_equal(sessions, s[-1000:])
 
@@ -57,7 +57,7 @@ def test_the_window_keeps_the_newest() -> None:
 def test_what_is_added_is_copied() -> None:
     x, s = points(10)
     learner = Learner()
-    learner.add(x, s)
+    learner.add(x, s, s // 2)
     x[:] = -1.0
     assert (learner.clean()[0] >= 0.0).all()
 
@@ -68,7 +68,7 @@ def test_builds_come_at_each_fourfold_growth_and_then_each_window() -> None:
     due = []
     while learner.points < 16 * FIRST_BUILD:
         x, s = points(FIRST_BUILD)
-        learner.add(x, s)
+        learner.add(x, s, s // 2)
         if learner.room() == 0:
             due.append(learner.points // FIRST_BUILD)
             learner.alerted = set(s.tolist())  # nothing may teach, so that building costs nothing
@@ -80,9 +80,9 @@ def test_builds_come_at_each_fourfold_growth_and_then_each_window() -> None:
 def test_sessions_that_alerted_leave_the_window() -> None:
     x, s = points(100)
     learner = Learner()
-    learner.add(x, s)
+    learner.add(x, s, s // 2)
     learner.alerted = {3, 7}
-    kept, sessions = learner.clean()
+    kept, sessions, _ = learner.clean()
     assert set(sessions.tolist()) == set(range(20)) - {3, 7}
     assert len(kept) == 90
 
@@ -90,7 +90,7 @@ def test_sessions_that_alerted_leave_the_window() -> None:
 def build(sessions: int, judge: ModelProfile | None) -> ModelProfile | None:
     x, s = points(5 * sessions)
     learner = Learner()
-    learner.add(x, s)
+    learner.add(x, s, s // 2)
     return learner.build(scenario.profiles("toy")["toy"].inputs, judge, sessions)
 
 
@@ -110,10 +110,10 @@ def test_a_profile_never_rests_on_less_than_half_of_the_one_before() -> None:
 def test_a_saved_learner_goes_on() -> None:
     x, s = points(900)
     learner = Learner(window=500)
-    learner.add(x[:700], s[:700])
+    learner.add(x[:700], s[:700], s[:700] // 2)
     learner.alerted = {130}
     copy = Learner.from_state(*learner.state())
     for both in (learner, copy):
-        both.add(x[700:], s[700:])
+        both.add(x[700:], s[700:], s[700:] // 2)
     assert copy.room() == learner.room() == FIRST_BUILD - 900
     assert all(np.array_equal(a, b) for a, b in zip(copy.clean(), learner.clean(), strict=True))

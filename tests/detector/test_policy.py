@@ -8,10 +8,28 @@ import pytest
 from detector import policy
 from detector.evidence import DRIFT
 from detector.features.layout import EVERY, FIRST_EVALUATION, RECENT
-from detector.policy import CRITICAL, HIGH, MOST_REVISIONS, NOTHING, RAISE, REVISE, SERIES
+from detector.policy import CRITICAL, HIGH, MOST_REVISIONS, NOTHING, RAISE, REVISE, SERIES, Judged
+from detector.query import FloatArray, IntArray
 
 THRESHOLD = 10.0
 Message = tuple[int, int, int]
+
+
+def judged(
+    slots: IntArray, times: FloatArray, meta: FloatArray, scores: list[float], series: FloatArray
+) -> Judged:
+    """Evaluation points of sessions of one client."""
+    n = len(slots)
+    zeros = np.zeros(n, dtype=np.int64)
+    return Judged(zeros, slots, zeros, np.arange(n), times, meta, np.array(scores), series)
+
+
+def judge(episodes: policy.Episodes, threshold: float, points: Judged, at: int) -> tuple[int, int]:
+    """Judge sessions, where nothing was heard of any client's other entities."""
+    heard = np.full((1, policy.KINDS), -1, dtype=np.int64)
+    kinds = (episodes, *[policy.allocate(1)] * (policy.KINDS - 1))
+    point, event = policy.judge(kinds, np.full(policy.KINDS, threshold), heard, points, at)
+    return int(point), int(event)
 
 
 def play(
@@ -29,8 +47,9 @@ def play(
     slots, times = np.zeros(n, dtype=np.int64), 1000.0 + meta[:, 0]
     messages: list[Message] = []
     at = 0
+    points = judged(slots, times, meta, scores, series)
     while True:
-        at, event = policy.judge(episodes, threshold, slots, times, meta, np.array(scores), series, at)
+        at, event = judge(episodes, threshold, points, at)
         if event == NOTHING:
             return messages, episodes
         messages.append((int(meta[at, 0]), event, int(episodes.counts[0, policy.LEVEL])))
@@ -91,11 +110,9 @@ def test_growth_counts_queries_and_sessions_begin_by_distinct_inputs() -> None:
     episodes = policy.allocate(1)
     meta = np.array([[8.0, 0.0, 1.0, 100.0], [12.0, 0.0, 1.0, 399.0], [16.0, 0.0, 1.0, 400.0]])
     slots, series = np.zeros(3, dtype=np.int64), np.zeros((3, RECENT, 2))
-    scores = np.array(reaching(*[1.1 * THRESHOLD] * 3))
-    judged = [
-        policy.judge(episodes, THRESHOLD, slots, np.zeros(3), meta, scores, series, at) for at in (0, 1)
-    ]
-    assert judged == [(0, RAISE), (2, REVISE)]
+    points = judged(slots, np.zeros(3), meta, reaching(*[1.1 * THRESHOLD] * 3), series)
+    found = [judge(episodes, THRESHOLD, points, at) for at in (0, 1)]
+    assert found == [(0, RAISE), (2, REVISE)]
 
 
 def test_a_new_session_in_the_slot_knows_nothing_of_the_last() -> None:
@@ -123,7 +140,7 @@ def test_the_series_says_what_is_unknown() -> None:
     series = np.full((1, RECENT, 2), np.nan)
     series[0, -1] = 0.25, 3.0
     meta = np.array([[float(FIRST_EVALUATION), 0.0, 1.0, 9.0]])
-    policy.judge(episodes, 1.0, np.array([1]), np.array([0.0]), meta, np.array([0.0]), series, 0)
+    judge(episodes, 1.0, judged(np.array([1]), np.array([0.0]), meta, [0.0], series), 0)
     assert policy.recent_series(episodes, 1) == ([None] * 7 + [0.25], [None] * 7 + [3.0])
     assert policy.recent_series(episodes, 0) == ([], [])
 

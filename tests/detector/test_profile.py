@@ -12,6 +12,7 @@ from detector.container import pack, unpack
 from detector.errors import ProfileError
 from detector.features.catalogue import NAMES
 from detector.pipeline import Shard
+from detector.profile import Rows
 from tests import traffic
 from tests.detector import scenario
 from tests.detector.scenario import FROZEN, lines, records
@@ -24,7 +25,7 @@ def test_bytes_and_back_changes_no_bit() -> None:
     assert set(read) == {"alpha", "beta"}
     for name in made:
         assert read[name].version == made[name].version
-        assert read[name].tail == made[name].tail
+        assert read[name].tails == made[name].tails
         assert read[name].input_length == traffic.D
         before, after = made[name].arrays(), read[name].arrays()
         assert set(before) == set(after)
@@ -73,7 +74,7 @@ def test_a_file_that_is_not_whole_says_so(tmp_path: Path) -> None:
         profile.save(tmp_path / "no folder" / "p.qwp", {})
 
 
-@pytest.mark.parametrize("change", [{"kind": "state"}, {"format": 2}, {"features": ["other"]}])
+@pytest.mark.parametrize("change", [{"kind": "state"}, {"format": 1}, {"features": ["other"]}])
 def test_another_version_is_refused(change: dict[str, object]) -> None:
     meta, arrays = unpack(profile.to_bytes(scenario.profiles("toy")))
     with pytest.raises(ProfileError, match=r"another version of querywatch.*querywatch fit"):
@@ -84,5 +85,5 @@ def test_too_few_sessions_make_no_profile() -> None:
     inputs = scenario.profiles("toy")["toy"].inputs
     rows = np.random.default_rng(1).random((990, len(NAMES)))
     sessions = np.repeat(np.arange(99), 10)
-    assert profile.build(1, inputs, rows, sessions, 99) is None
-    assert profile.build(1, inputs, rows, np.arange(990), 990) is not None
+    assert profile.build(1, inputs, Rows(rows, sessions, sessions), 99) is None
+    assert profile.build(1, inputs, Rows(rows, np.arange(990), sessions), 990) is not None

@@ -200,7 +200,7 @@ def test_many_tiny_sessions_stay_within_the_bound() -> None:
     for begin in range(0, sessions, 20_000):
         shard.process([ask(T + 0.01 * n, f"c{n}", offset=n) for n in range(begin, begin + 20_000)])
         state = model(shard)
-        peaks.append(sum(array.nbytes for array in (*state.slots, *state.episodes)))
+        peaks.append(sum(array.nbytes for kind in state.entities for array in (*kind.slots, *kind.episodes)))
     state = model(shard)
     assert state.begun == sessions
     assert max(peaks) <= memory
