@@ -68,8 +68,8 @@ def read_truth(path: Path) -> Truth:
 
 
 def compare(truth: Truth, alerts: list[dict[str, Any]]) -> Comparison:
-    """Which sessions alerted, against what they really were."""
-    alerted = {(a["user"]["id"], a["querywatch"]["session"]["id"]) for a in alerts}
+    """Which sessions alerted, or were under way when their client did, against what they really were."""
+    alerted = {(a["user"]["id"], a["querywatch"].get("session", {}).get("id")) for a in alerts}
     result = Comparison([], [], [])
     for session in truth.sessions:
         hit = (session.client_id, session.session_id) in alerted
@@ -192,8 +192,8 @@ def _show_alert(console: Console, number: int, count: int, alert: dict[str, Any]
         markup=False,
     )
     console.print(
-        f"client {alert['user']['id']} on {alert['service']['name']}, session {ours['session']['id']}, "
-        f"after {ours['session']['queries']} queries",
+        f"client {alert['user']['id']} on {alert['service']['name']}, {ours['entity']['kind']} "
+        f"{ours['entity']['id']}, after {ours[ours['entity']['kind']]['queries']} queries",
         markup=False,
     )
     console.print(event["reason"], style="italic", markup=False)

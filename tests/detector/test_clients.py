@@ -160,12 +160,11 @@ def test_clients_without_an_open_session_are_forgotten_first() -> None:
 def test_many_clients_with_many_sessions_stay_within_the_bound() -> None:
     memory = 4 << 20
     shard = Shard(Settings(memory=memory, learn=False), {})
+    clients = [f"c{n % 300 if n % 2 else n}" for n in range(30_000)]
     log = [
-        Record(traffic.START + n, "m", f"c{n % 300 if n % 2 else n}", [float(n % 5)], f"s{n}")
-        for n in range(30_000)
+        Record(traffic.START + n, "m", client, [float(n % 5)], f"s{n}", offset=n)
+        for n, client in enumerate(clients)
     ]
-    for n, record in enumerate(log):
-        record.offset = n
     shard.process(log)
     state = shard.models["m"]
     held = sum(array.nbytes for kind in state.entities for array in (*kind.slots, *kind.episodes))
