@@ -37,7 +37,7 @@ def main(
     outcomes: dict[str, list[Outcome]] = {
         case.name: [] for case in cases(quick) if not only or case.name in only
     }
-    for plan in deployments(seed, count, quick):
+    for plan in deployments(seed, count or (1 if quick else 6), quick):
         deployed = Deployed(plan, kept)
         for case in cases(quick):
             if case.name in outcomes:

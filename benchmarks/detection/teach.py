@@ -33,7 +33,7 @@ from models.recogniser import SHIPPED, Recogniser
 
 CLASSES = ("benign", "inversion", "membership_inference", "extraction", "evasion")
 DATA_SETS = ("digits", "cancer", "wine", "segments", "phishing", "photos", "synthetic")
-UNTAUGHT = ("knockoff_held_out",)
+UNTAUGHT = ("knockoff_held_out", "active_thief_held_out", "score_membership")
 """Ordinary queries by any measure: to teach them as an attack would teach that honest clients are one."""
 TREES, LEAVES = 80, 12
 IMPOSSIBLE = -30.0

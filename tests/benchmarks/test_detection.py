@@ -95,4 +95,4 @@ def test_quick_and_full_measure_the_same_cases() -> None:
     full = deployments(7, 4, False)
     assert [plan.seed for plan in full] == [7, 8, 9, 10]
     assert [plan.rescale for plan in full] == [False, True, False, True]
-    assert len(deployments(7, 4, True)) == 1
+    assert [plan.models for plan in deployments(7, 4, True)] == [plan.models for plan in full]

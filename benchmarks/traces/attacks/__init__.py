@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks.traces.attacks import evasion, extraction, inversion, membership
+from benchmarks.traces.attacks import (
+    evasion,
+    evasion_decision,
+    evasion_score,
+    extraction,
+    extraction_active,
+    extraction_exact,
+    inversion,
+    inversion_search,
+    membership,
+)
 from benchmarks.traces.attacks.attacker import Attacker
 from benchmarks.traces.recorder import BudgetSpent
 
@@ -52,6 +62,69 @@ ATTACKS: dict[str, Attack] = {
     ),
     "random_extraction": Attack(
         "extraction", extraction.random_inputs, "own driver of uniform-input extraction (Tramer et al. 2016)"
+    ),
+    "sign_opt": Attack("evasion", evasion_decision.sign_opt, "ART SignOPTAttack (Cheng et al. 2020)"),
+    "geo_da": Attack("evasion", evasion_decision.geo_da, "own driver of GeoDA (Rahmati et al. 2020)"),
+    "step_widening": Attack(
+        "evasion", evasion_decision.step_widening, "own driver of OARS with HopSkipJump (Feng et al. 2023)"
+    ),
+    "nes": Attack("evasion", evasion_score.nes, "own driver of NES (Ilyas et al. 2018)"),
+    "simba": Attack("evasion", evasion_score.simba, "ART SimBA (Guo et al. 2019)"),
+    "square": Attack(
+        "evasion",
+        evasion_score.square,
+        "ART SquareAttack (Andriushchenko et al. 2020); own driver for tables",
+    ),
+    "nes_inversion": Attack("inversion", inversion_search.nes_inversion, "own driver of antithetic NES"),
+    "differential_evolution": Attack(
+        "inversion", inversion_search.differential_evolution, "SciPy differential_evolution"
+    ),
+    "dual_annealing": Attack("inversion", inversion_search.dual_annealing, "SciPy dual_annealing"),
+    "nelder_mead": Attack("inversion", inversion_search.nelder_mead, "SciPy Nelder-Mead"),
+    "latent_cma_es": Attack(
+        "inversion", inversion_search.latent_cma_es, "own driver around pycma, principal components"
+    ),
+    "latent_differential_evolution": Attack(
+        "inversion",
+        inversion_search.latent_differential_evolution,
+        "SciPy differential_evolution, principal components",
+    ),
+    "genetic_search": Attack(
+        "inversion", inversion_search.genetic_search, "own driver of MIRROR (An et al. 2022)"
+    ),
+    "sphere_sampling": Attack(
+        "inversion", inversion_search.sphere_sampling, "own driver of BREP-MI (Kahla et al. 2022)"
+    ),
+    "augmentation_membership": Attack(
+        "membership_inference",
+        membership.augmentation,
+        "own driver of label-only augmentation (Choquette-Choo et al. 2021)",
+    ),
+    "score_membership": Attack(
+        "membership_inference",
+        membership.scores,
+        "ART MembershipInferenceBlackBox (hard: each query is an ordinary row)",
+    ),
+    "equation_solving": Attack(
+        "extraction",
+        extraction_exact.equation_solving,
+        "own driver of equation solving (Tramer et al. 2016)",
+    ),
+    "line_search": Attack(
+        "extraction", extraction_exact.line_search, "own driver of boundary line search (Lowd and Meek 2005)"
+    ),
+    "tree_paths": Attack(
+        "extraction", extraction_exact.tree_paths, "own driver of tree path finding (Tramer et al. 2016)"
+    ),
+    "active_thief_foreign": Attack(
+        "extraction",
+        extraction_active.active_thief_foreign,
+        "own driver of ActiveThief (Pal et al. 2020), foreign natural pool",
+    ),
+    "active_thief_held_out": Attack(
+        "extraction",
+        extraction_active.active_thief_held_out,
+        "own driver of ActiveThief, pool of the target's own distribution (hard)",
     ),
 }
 

@@ -39,6 +39,12 @@ class Attacker:
         """Probabilities [n, k] of unit-cube rows [n, d]; each row is a logged query."""
         return self.recorder.predict(self.recorder.target.dataset.from_unit(unit))
 
+    def ask_natural(self, unit: FloatArray) -> FloatArray:
+        """The same for rows of the data itself: written as their source does, whatever a tool made of
+        their last digits."""
+        dataset = self.recorder.target.dataset
+        return self.recorder.predict(dataset.snap(dataset.from_unit(unit)))
+
     def own_rows(self) -> tuple[FloatArray, IntArray]:
         """The attacker's rows in the unit cube, shuffled, with their true labels."""
         dataset = self.recorder.target.dataset
@@ -51,12 +57,21 @@ class Attacker:
         order = self.rng.permutation(len(dataset.train))
         return dataset.to_unit(dataset.train[order]), dataset.train_labels[order]
 
-    def art_classifier(self) -> Any:
-        """The target as ART's BlackBoxClassifier over the unit cube."""
+    def art_classifier(self, least_classes: int = 2, natural: bool = False) -> Any:
+        """The target as ART's BlackBoxClassifier over the unit cube, said to have at least so many classes
+        (some of ART's attacks refuse two); those that it has not are never answered. `natural` is for
+        attacks that send rows of the data as they are."""
         import_art()
         from art.estimators.classification import BlackBoxClassifier
 
-        return BlackBoxClassifier(self.ask, (self.columns,), self.classes, clip_values=(0.0, 1.0))
+        more = max(0, least_classes - self.classes)
+
+        def ask(unit: FloatArray) -> FloatArray:
+            answers = self.ask_natural(unit) if natural else self.ask(unit)
+            return np.pad(answers, ((0, 0), (0, more)))
+
+        classes = self.classes + more
+        return BlackBoxClassifier(ask, (self.columns,), classes, clip_values=(0.0, 1.0))
 
     @contextlib.contextmanager
     def seeded_numpy(self) -> Iterator[None]:

@@ -1,10 +1,12 @@
-"""Membership inference with ART's label-only attack: the distance of each candidate to the boundary."""
+"""Membership inference: by distance to the boundary, by augmentation, by confidences alone."""
 
 from __future__ import annotations
 
 import numpy as np
+from scipy import ndimage
 
 from benchmarks.traces.attacks.attacker import Attacker
+from detector.query import FloatArray
 
 
 def label_only_boundary(attacker: Attacker) -> None:
@@ -28,3 +30,49 @@ def label_only_boundary(attacker: Attacker) -> None:
         rows, labels = (inside, inside_labels) if member else (outside, outside_labels)
         with attacker.seeded_numpy():
             attack.infer(rows[i : i + 1].astype(np.float32), labels[i : i + 1], **settings)
+
+
+def augmentation(attacker: Attacker) -> None:
+    """Label-only: members keep their label under small changes. Candidate after candidate: images shifted
+    and turned, tables with noise."""
+    rng, side = attacker.rng, attacker.recorder.target.dataset.side
+    variants = int(rng.choice([8, 12, 20]))
+    size = float(rng.choice([0.01, 0.03, 0.1]))
+    inside, outside = attacker.members()[0], attacker.own_rows()[0]
+    for i in range(min(len(inside), len(outside))):
+        x = (inside if rng.random() < 0.5 else outside)[i]
+        if side:
+            tried = np.array([_moved(x.reshape(side, side), rng) for _ in range(variants)])
+        else:
+            tried = x + size * rng.normal(size=(variants, x.size))
+        attacker.ask(np.clip(np.vstack([x[None], tried]), 0.0, 1.0))
+
+
+def _moved(image: FloatArray, rng: np.random.Generator) -> FloatArray:
+    turned = ndimage.rotate(image, rng.uniform(-15, 15), reshape=False, order=1)
+    shifted = ndimage.shift(turned, rng.integers(-1, 2, 2), order=0)
+    return np.asarray(shifted, dtype=np.float64).ravel()
+
+
+def scores(attacker: Attacker) -> None:
+    """ART's black-box attack on confidences: one query a record. It learns from records whose membership
+    the attacker knows, then tells others apart: every query is an ordinary row."""
+    classifier = attacker.art_classifier(natural=True)
+    from art.attacks.inference.membership_inference import MembershipInferenceBlackBox
+
+    rng = attacker.rng
+    inside, inside_labels = attacker.members()
+    outside, outside_labels = attacker.own_rows()
+    known = min(attacker.budget // 4, len(inside) // 3, len(outside) // 3)
+    batch = int(rng.choice([1, 5, 20]))
+    attack = MembershipInferenceBlackBox(classifier, attack_model_type="lr")
+    with attacker.seeded_numpy():
+        attack.fit(inside[:known], inside_labels[:known], outside[:known], outside_labels[:known])
+    rows, labels = (
+        np.vstack([inside[known:], outside[known:]]),
+        np.r_[inside_labels[known:], outside_labels[known:]],
+    )
+    order = rng.permutation(len(rows))
+    for first in range(0, len(rows), batch):
+        mine = order[first : first + batch]
+        attack.infer(rows[mine], labels[mine])

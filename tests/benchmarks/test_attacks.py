@@ -1,0 +1,96 @@
+"""Attacks do what their papers say: they reach their goal against the real model, in the shape described."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchmarks.traces.attacks import ATTACKS
+from benchmarks.traces.recording import Recording, record
+from benchmarks.traces.targets import Target, train
+from detector.query import FloatArray
+
+INVERSIONS = (
+    "finite_difference_inversion",
+    "cma_es_inversion",
+    "nes_inversion",
+    "differential_evolution",
+    "latent_cma_es",
+    "latent_differential_evolution",
+    "genetic_search",
+)
+SEARCHES = ("sign_opt", "geo_da", "step_widening", "nes", "simba", "square")
+
+
+@pytest.fixture(scope="module")
+def cancer() -> Target:
+    return train("cancer", 3)
+
+
+@pytest.fixture(scope="module")
+def digits() -> Target:
+    return train("digits", 3)
+
+
+def run(target: Target, name: str, budget: int, seed: int = 1) -> Recording:
+    return record(target, name, budget, 9, np.random.default_rng(seed))
+
+
+def unit_steps(target: Target, recording: Recording) -> FloatArray:
+    """Steps [n-1, d] between successive queries, in ranges of the columns."""
+    return np.diff(target.dataset.to_unit(recording.inputs), axis=0)
+
+
+@pytest.mark.parametrize("name", INVERSIONS)
+def test_inversions_reach_their_class(cancer: Target, name: str) -> None:
+    answers = run(cancer, name, 400).answers
+    start = answers[0].argmax()
+    assert answers[:, 1 - start].max() > 0.9
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_evasions_change_the_label_of_a_row(cancer: Target, name: str) -> None:
+    labels = run(cancer, name, 300).answers.argmax(axis=1)
+    assert len(set(labels.tolist())) == 2
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_attacks_on_images_repeat_exactly_and_stay_in_range(digits: Target, name: str) -> None:
+    one, other = run(digits, name, 80), run(digits, name, 80)
+    np.testing.assert_array_equal(one.inputs, other.inputs)
+    assert len(one) == 80
+    unit = digits.dataset.to_unit(one.inputs)
+    beyond = 0.2 if name == "zoo" else 1e-6  # ART's ZOO looks over the edge by its h
+    assert -beyond <= unit.min() <= unit.max() <= 1.0 + beyond
+
+
+def test_equations_are_solved_with_one_query_a_parameter_and_a_check(cancer: Target) -> None:
+    spent = [len(run(cancer, "equation_solving", 1000, seed)) for seed in range(12)]
+    assert cancer.dataset.columns + 1 + 8 in spent
+
+
+def test_line_searches_move_one_column_at_a_time(cancer: Target) -> None:
+    steps = unit_steps(cancer, run(cancer, "line_search", 300))
+    changed = (np.abs(steps) > 1e-6).sum(axis=1)
+    assert (changed <= 1).mean() > 0.5
+
+
+def test_antithetic_pairs_lie_round_their_centre(digits: Target) -> None:
+    sent = digits.dataset.to_unit(run(digits, "nes_inversion", 40).inputs)
+    centre, pairs = sent[0], sent[1:11].reshape(5, 2, -1)
+    np.testing.assert_allclose(pairs.mean(axis=1), np.tile(centre, (5, 1)), atol=0.3)
+
+
+def test_spheres_have_one_radius_in_the_latent_space(digits: Target) -> None:
+    sent = run(digits, "sphere_sampling", 300)
+    block = digits.dataset.to_unit(sent.inputs)[-32:]
+    assert len(np.unique(block, axis=0)) == 32
+    assert np.linalg.norm(block - block.mean(axis=0), axis=1).std() < 1.0
+
+
+def test_score_membership_sends_ordinary_rows_once(cancer: Target) -> None:
+    sent = run(cancer, "score_membership", 100).inputs
+    data = cancer.dataset
+    rows = {row.tobytes() for row in np.round(np.vstack([data.train, data.attacker]), 6)}
+    assert all(row.tobytes() in rows for row in np.round(sent, 6))
+    assert len(np.unique(sent, axis=0)) == len(sent)
