@@ -14,6 +14,7 @@ from typing import Any
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import (
     CommitFailedError,
+    FencedInstanceIdError,
     IllegalGenerationError,
     KafkaError,
     LogTruncationError,
@@ -34,6 +35,7 @@ from connectors.kafka_connection import (
 )
 from connectors.kafka_dead_letters import KafkaDeadLetterSink
 from connectors.kafka_group import Rebalances
+from connectors.kafka_membership import leave
 from connectors.kafka_partitions import Start, TopicSource
 from detector.errors import SourceError
 from detector.query import RawBatch
@@ -62,6 +64,7 @@ class KafkaSource(TopicSource):
             allow_auto_create_topics=False,
             max_partition_fetch_bytes=self._fetch_bytes,
             metadata_max_age_ms=int(self._metadata_seconds * 1000),
+            group_instance_id=self._instance_id or None,
         )
         try:
             self._present_at_open = set(consumer.partitions_for_topic(self._settings.topic))
@@ -86,17 +89,31 @@ class KafkaSource(TopicSource):
         except LogTruncationError as error:
             tp = next(iter(error.divergent_offsets))
             raise self._truncated(tp.partition, self._consumer.position(tp) or -1) from error
+        except FencedInstanceIdError as error:
+            raise self._fenced() from error
         except (KafkaError, NotImplementedError) as error:
             raise SourceError(explain(error, self._settings), topic=self._settings.topic) from error
+        # Kept until the end: nothing is lost when a question below fails and the caller polls again.
+        self._ready += [self._batch_of(tp, polled[tp]) for tp in sorted(polled)]
         self._finish_rebalance()
         self._follow_group()
-        return [self._batch_of(tp, polled[tp]) for tp in sorted(polled) if tp.partition in self._owned]
+        ready, self._ready = self._ready, []
+        return [batch for batch in ready if batch.partition in self._owned]
 
     def _finish_rebalance(self) -> None:
         # kafka-python 3.0.12 forgets a rejoin over new partitions that one poll was too short for: it then
         # neither fetches nor heartbeats, without an error. Asked for again, the next poll completes it.
+        coordinator = self._consumer._coordinator
         if self._consumer.group_metadata().state != MemberState.STABLE:
-            self._consumer._coordinator.request_rejoin()
+            coordinator.request_rejoin()
+            return
+        # And a member that was fenced only stops its heartbeats, and goes on reading.
+        with coordinator._lock:
+            silent = not (
+                coordinator.need_rejoin() or coordinator.rejoining or coordinator._heartbeat_enabled
+            )
+        if silent and self._instance_id:
+            raise self._fenced()
 
     def _batch_of(self, tp: Any, records: list[Any]) -> RawBatch:
         return self._batch(
@@ -131,6 +148,8 @@ class KafkaSource(TopicSource):
         except _NOT_NOW as error:
             log.info("commit put off, the group is rebalancing (%s)", type(error).__name__)
             return False
+        except FencedInstanceIdError as error:
+            raise self._fenced() from error
         except KafkaError as error:
             raise SourceError(explain(error, self._settings), topic=self._settings.topic) from error
         return True
@@ -151,8 +170,11 @@ class KafkaSource(TopicSource):
 
     def close(self) -> None:
         if self._consumer is not None:
+            member = self._consumer.group_metadata().member_id if self._instance_id else ""
             self._consumer.close(autocommit=False, timeout_ms=_REQUEST_MS)
             self._consumer = None
+            if member:
+                leave(self._settings, member, self._instance_id)
             self._assigned, self._owned = set(), set()
 
     def _tp(self, partition: int) -> Any:

@@ -18,8 +18,9 @@ from confluent_kafka import (
 
 from connectors.kafka_confluent_errors import explain
 from connectors.kafka_connection import BOOTSTRAP_SECONDS, REQUEST_SECONDS, KafkaSettings, partitions_of
+from connectors.kafka_membership import leave
 from connectors.kafka_partitions import TopicSource
-from detector.errors import SourceError
+from detector.errors import Fenced, SourceError
 from detector.query import RawBatch
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,8 @@ _NOT_NOW = {
     KafkaError.UNKNOWN_MEMBER_ID,
     KafkaError._ASSIGNMENT_LOST,
 }
+# Being fenced is the one fatal error of a static member.
+_FENCED = {KafkaError.FENCED_INSTANCE_ID, KafkaError._FENCED, KafkaError._FATAL}
 # The client mends these by itself; kafka-python does not tell of them either.
 _PASSING = {
     KafkaError._ALL_BROKERS_DOWN,
@@ -60,8 +63,7 @@ class ConfluentSource(TopicSource):
         # kafka-python looks first: what is wrong with the cluster is told in the same words by both sources.
         self._present_at_open = partitions_of(self._settings)
         self._next: dict[int, int] = {}
-        self._ready: list[RawBatch] = []
-        self._problem: SourceError | None = None
+        self._problem: SourceError | Fenced | None = None
         self._member = self._to_fetch = False
         options = client_options(self._settings) | {
             "group.id": self._settings.group_id,
@@ -79,6 +81,8 @@ class ConfluentSource(TopicSource):
             "error_cb": self._note_error,
             "log_level": 2,  # what is worth telling comes to `error_cb`
         }
+        if self._instance_id:
+            options["group.instance.id"] = self._instance_id
         consumer = None
         try:
             # Below "kafka", so that one logging setting quiets both clients.
@@ -156,7 +160,7 @@ class ConfluentSource(TopicSource):
             once = error.code() in {KafkaError._ALL_BROKERS_DOWN, KafkaError._MAX_POLL_EXCEEDED}
             log.log(logging.WARNING if once else logging.DEBUG, "%s", explain(error, self._settings))
         else:
-            self._problem = SourceError(explain(error, self._settings), topic=self._settings.topic)
+            self._problem = self._failed(error)
 
     def _note_assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         # Nothing is fetched until the caller has said where each partition begins.
@@ -209,7 +213,7 @@ class ConfluentSource(TopicSource):
             errors = [error.args[0]]
         refused = [error for error in errors if error.code() not in _NOT_NOW]
         if refused:
-            raise SourceError(explain(refused[0], self._settings), topic=self._settings.topic)
+            raise self._failed(refused[0])
         if errors:
             log.info("commit put off, the group is rebalancing (%s)", errors[0].name())
         return not errors
@@ -228,8 +232,11 @@ class ConfluentSource(TopicSource):
 
     def close(self) -> None:
         if self._consumer is not None:
+            member = self._consumer.memberid() if self._instance_id else None
             self._consumer.close()
             self._consumer = None
+            if member:
+                leave(self._settings, member, self._instance_id)
             self._assigned, self._owned = set(), set()
 
     @property
@@ -259,7 +266,9 @@ class ConfluentSource(TopicSource):
                 raise self._failed(tp.error)
         return {tp.partition: tp.offset for tp in tps}
 
-    def _failed(self, error: KafkaError) -> SourceError:
+    def _failed(self, error: KafkaError) -> SourceError | Fenced:
+        if self._instance_id and error.code() in _FENCED:
+            return self._fenced()
         return SourceError(explain(error, self._settings), topic=self._settings.topic)
 
 

@@ -12,7 +12,7 @@ from datetime import datetime
 import msgspec
 
 from connectors.kafka_connection import KafkaSettings
-from detector.errors import ConfigError, SourceError
+from detector.errors import ConfigError, Fenced, SourceError
 from detector.query import RawBatch
 
 log = logging.getLogger(__name__)
@@ -50,9 +50,12 @@ class TopicSource(ABC):
     Both callbacks run inside `poll`, on its thread:
     `on_assigned(partitions)` returns the next offset of each, or None where nothing is saved: then reading
     begins where `kafka.start` says. `on_revoked(partitions)` tells which belong to others by now, so their
-    state must be let go, not saved. What a member keeps through a rebalance is named in neither.
+    state must be let go, saved at once or not. What a member keeps through a rebalance is named in neither.
     `future_seconds` is how far ahead of the broker's newest record a record's own time may lie.
     `metadata_seconds` is how long it may take until partitions added to the topic are noticed.
+    `instance_id` makes the member a static one: a process that starts again under the same id, after a
+    crash, takes the place of the one before it at once. Two at a time must not have the same; the older of
+    them is told so by Fenced, from `poll` or `commit`.
     """
 
     def __init__(
@@ -64,8 +67,10 @@ class TopicSource(ABC):
         future_seconds: float = 86_400.0,
         max_record_bytes: int = 4 * 1024 * 1024,
         metadata_seconds: float = 60.0,
+        instance_id: str = "",
     ) -> None:
         self._settings = settings
+        self._instance_id = instance_id
         self._start_time = start_time(settings.start)
         self._on_assigned, self._on_revoked = on_assigned, on_revoked
         self._future_seconds = future_seconds
@@ -75,6 +80,8 @@ class TopicSource(ABC):
         self._present_at_open: set[int] = set()
         self._assigned: set[int] = set()
         self._owned: set[int] = set()  # assigned, and begun where the caller said
+        self._offered: set[int] = set()  # told to the caller, not begun: a question failed
+        self._ready: list[RawBatch] = []  # fetched, not yet returned
         self._events: Events = queue.SimpleQueue()
         self._paused = False
         self.starts: dict[int, Start] = {}
@@ -110,7 +117,7 @@ class TopicSource(ABC):
         """Commit next offsets. Call it after the state that they belong to is saved.
 
         Partitions that this member does not own are left out: their new owner commits them. False when
-        the group is rebalancing: nothing is lost, the next commit covers it. Raises SourceError.
+        the group is rebalancing: nothing is lost, the next commit covers it. Raises SourceError, Fenced.
         """
 
     @abstractmethod
@@ -127,7 +134,10 @@ class TopicSource(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Leave the group and release the connection. What is not committed stays so."""
+        """Leave the group, so that others take over at once, and release the connection.
+
+        What is not committed stays so.
+        """
 
     @abstractmethod
     def _range(self, partitions: Collection[int]) -> tuple[dict[int, int], dict[int, int]]:
@@ -152,15 +162,20 @@ class TopicSource(ABC):
         """Tell the caller what the last rebalances took and gave, and begin with what is new."""
         while not self._events.empty():
             kind, partitions = self._events.get()
-            gone = self._owned & partitions if kind == "lost" else self._owned - partitions
+            held = self._owned | self._offered
+            gone = held & partitions if kind == "lost" else held - partitions
             self._assigned = partitions if kind == "assigned" else self._assigned - partitions
             if gone:
                 self._owned -= gone
+                self._offered -= gone
                 log.info("partitions %s of %s went to other members", sorted(gone), self._settings.topic)
                 self._on_revoked(sorted(gone))
+        self._ready = [batch for batch in self._ready if batch.partition in self._owned]
         new = sorted(self._assigned - self._owned)
         if new:
+            self._offered |= set(new)
             self._begin(new, self._on_assigned(new))
+            self._offered -= set(new)
             self._owned |= set(new)
 
     def _begin(self, partitions: list[int], saved: Mapping[int, int | None]) -> None:
@@ -190,6 +205,12 @@ class TopicSource(ABC):
         if self._start_time is not None:
             return self.offset_at(partition, self._start_time)
         return (earliest if self._settings.start == "earliest" else latest)[partition]
+
+    def _fenced(self) -> Fenced:
+        return Fenced(
+            f"another process has joined group {self._settings.group_id!r} as {self._instance_id!r}, so this "
+            f"one ends. Give each service a state directory of its own, copied from no other"
+        )
 
     def _out_of_range(self, partition: int, offset: int) -> SourceError:
         earliest, latest = self._range([partition])

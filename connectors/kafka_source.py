@@ -32,6 +32,7 @@ def make_source(
     future_seconds: float = 86_400.0,
     max_record_bytes: int = 4 * 1024 * 1024,
     metadata_seconds: float = 60.0,
+    instance_id: str = "",
 ) -> TopicSource:
     """A source that is not open yet; the arguments are those of `TopicSource`. Raises ConfigError."""
     return source_class(settings)(
@@ -41,4 +42,5 @@ def make_source(
         future_seconds=future_seconds,
         max_record_bytes=max_record_bytes,
         metadata_seconds=metadata_seconds,
+        instance_id=instance_id,
     )

@@ -155,10 +155,15 @@ def run(
     until_end: Annotated[
         bool, typer.Option("--until-end", help="Stop at the end that the topic has at the start.")
     ] = False,
+    workers: Annotated[
+        int, typer.Option("--workers", min=1, max=256, help="Processes that share the partitions.")
+    ] = 1,
+    worker: Annotated[int, typer.Option("--worker", hidden=True)] = 0,
 ) -> None:
     """Read the query log from Kafka and alert as it comes: the service.
 
-    It stops at SIGTERM or Ctrl-C, and goes on at the next start where it stopped.
+    It stops at SIGTERM or Ctrl-C, and goes on at the next start where it stopped. With several workers, one
+    that fails ends them all, with its exit code.
 
     Example:
 
@@ -166,14 +171,25 @@ def run(
 
     querywatch run --config querywatch.toml
     """
-    with reported():
+    with reported(f"querywatch, worker {worker}" if worker else "querywatch"):
         from detector import edge, logs
-        from detector.live import run as run_service
 
         settings = edge.load_config(config)
-        logs.configure()
+        logs.configure(worker=worker)
+        if workers > 1:
+            from detector.workers import run_workers
+
+            options = ["--until-end"] if until_end else []
+            options += ["--config", str(config)] if config else []
+            options += ["--profile", str(profile)] if profile else []
+            options += ["--budget", repr(budget)] if budget is not None else []
+            options += [] if learn is None else ["--learn" if learn else "--frozen"]
+            raise typer.Exit(run_workers(workers, settings, options))
+        from detector.live import run as run_service
+
         core = edge.settings_of(settings, budget=budget, learn=learn)
-        run_service(settings, core, edge.load_profiles(settings, profile), until_end=until_end)
+        profiles = edge.load_profiles(settings, profile)
+        run_service(settings, core, profiles, until_end=until_end, worker=worker)
 
 
 @app.command()

@@ -9,6 +9,7 @@
     │   └── OtherVersion          of another version: carries which, where it is known
     └── InfrastructureError       a broker, a cluster or a disk is not answering as it must
         ├── SourceError           carries topic, partition and offset where they are known
+        ├── Fenced                another process took this member's place: end, do not try again
         └── SinkError             carries the sink's name
             ├── SinkUnavailable   for now: try the same write again later
             └── SinkNotReady      until a person acts: refused credentials, missing template
@@ -66,6 +67,10 @@ class SourceError(InfrastructureError):
         where = f" (topic {topic}, partition {partition}, offset {offset})" if topic else ""
         super().__init__(problem + where)
         self.topic, self.partition, self.offset = topic, partition, offset
+
+
+class Fenced(InfrastructureError):
+    """Another process has taken this member's place in the group; only ending is left."""
 
 
 class SinkError(InfrastructureError):

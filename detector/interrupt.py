@@ -1,10 +1,15 @@
-"""Ctrl-C while the program is still being loaded, when there is nothing to put in order."""
+"""Signals that end the program: while it is loaded, when nothing is to be put in order, and later."""
 
 from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""Ask a service to stop; the last one comes when its terminal is closed, unless `nohup` keeps it away."""
 
 
 def end_at_once() -> None:
@@ -17,6 +22,22 @@ def raise_again() -> None:
     """From here on Ctrl-C raises KeyboardInterrupt again."""
     if signal.getsignal(signal.SIGINT) is _end:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextmanager
+def on_signals(act: Callable[[int], None]) -> Iterator[None]:
+    """Within, STOP_SIGNALS that are not ignored call `act` with their number, on the main thread."""
+
+    def handle(signum: int, frame: FrameType | None) -> None:
+        act(signum)
+
+    heard = [number for number in STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, handle) for number in heard}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _end(signum: int, frame: FrameType | None) -> None:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import os
-import signal
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
-from types import FrameType
 
 import structlog
 
 from connectors.kafka import topic_id
 from connectors.kafka_source import make_source
-from detector import shard_state
+from detector import shard_state, workers
 from detector.config import Config
 from detector.destinations import service_outputs
 from detector.edge import make_decoder
 from detector.health import served
+from detector.interrupt import on_signals
 from detector.model_state import Settings
 from detector.pipeline import warm_up
 from detector.profile import ModelProfile
@@ -32,9 +31,19 @@ log = structlog.get_logger(__name__)
 
 
 def run(
-    config: Config, settings: Settings, profiles: Mapping[str, ModelProfile], *, until_end: bool = False
+    config: Config,
+    settings: Settings,
+    profiles: Mapping[str, ModelProfile],
+    *,
+    until_end: bool = False,
+    worker: int = 0,
 ) -> None:
-    """Run the service until a signal, or until the end of the topic. Raises what a person must mend."""
+    """Run the service until a signal, or until the end of the topic. Raises what a person must mend.
+
+    `worker` is the number of this process among several that `detector.workers` started, from 1.
+    """
+    if worker:
+        workers.stop_without_parent()
     warm_up(profiles)
     directory = Path(config.state.directory)
     store = StateStore(directory, config.kafka.topic, topic_id(config.kafka), shard_state.VERSION)
@@ -47,10 +56,11 @@ def run(
         on_revoked=service.revoked,
         future_seconds=config.limits.future_seconds,
         max_record_bytes=config.limits.record_bytes,
+        instance_id=workers.instance_id(config, worker) if worker else "",
     )
     with (
         _stopped_by_signals(service.stop),
-        served(service.monitor, config.health.address, config.health.port),
+        served(service.monitor, config.health.address, workers.port(config.health.port, worker)),
         closing(service),
     ):
         if not service.open():
@@ -83,9 +93,9 @@ def run(
 
 @contextmanager
 def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
-    """SIGTERM and SIGINT set `stop`; what hangs for STOP_SECONDS after that ends the process."""
+    """STOP_SIGNALS set `stop`; what hangs for STOP_SECONDS after that ends the process."""
 
-    def ask_to_stop(signum: int, frame: FrameType | None) -> None:
+    def ask_to_stop(signum: int) -> None:
         if not stop.is_set():
             stop.set()
             watchdog.start()
@@ -96,10 +106,8 @@ def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
 
     watchdog = threading.Timer(STOP_SECONDS, cut_off)
     watchdog.daemon = True
-    before = {number: signal.signal(number, ask_to_stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        watchdog.cancel()
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with on_signals(ask_to_stop):
+        try:
+            yield
+        finally:
+            watchdog.cancel()

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import logging
 import sys
+from typing import Any
 
 import structlog
 
 
-def configure(level: int = logging.INFO) -> None:
-    """Send our own logs and those of the libraries to standard error, one event a line."""
+def configure(level: int = logging.INFO, *, worker: int = 0) -> None:
+    """Send our own logs and those of the libraries to standard error, one event a line.
+
+    Every line of one of several workers carries its number.
+    """
+
+    def number(logger: Any, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        event["worker"] = worker
+        return event
+
     shared: list[structlog.typing.Processor] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        *([number] if worker else []),
     ]
     person = sys.stderr.isatty()
     renderer: structlog.typing.Processor = (

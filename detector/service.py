@@ -4,11 +4,12 @@ For each poll: decode, process, hand over to the dispatcher. Every `state.save_s
 stored all of it: save each partition's state, which holds its next offset, then commit those offsets.
 Delivery always comes before saving, so whatever a stop at any moment leaves undelivered is read again, and an
 alert that is written again has the same id.
+
+A partition that goes to another member is saved, then let go; on this machine the other waits for that.
 """
 
 from __future__ import annotations
 
-import random
 import socket
 import threading
 import time
@@ -18,12 +19,14 @@ import structlog
 
 from connectors.query_log import Decoder
 from detector import shard_state
+from detector.backoff import backoff
 from detector.config import Config
 from detector.dispatcher import Dispatcher
 from detector.errors import InfrastructureError, SourceError
 from detector.model_state import Settings
 from detector.monitor import Monitor
 from detector.outputs import Outputs
+from detector.ownership import Partitions
 from detector.partition_source import PartitionSource
 from detector.pipeline import Shard
 from detector.profile import ModelProfile
@@ -34,19 +37,12 @@ from detector.summary import Account
 from detector.vitals import Vitals
 
 POLL_SECONDS = 0.5
-FIRST_DELAY, LONGEST_DELAY = 0.5, 30.0
-"""Seconds before the first repeat of a failed write, and at most before a later one."""
 SETTLE_SECONDS = 1.0
 """How long a save waits for the sinks to store what they were handed; a later turn tries again."""
 LAST_SECONDS = 5.0
 """The same for the last save, after a signal to stop."""
 
 log = structlog.get_logger(__name__)
-
-
-def backoff(attempt: int) -> float:
-    """Seconds to wait before repeat number `attempt` (from 1): doubling, spread at random over half of it."""
-    return float(min(LONGEST_DELAY, FIRST_DELAY * 2 ** min(attempt - 1, 10)) * random.uniform(0.5, 1.0))  # noqa: S311
 
 
 class Service:
@@ -81,6 +77,7 @@ class Service:
         self.vitals = Vitals(self.monitor)
         self._dispatcher = Dispatcher(outputs, config.sinks, delay=backoff, watcher=self.monitor.metrics)
         self._store = store
+        self._claims = Partitions(store.directory, config.kafka.topic)
         self._source: PartitionSource
         self._backlog: list[RawBatch] = []
         self._unsaved: set[int] = set()
@@ -91,7 +88,8 @@ class Service:
 
     def assigned(self, partitions: list[int]) -> dict[int, int | None]:
         """Load the state of each partition; the offsets to go on at, None where there is neither state nor
-        a committed offset."""
+        a committed offset. Raises SourceError while another process holds the state of one."""
+        self._claims.wait(partitions, self.stop)
         committed = self._source.committed(partitions)
         return {partition: self._begin(partition, committed[partition]) for partition in partitions}
 
@@ -116,7 +114,10 @@ class Service:
         return resumption.start
 
     def revoked(self, partitions: list[int]) -> None:
-        """Let go of what belongs to other members by now; they read on from the saved state or offset."""
+        """Let go of what belongs to other members by now, saved where all of it was delivered."""
+        moved = [partition for partition in partitions if partition in self._unsaved]
+        if moved and self._dispatcher.wait_settled(SETTLE_SECONDS) and (problem := self._save_states(moved)):
+            log.error("cannot save what goes to other members, they read it again", problem=problem)
         for partition in partitions:
             self.shards.pop(partition, None)
             self.vitals.forget(partition)
@@ -124,6 +125,7 @@ class Service:
             self._uncommitted.pop(partition, None)
             self._first.discard(partition)
             self._unsaved.discard(partition)
+            self._claims.release(partition)
         self._backlog = [batch for batch in self._backlog if batch.partition not in partitions]
 
     def _restore(self, data: bytes) -> Shard:
@@ -149,6 +151,7 @@ class Service:
                 self._run(until_end=until_end)
         finally:
             self.close()
+            self._claims.release_all()
 
     def _run(self, *, until_end: bool) -> None:
         next_save = time.monotonic() + self._config.state.save_seconds
@@ -251,21 +254,8 @@ class Service:
 
     def _save(self) -> None:
         """Save the state of every partition that moved, then commit. What fails is done at the next save."""
-        problem = ""
         self._note_first_starts()
-        for partition in sorted(self._unsaved):
-            shard = self.shards[partition]
-            began = time.monotonic()
-            state = shard_state.dump(shard)
-            try:
-                saved = self._store.save(partition, state, shard.next_offset)
-            except InfrastructureError as error:
-                problem = str(error)
-                continue
-            self.vitals.saved(partition, time.monotonic() - began, len(state))
-            self._unsaved.discard(partition)
-            if saved:
-                self._uncommitted[partition] = shard.next_offset
+        problem = self._save_states(sorted(self._unsaved))
         try:
             offsets = dict(self._uncommitted)
             if offsets and self._source.commit(offsets):
@@ -279,6 +269,24 @@ class Service:
             log.info("state is saved again")
         self.save_problem = problem
         self.vitals.save_ended(problem)
+
+    def _save_states(self, partitions: list[int]) -> str:
+        """Save the states of these partitions; why that failed for one, empty when for none."""
+        problem = ""
+        for partition in partitions:
+            shard = self.shards[partition]
+            began = time.monotonic()
+            state = shard_state.dump(shard)
+            try:
+                saved = self._store.save(partition, state, shard.next_offset)
+            except InfrastructureError as error:
+                problem = str(error)
+                continue
+            self.vitals.saved(partition, time.monotonic() - began, len(state))
+            self._unsaved.discard(partition)
+            if saved:
+                self._uncommitted[partition] = shard.next_offset
+        return problem
 
     def _note_first_starts(self) -> None:
         """Save also where a first start began, or the next start would begin anew at `kafka.start`."""

@@ -54,8 +54,8 @@ def give_up(error: OSError) -> int:
 
 
 @contextmanager
-def reported() -> Iterator[None]:
-    """Errors made on purpose as one line on standard error and exit code 2; Ctrl-C as 130."""
+def reported(who: str = "querywatch") -> Iterator[None]:
+    """Errors made on purpose as one line of `who` on standard error and exit code 2; Ctrl-C as 130."""
     from detector.errors import QuerywatchError
 
     try:
@@ -65,7 +65,7 @@ def reported() -> Iterator[None]:
         except QuerywatchError as error:
             if isinstance(error.__cause__, BrokenPipeError) and getattr(error, "sink", "") == "file -":
                 raise typer.Exit(give_up(error.__cause__)) from error
-            say([f"querywatch: {error}"], err=True)
+            say([f"{who}: {error}"], err=True)
             raise typer.Exit(2) from error
     except KeyboardInterrupt as error:
         say(["querywatch: interrupted"], err=True)

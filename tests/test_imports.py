@@ -17,6 +17,7 @@ PACKAGES = ("detector", "models", "connectors")
 
 EDGE = {
     "detector.__main__",
+    "detector.backoff",
     "detector.cli",
     "detector.demo",
     "detector.destinations",
@@ -32,6 +33,7 @@ EDGE = {
     "detector.dispatcher",
     "detector.logs",
     "detector.outputs",
+    "detector.ownership",
     "detector.partition_source",
     "detector.plots",
     "detector.progress",
@@ -42,6 +44,7 @@ EDGE = {
     "detector.state_store",
     "detector.summary",
     "detector.terminal",
+    "detector.workers",
 }
 """Modules of `detector` that wire it to the outside world. A new one is named here or is core."""
 CONTRACTS = {"detector.errors", "detector.query", "detector.alert"}

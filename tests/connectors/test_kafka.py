@@ -20,7 +20,7 @@ from connectors.kafka_confluent import ConfluentSource
 from connectors.kafka_partitions import TopicSource
 from connectors.kafka_source import make_source
 from detector.config import Kafka
-from detector.errors import ConfigError, SinkError, SinkNotReady, SinkUnavailable, SourceError
+from detector.errors import ConfigError, Fenced, SinkError, SinkNotReady, SinkUnavailable, SourceError
 from detector.query import DeadLetter, RawBatch
 from tests.conftest import TopicFactory
 from tests.servers.kafka import KafkaServer
@@ -57,7 +57,10 @@ def join() -> Iterator[Join]:
     members: list[Member] = []
 
     def make(
-        settings: Kafka, saved: Mapping[int, int] | None = None, metadata_seconds: float = 60.0
+        settings: Kafka,
+        saved: Mapping[int, int] | None = None,
+        metadata_seconds: float = 60.0,
+        instance_id: str = "",
     ) -> Member:
         def on_assigned(partitions: list[int]) -> dict[int, int | None]:
             member.assigned.append(partitions)
@@ -65,7 +68,11 @@ def join() -> Iterator[Join]:
 
         revoked: list[list[int]] = []
         source = make_source(
-            settings, on_assigned=on_assigned, on_revoked=revoked.append, metadata_seconds=metadata_seconds
+            settings,
+            on_assigned=on_assigned,
+            on_revoked=revoked.append,
+            metadata_seconds=metadata_seconds,
+            instance_id=instance_id,
         )
         member = Member(source, revoked=revoked)
         members.append(member)
@@ -338,6 +345,32 @@ def test_two_members_share_the_partitions_and_one_takes_over(
     _until(lambda: len(first.assigned) == 2, first)
     assert first.assigned[1] == [moved]
     assert first.revoked == [[moved]]
+
+
+def test_of_two_members_with_one_static_id_the_older_is_told_to_end(settings: Kafka, join: Join) -> None:
+    older = join(settings, instance_id="worker-1")
+    _until(lambda: older.assigned == [[0]], older)
+    newer = join(settings, instance_id="worker-1")
+    _until(lambda: newer.assigned == [[0]], newer)
+    with pytest.raises(Fenced, match=r"another process has joined group .* as 'worker-1'"):
+        _until(lambda: False, older)
+    with pytest.raises(Fenced):
+        older.source.commit({0: 1})
+    older.source.close()
+    assert newer.source.commit({0: 1}), "the place is still the newer one's"
+
+
+def test_a_static_member_that_ends_in_order_leaves_its_place(
+    kafka_server: KafkaServer, kafka_topic: TopicFactory, client: Client, join: Join
+) -> None:
+    settings = _settings(kafka_server, kafka_topic(partitions=2), client)
+    first = join(settings, instance_id="worker-1")
+    second = join(settings, instance_id="worker-2")
+    _until(lambda: bool(first.assigned) and bool(second.assigned), first, second)
+    _until(lambda: bool(first.revoked or second.revoked or len(first.assigned[0]) == 1), first, second)
+    second.source.close()
+    # The broker itself would wait 45 s for a static member, longer than this test does.
+    _until(lambda: sorted(p for some in first.assigned for p in some) == [0, 1], first)
 
 
 def test_a_new_member_is_paused_too_while_the_sink_is_down(settings: Kafka, join: Join) -> None:

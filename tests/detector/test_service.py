@@ -12,9 +12,8 @@ import pytest
 from connectors.base import AlertSink, Delivery
 from connectors.kafka_partitions import Start
 from connectors.memory import MemoryAlertSink, MemoryDeadLetterSink
+from detector import backoff, shard_state
 from detector import profile as profile_files
-from detector import service as service_module
-from detector import shard_state
 from detector.alert import Alert
 from detector.config import Config, Pipeline, State
 from detector.edge import make_decoder, settings_of
@@ -173,7 +172,7 @@ def world(tmp_path: Path, toy_profile: Path) -> World:
 
 @pytest.fixture(autouse=True)
 def fast(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(service_module, "FIRST_DELAY", 0.001)
+    monkeypatch.setattr(backoff, "FIRST_DELAY", 0.001)
 
 
 def test_partitions_give_what_their_shards_give(world: World) -> None:
@@ -262,7 +261,7 @@ def test_a_stop_while_the_sink_is_down_saves_nothing(world: World, monkeypatch: 
         patched.setattr(sink, "write", stop_then_fail)
         service.run(member)
     assert world.topic.commits == {}
-    assert not list((world.folder / "state").iterdir())
+    assert not list((world.folder / "state").glob("*.state"))
     world.run(sink)
     assert by_id(sink.alerts) == by_id(world.expected())
 

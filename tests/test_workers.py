@@ -1,0 +1,115 @@
+"""Two workers on a real Kafka: the same alerts as one run, none twice, through a stop and a crash."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests import traffic
+from tests.conftest import TopicFactory
+from tests.servers.elasticsearch import ElasticsearchServer
+from tests.servers.kafka import KafkaServer
+from tests.test_end_to_end import ROOT, Deployment, produce, querywatch, replayed
+
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
+
+PARTITIONS = 4
+PATIENCE_SECONDS = 60.0
+
+
+@contextmanager
+def two_workers(folder: Path, config: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """`run --workers 2` as a service, with its log in the file `log`."""
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "detector", "run", "--config", str(config), "--workers", "2"],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stderr=log,
+        )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def events(folder: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in (folder / "log").read_bytes().splitlines()]
+
+
+def wait_for_saved(folder: Path, queries: int) -> None:
+    """Until the two workers say that they have saved so many queries together."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    seen: dict[object, int] = {}
+    while sum(seen.values()) < queries:
+        assert time.monotonic() < until, (folder / "log").read_text()
+        time.sleep(0.1)
+        whole = (folder / "log").read_bytes().rpartition(b"\n")[0]
+        saved = [said for said in map(json.loads, whole.splitlines()) if said["event"] == "saved"]
+        seen = {said["worker"]: said["queries"] for said in saved}
+
+
+def test_two_workers_give_what_replay_gives_through_a_stop_and_a_crash(
+    tmp_path: Path,
+    kafka_server: KafkaServer,
+    elasticsearch_server: ElasticsearchServer,
+    kafka_topic: TopicFactory,
+    namespace: str,
+) -> None:
+    attacks = [traffic.inversion(seed=seed, at=traffic.START + 10 * seed) for seed in range(3, 9)]
+    queries = traffic.mixed(traffic.benign(60, seed=2), *attacks)
+    traffic.write(tmp_path / "history.ndjson", traffic.benign(300, seed=1))
+    traffic.write(tmp_path / "log.ndjson", queries)
+    querywatch(tmp_path, "fit", "history.ndjson", "--profile", "toy.qwp")
+    querywatch(tmp_path, "replay", "log.ndjson", "--profile", "toy.qwp", "--frozen", "--alerts", "out.ndjson")
+    expected = replayed(tmp_path / "out.ndjson", namespace)
+    assert len(expected["alert"]) >= 6
+    deployment = Deployment(
+        tmp_path,
+        kafka_server,
+        elasticsearch_server,
+        kafka_topic(partitions=PARTITIONS),
+        namespace,
+        'profile = "toy.qwp"\nlearn = false',
+    )
+    third = len(queries) // 3
+
+    produce(kafka_server, deployment.topic, queries[:third])
+    with two_workers(tmp_path, deployment.config) as process:
+        wait_for_saved(tmp_path, third)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) == 0
+    said = events(tmp_path)
+    stopped = {e["worker"]: e["queries"] for e in said if e["event"] == "stopped"}
+    assert set(stopped) == {1, 2}
+    assert all(stopped.values()), "both had partitions"
+    assert all("worker" in e for e in said if e["event"] in {"starting", "saved"})
+    assert (said[-1]["event"], said[-1]["exit_code"]) == ("all workers ended", 0)
+
+    produce(kafka_server, deployment.topic, queries[third : 2 * third])
+    with two_workers(tmp_path, deployment.config) as process:
+        wait_for_saved(tmp_path, third)
+        (started,) = [e["processes"] for e in events(tmp_path) if e["event"] == "workers started"]
+        assert isinstance(started, dict)
+        os.kill(started["2"], signal.SIGKILL)
+        assert process.wait(timeout=10) == 128 + signal.SIGKILL
+    (failed,) = [e for e in events(tmp_path) if e["event"] == "worker failed, all stop"]
+    assert (failed["worker"], failed["exit_code"], failed["signal"]) == (2, 137, "SIGKILL")
+
+    produce(kafka_server, deployment.topic, queries[2 * third :])
+    querywatch(tmp_path, "run", "--config", deployment.config, "--workers", 2, "--until-end")
+    assert {kind: deployment.found(kind) for kind in ("alert", "event")} == expected
+    stream = f"logs-querywatch.alerts-{namespace}"
+    stored = deployment.client.count(index=stream)["count"]
+    assert stored == len(expected["alert"]) + len(expected["event"]), "none twice"
+    deployment.client.close()
