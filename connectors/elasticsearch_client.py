@@ -5,6 +5,7 @@ Repeats are decided by `connectors.elasticsearch_bulk`, so the client itself nev
 
 from __future__ import annotations
 
+import re
 import ssl
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from elasticsearch.exceptions import SSLError, UnsupportedProductError
 from detector.errors import SinkError, SinkNotReady, SinkUnavailable
 
 NAME = "elasticsearch"
+_USER_INFO = re.compile(r"(?<=//).*@|^(?!.*//).*@")
 OVERLOADED = frozenset({429, 500, 502, 503, 504})
 """Answers after which the same request may succeed later."""
 
@@ -58,15 +60,20 @@ def make_client(settings: ElasticsearchSettings) -> Elasticsearch:
             retry_on_timeout=False,
             request_timeout=settings.timeout_seconds,
         )
-    except (ValueError, OSError) as error:
-        problem = f"the section elasticsearch cannot be used: {error}; check hosts and ca_file"
+    except OSError as error:
+        problem = f"elasticsearch.ca_file cannot be used: {error.strerror or error}"
+        raise SinkNotReady(NAME, problem) from error
+    except ValueError as error:
+        # Its own text may hold a whole address, and that a password.
+        problem = (
+            f"elasticsearch.hosts {shown_hosts(settings)} cannot be used; write them as https://name:9200"
+        )
         raise SinkNotReady(NAME, problem) from error
 
 
 def shown_hosts(settings: ElasticsearchSettings) -> str:
     """The hosts as text, without the credentials that a URL may carry."""
-    parts = [urlsplit(host) for host in settings.hosts]
-    return ", ".join(f"{part.scheme}://{part.netloc.rpartition('@')[2]}" for part in parts)
+    return ", ".join(_USER_INFO.sub("", host) for host in settings.hosts)
 
 
 def to_sink_error(error: ApiError | TransportError, settings: ElasticsearchSettings) -> SinkError:
@@ -80,9 +87,10 @@ def to_sink_error(error: ApiError | TransportError, settings: ElasticsearchSetti
         return SinkNotReady(
             NAME,
             f"the TLS connection to {where} fails: {_cause(error)}; check that elasticsearch.ca_file is the "
-            f"authority that signed the cluster's certificate",
+            f"authority that signed the cluster's certificate, and its names in elasticsearch.hosts",
         )
-    problem = f"no answer from {where}: {_cause(error)}; check that the cluster runs and elasticsearch.hosts"
+    hint = "and whether it wants https" if "http://" in where else "and elasticsearch.hosts"
+    problem = f"no answer from {where}: {_cause(error)}; check that the cluster runs {hint}"
     return SinkUnavailable(NAME, problem)
 
 
@@ -110,7 +118,9 @@ def reason_of(body: object) -> str:
     return ": ".join([str(outer.get("type", "error")), *reasons])[:300]
 
 
-def _cause(error: TransportError) -> str:
-    # The client's own text nests its class names; the innermost one names the fault.
-    inner: BaseException = error.errors[0] if error.errors else error
-    return f"{type(inner).__name__} {inner}"[:300]
+def _cause(error: BaseException) -> str:
+    # The client's own text names its classes and nothing more; the innermost error names the fault.
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    text = error.verify_message if isinstance(error, ssl.SSLCertVerificationError) else str(error)
+    return f"{type(error).__name__} {text.removesuffix('.')}"[:300]

@@ -20,6 +20,7 @@ from connectors.kafka_confluent_errors import explain
 from connectors.kafka_connection import BOOTSTRAP_SECONDS, REQUEST_SECONDS, KafkaSettings, partitions_of
 from connectors.kafka_membership import leave
 from connectors.kafka_partitions import TopicSource
+from connectors.kafka_security import OAUTH, TokenFile
 from detector.errors import Fenced, SourceError
 from detector.query import RawBatch
 
@@ -289,6 +290,9 @@ def client_options(settings: KafkaSettings) -> dict[str, Any]:
         options["ssl.ca.location"] = settings.ca_file
     if settings.sasl_mechanism:
         options["sasl.mechanism"] = settings.sasl_mechanism
+    if settings.sasl_mechanism == OAUTH:
+        options["oauth_cb"] = TokenFile(settings).for_librdkafka
+    elif settings.sasl_mechanism:
         options["sasl.username"] = settings.username
         options["sasl.password"] = settings.password
     return options

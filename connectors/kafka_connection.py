@@ -6,7 +6,7 @@ The only file that knows the options of kafka-python; `connectors.kafka` reads w
 
 from __future__ import annotations
 
-import socket
+import logging
 import ssl
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -21,26 +21,32 @@ from kafka.errors import (
     SaslAuthenticationFailedError,
     UnknownTopicOrPartitionError,
     UnsupportedCodecError,
+    UnsupportedSaslMechanismError,
 )
 from kafka.net.compat import KafkaNetClient
 
+from connectors.kafka_security import (
+    OAUTH,
+    SecuritySettings,
+    TokenFile,
+    refuse_contradictions,
+    refuse_silence,
+    stop_at_refusals,
+    tls_context,
+    uses_tls,
+)
 from detector.errors import SourceError
 
 BOOTSTRAP_SECONDS = 8.0
 """How long a start waits for the first broker."""
 
-PROBE_SECONDS = 3.0
-"""How long a server may take to accept a connection."""
-
 REQUEST_SECONDS = 10.0
 """How long one question to the cluster (offsets, commit, metadata) may take."""
 
 
-class KafkaSettings(Protocol):
+class KafkaSettings(SecuritySettings, Protocol):
     """What the Kafka connectors read of the configuration (section `kafka`)."""
 
-    @property
-    def bootstrap_servers(self) -> tuple[str, ...]: ...
     @property
     def topic(self) -> str: ...
     @property
@@ -51,16 +57,6 @@ class KafkaSettings(Protocol):
     def start(self) -> str: ...
     @property
     def dead_letter_topic(self) -> str: ...
-    @property
-    def security_protocol(self) -> str: ...
-    @property
-    def ca_file(self) -> str: ...
-    @property
-    def sasl_mechanism(self) -> str: ...
-    @property
-    def username(self) -> str: ...
-    @property
-    def password(self) -> str: ...
 
 
 def client_options(settings: KafkaSettings) -> dict[str, Any]:
@@ -72,10 +68,13 @@ def client_options(settings: KafkaSettings) -> dict[str, Any]:
         "bootstrap_timeout_ms": int(BOOTSTRAP_SECONDS * 1000),
         "reconnect_backoff_max_ms": 5_000,
     }
-    if settings.ca_file:
-        options["ssl_context"] = ssl.create_default_context(cafile=settings.ca_file)
+    if uses_tls(settings):
+        options["ssl_context"] = tls_context(settings)
     if settings.sasl_mechanism:
         options["sasl_mechanism"] = settings.sasl_mechanism
+    if settings.sasl_mechanism == OAUTH:
+        options["sasl_oauth_token_provider"] = TokenFile(settings)
+    elif settings.sasl_mechanism:
         options["sasl_plain_username"] = settings.username
         options["sasl_plain_password"] = settings.password
     return options
@@ -88,45 +87,57 @@ def connect(make: Callable[..., Any], settings: KafkaSettings, **options: Any) -
     caught on its way in and closed.
     """
     network: list[Any] = []
+    started: list[Callable[[], None]] = []
 
     def make_network(**config: Any) -> Any:
         network.append(KafkaNetClient(**config))
+        started.append(stop_at_refusals(network[-1], settings))
         return network[-1]
 
+    # What the client logs while it tries ends up in the one line that is raised.
+    library = logging.getLogger("kafka")
+    level = library.level
+    library.setLevel(logging.CRITICAL)
     try:
+        refuse_contradictions(settings)
         shared = client_options(settings)
-        _refuse_silence(settings)
-        return make(**shared, kafka_client=make_network, **options)
-    except (KafkaError, OSError, ValueError, AssertionError) as error:
-        for client in network:
-            client.close()
+        refuse_silence(settings)
+        client = make(**shared, kafka_client=make_network, **options)
+    except (KafkaError, OSError, ValueError, AssertionError, SourceError) as error:
+        for half_made in network:
+            half_made.close()
+        if isinstance(error, SourceError):
+            raise
         raise SourceError(explain(error, settings)) from error
-
-
-def _refuse_silence(settings: KafkaSettings) -> None:
-    """Raise KafkaConnectionError when no bootstrap server accepts a connection.
-
-    The client itself would try on for all of `BOOTSTRAP_SECONDS` without naming the cause.
-    """
-    problems = []
-    for server in settings.bootstrap_servers:
-        host, _, port = server.rpartition(":") if ":" in server else (server, "", "9092")
-        try:
-            socket.create_connection((host.strip("[]"), int(port)), PROBE_SECONDS).close()
-        except OSError as error:
-            problems.append(f"{server}: {error}")
-        else:
-            return
-    raise KafkaConnectionError("; ".join(problems))
+    finally:
+        library.setLevel(level)
+    for go_on in started:
+        go_on()
+    return client
 
 
 def explain(error: BaseException, settings: KafkaSettings) -> str:
     """One line for a person: what failed, where, what to do. Never holds a secret."""
     servers = ", ".join(settings.bootstrap_servers)
     if isinstance(error, SaslAuthenticationFailedError):
+        if settings.sasl_mechanism == OAUTH:
+            return f"Kafka at {servers} refuses the token in {settings.oauth_token_file}; renew it"
         return (
             f"Kafka at {servers} refuses the credentials of user {settings.username!r}; "
             f"check kafka.username, kafka.password and kafka.sasl_mechanism"
+        )
+    if isinstance(error, UnsupportedSaslMechanismError):
+        return f"Kafka at {servers} does not take kafka.sasl_mechanism {settings.sasl_mechanism}"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        why = error.verify_message.rstrip(".")
+        return (
+            f"the certificate of Kafka at {servers} is not accepted: {why}; check that kafka.ca_file is "
+            f"the authority that signed it and that kafka.bootstrap_servers has its names"
+        )
+    if isinstance(error, ssl.SSLError) and error.filename is None:
+        return (
+            f"Kafka at {servers} does not complete a TLS handshake ({error.reason or error}); check the "
+            f"port, and that kafka.security_protocol ({settings.security_protocol}) is what it speaks there"
         )
     if isinstance(error, AuthorizationError):
         return (
@@ -142,8 +153,9 @@ def explain(error: BaseException, settings: KafkaSettings) -> str:
         )
     if isinstance(error, KafkaTimeoutError):
         return (
-            f"Kafka at {servers} does not answer in time ({error}); check that it is up and that "
-            f"kafka.security_protocol ({settings.security_protocol}) is what it speaks"
+            f"Kafka at {servers} does not answer in time ({error}); check that it is up, and that "
+            f"kafka.security_protocol ({settings.security_protocol}) and kafka.sasl_mechanism "
+            f"({settings.sasl_mechanism or 'none'}) are what it wants"
         )
     if isinstance(error, UnsupportedCodecError):
         return f"the records are compressed with a codec that is not installed here: {error}"

@@ -1,29 +1,49 @@
 """The configuration: one TOML file, read into frozen structs; an unknown key is an error with its path.
 
 Every option has a default that works, so `replay` needs no file at all. Secrets are never written into
-the file: a value `${NAME}` is taken from the mapping handed to `load` (the process environment, at the
-edge), and a missing one is an error.
+the file: `${NAME}` in a value is taken from the mapping handed to `load` (the process environment, at the
+edge), `${file:PATH}` from a file, and a missing one is an error. What is marked `Secret` shows in no text
+that is made of a configuration.
 """
 
 from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 import msgspec
 from msgspec import Meta
 
 from detector.errors import ConfigError
+from detector.substitution import HIDDEN, Substitution
 
 Positive = Annotated[int, Meta(ge=1)]
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+Secret = Annotated[str, Meta(extra={"secret": True})]
+_USER_INFO = re.compile(r"//.*@")
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    pass
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return list(_shown(self))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={shown!r}' for name, shown in _shown(self))})"
+
+
+def _shown(section: msgspec.Struct) -> Iterator[tuple[str, Any]]:
+    """Fields and values of a section, without secrets and without those that an address may carry."""
+    hints = get_type_hints(type(section), include_extras=True)
+    for name in section.__struct_fields__:
+        value = getattr(section, name)
+        if hints[name] == Secret and value:
+            yield name, HIDDEN
+        elif isinstance(value, tuple):
+            yield name, tuple(_USER_INFO.sub(f"//{HIDDEN}@", part) for part in value)
+        else:
+            yield name, value
 
 
 class Detection(_Section, frozen=True):
@@ -88,12 +108,14 @@ class Kafka(_Section, frozen=True):
     """How the brokers are spoken to."""
     ca_file: str = ""
     """PEM file of the certificate authority that signed the brokers' certificates; empty: the system's."""
-    sasl_mechanism: Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = ""
+    sasl_mechanism: Literal["", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = ""
     """How the detector signs in; empty: not at all."""
     username: str = ""
     """Name to sign in with."""
-    password: str = ""
-    """Password to sign in with; better taken from the environment."""
+    password: Secret = ""
+    """Password to sign in with; better taken from the environment or a file."""
+    oauth_token_file: str = ""
+    """File with the token for OAUTHBEARER, read again at each connection: something else keeps it fresh."""
 
 
 class Elasticsearch(_Section, frozen=True):
@@ -103,11 +125,11 @@ class Elasticsearch(_Section, frozen=True):
     """Addresses such as https://elastic.example:9200."""
     namespace: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_.]{0,99}$")] = "default"
     """Alerts go to the data stream logs-querywatch.alerts-NAMESPACE."""
-    api_key: str = ""
+    api_key: Secret = ""
     """API key, as Elasticsearch prints it (encoded)."""
     username: str = ""
     """Name for basic authentication, instead of an API key."""
-    password: str = ""
+    password: Secret = ""
     """Password for basic authentication."""
     ca_file: str = ""
     """PEM file of the certificate authority to trust; empty: the system's."""
@@ -184,43 +206,27 @@ class Config(_Section, frozen=True):
     state: State = State()
 
 
-def _substitute(value: Any, path: str, variables: Mapping[str, str]) -> Any:
-    if isinstance(value, dict):
-        return {k: _substitute(v, f"{path}.{k}" if path else k, variables) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_substitute(v, f"{path}[{i}]", variables) for i, v in enumerate(value)]
-    if not isinstance(value, str):
-        return value
-
-    def lookup(match: re.Match[str]) -> str:
-        name = match.group(1)
-        if name not in variables:
-            raise ConfigError(path, f"the environment has no variable {name}; set it or write the value here")
-        return variables[name]
-
-    return _VARIABLE.sub(lookup, value)
-
-
 def parse(text: str, variables: Mapping[str, str]) -> Config:
     """Read a configuration from TOML text.
 
     Raises ConfigError with the key's path for wrong TOML, unknown keys, wrong types and values out of
-    range.
+    range, and for a variable or file that is not there.
     """
     try:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError("", f"not valid TOML: {error}") from error
+    substitution = Substitution(variables)
     try:
-        return msgspec.convert(_substitute(tree, "", variables), Config)
+        return msgspec.convert(substitution.apply(tree, ""), Config)
     except msgspec.ValidationError as error:
-        problem, _, where = str(error).partition(" - at `$")
+        problem, _, where = substitution.hide(str(error)).partition(" - at `$")
         path = where.rstrip("`").lstrip(".")
         unknown = re.search(r"unknown field `([^`]*)`", problem)
         if unknown:
             path = f"{path}.{unknown.group(1)}" if path else unknown.group(1)
             problem = "unknown key; `querywatch init` prints every key there is"
-        raise ConfigError(path, problem) from error
+        raise ConfigError(path, problem) from None
 
 
 def load(path: Path, variables: Mapping[str, str]) -> Config:

@@ -8,6 +8,8 @@ from typing import Any
 
 import structlog
 
+from detector.terminal import printable
+
 
 def configure(level: int = logging.INFO, *, worker: int = 0) -> None:
     """Send our own logs and those of the libraries to standard error, one event a line.
@@ -25,10 +27,17 @@ def configure(level: int = logging.INFO, *, worker: int = 0) -> None:
         *([number] if worker else []),
     ]
     person = sys.stderr.isatty()
+    # Its own way to show exceptions prints local variables, and passwords are among them.
+    plain = structlog.dev.plain_traceback
     renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer() if person else structlog.processors.JSONRenderer(sort_keys=True)
+        structlog.dev.ConsoleRenderer(exception_formatter=plain)
+        if person
+        else structlog.processors.JSONRenderer(sort_keys=True)
     )
-    errors: list[structlog.typing.Processor] = [] if person else [structlog.processors.format_exc_info]
+    # JSON escapes what a terminal would obey; for a person it is done here.
+    errors: list[structlog.typing.Processor] = (
+        [_escaped] if person else [structlog.processors.format_exc_info]
+    )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -47,3 +56,10 @@ def configure(level: int = logging.INFO, *, worker: int = 0) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
+
+
+def _escaped(
+    logger: structlog.typing.WrappedLogger, method: str, event: structlog.typing.EventDict
+) -> structlog.typing.EventDict:
+    """Texts with control and direction characters escaped: names come from strangers."""
+    return {k: printable(v) if isinstance(v, str) else v for k, v in event.items()}

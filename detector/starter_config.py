@@ -20,7 +20,8 @@ from detector.config import Config
 WIDTH = 100
 HEAD = """\
 Configuration of querywatch. Every option is here, with its default; a line that is left out means the
-same. A value such as "${KAFKA_PASSWORD}" is taken from the environment, so that no secret stands here.
+same. "${KAFKA_PASSWORD}" in a value is taken from the environment, "${file:/run/secrets/kafka}" from that
+file, so that no secret stands here.
 Try it: querywatch check --config THIS_FILE
 """
 

@@ -10,6 +10,8 @@ import pytest
 
 from tests.servers.elasticsearch import ElasticsearchServer
 from tests.servers.kafka import KafkaServer
+from tests.servers.secured_elasticsearch import SecuredElasticsearchServer
+from tests.servers.secured_kafka import SecuredKafkaServer
 
 
 class TopicFactory(Protocol):
@@ -30,6 +32,20 @@ def kafka_server() -> Iterator[KafkaServer]:
 def elasticsearch_server() -> Iterator[ElasticsearchServer]:
     """A running node, shared by all tests. `url` is its address."""
     with ElasticsearchServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def secured_kafka() -> Iterator[SecuredKafkaServer]:
+    """A running broker that wants TLS and a sign-in, shared by the tests of that."""
+    with SecuredKafkaServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def secured_elasticsearch() -> Iterator[SecuredElasticsearchServer]:
+    """A running node that wants TLS and a sign-in, shared by the tests of that."""
+    with SecuredElasticsearchServer() as server:
         yield server
 
 

@@ -259,7 +259,8 @@ def test_no_cluster_is_one_clear_line_at_once() -> None:
     ("settings", "problem"),
     [
         (Settings(), "hosts is empty"),
-        (Settings(hosts=("localhost",)), "section elasticsearch cannot be used"),
+        (Settings(hosts=("localhost",)), "hosts localhost cannot be used; write them as https://name:9200"),
+        (Settings(hosts=("https://me:secret@localhost:x",)), r"hosts https://localhost:x cannot"),
         (Settings(hosts=("https://localhost:1",), ca_file="missing.pem"), "ca_file"),
         (Settings(hosts=("http://localhost:1",), ca_file="missing.pem"), "not every host is https"),
     ],

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
+from pprint import pformat
 
 import msgspec
 import pytest
+from rich.console import Console
 
 from detector.config import Config, load, parse
 from detector.errors import ConfigError
@@ -32,6 +35,7 @@ DEFAULTS = {
         "sasl_mechanism": "",
         "username": "",
         "password": "",
+        "oauth_token_file": "",
     },
     "elasticsearch": {
         "hosts": (),
@@ -155,6 +159,61 @@ def test_a_missing_variable_is_named(line: str, path: str) -> None:
     with pytest.raises(ConfigError, match="no variable NO") as caught:
         parse(f"[kafka]\n{line}\n", {"YES": "1"})
     assert caught.value.path == path
+
+
+def test_secrets_are_read_from_files(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("p w\n")
+    (tmp_path / "user").write_text("me\r\n")
+    text = f"""[kafka]
+username = "${{file:{tmp_path}/user}}"
+password = "${{file:{tmp_path}/password}}"
+"""
+    kafka = parse(text, {}).kafka
+    assert (kafka.username, kafka.password) == ("me", "p w")
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [(None, "cannot read .*No such file"), (b"\xff", "is no text"), (b"x" * 65_537, "more than 65536 bytes")],
+)
+def test_a_secret_file_that_cannot_be_one_is_named(
+    tmp_path: Path, content: bytes | None, problem: str
+) -> None:
+    if content is not None:
+        (tmp_path / "secret").write_bytes(content)
+    with pytest.raises(ConfigError, match=problem) as caught:
+        parse(f'[kafka]\npassword = "${{file:{tmp_path}/secret}}"\n', {})
+    assert caught.value.path == "kafka.password"
+    assert str(tmp_path / "secret") in str(caught.value)
+
+
+def test_no_text_of_a_configuration_holds_a_secret() -> None:
+    text = """[kafka]
+password = "${A}"
+username = "visible"
+[elasticsearch]
+hosts = ["https://me:${B}@es:9200"]
+api_key = "${C}"
+password = "${D}"
+"""
+    config = parse(text, dict.fromkeys("ABCD", "marked-secret"))
+    assert config.elasticsearch.hosts == ("https://me:marked-secret@es:9200",)
+    printed = io.StringIO()
+    Console(file=printed, width=10_000).print(config)
+    for shown in (repr(config), str(config), pformat(config), f"{config.kafka!r}", printed.getvalue()):
+        assert "marked-secret" not in shown
+    assert "password='***'" in repr(config)
+    assert "username='visible'" in repr(config)
+    assert "https://***@es:9200" in repr(config)
+    assert "password=''" in repr(Config())
+
+
+def test_a_secret_in_the_wrong_place_does_not_show_in_the_error() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse('[kafka]\nclient = "${A}"\n', {"A": "marked-secret"})
+    assert "marked-secret" not in str(caught.value)
+    assert caught.value.path == "kafka.client"
+    assert caught.value.__cause__ is None
 
 
 def test_a_file_is_named_in_its_errors(tmp_path: Path) -> None:

