@@ -48,6 +48,7 @@ def configure(level: int = logging.INFO, *, worker: int = 0) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
+    # Noisy, and at DEBUG kafka-python logs what it sends: passwords too.
     for noisy in ("kafka", "elastic_transport", "elasticsearch"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     structlog.configure(
