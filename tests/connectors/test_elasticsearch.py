@@ -281,7 +281,6 @@ def test_plain_http_behind_https_is_told_as_tls(fake: FakeElasticsearch) -> None
     ("code", "error", "problem"),
     [
         (401, SinkNotReady, "refuses the credentials"),
-        (403, SinkNotReady, "forbids this"),
         (503, SinkUnavailable, "overloaded or starting"),
     ],
 )
