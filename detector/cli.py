@@ -162,8 +162,8 @@ def run(
 ) -> None:
     """Read the query log from Kafka and alert as it comes: the service.
 
-    It stops at SIGTERM or Ctrl-C, and goes on at the next start where it stopped. With several workers, one
-    that fails ends them all, with its exit code.
+    It stops at SIGTERM or Ctrl-C, and goes on at the next start where it stopped. SIGHUP makes it read its
+    configuration again. With several workers, one that fails ends them all, with its exit code.
 
     Example:
 
@@ -173,8 +173,13 @@ def run(
     """
     with reported(f"querywatch, worker {worker}" if worker else "querywatch"):
         from detector import edge, logs
+        from detector.config import Config
+        from detector.reload import with_budget
 
-        settings = edge.load_config(config)
+        def read() -> Config:
+            return with_budget(edge.load_config(config), budget)
+
+        settings = read()
         logs.configure(worker=worker)
         if workers > 1:
             from detector.workers import run_workers
@@ -187,9 +192,9 @@ def run(
             raise typer.Exit(run_workers(workers, settings, options))
         from detector.live import run as run_service
 
-        core = edge.settings_of(settings, budget=budget, learn=learn)
+        core = edge.settings_of(settings, learn=learn)
         profiles = edge.load_profiles(settings, profile)
-        run_service(settings, core, profiles, until_end=until_end, worker=worker)
+        run_service(settings, core, profiles, read=read, until_end=until_end, worker=worker)
 
 
 @app.command()

@@ -135,8 +135,8 @@ class Dispatcher:
         return ""
 
     def settled(self) -> bool:
-        """True when every sink has stored what it was handed."""
-        return not any(outbox.waiting for outbox in self._outboxes)
+        """True when every sink has stored all that came of records. Self-alerts hold nothing up."""
+        return not any(outbox.unsettled for outbox in self._outboxes)
 
     def wait_settled(self, seconds: float) -> bool:
         """Wait until settled, or until only sinks that are down keep it from being so, or the time is up;
@@ -153,11 +153,11 @@ class Dispatcher:
             )
             return self.settled()
 
-    def replace(self, old: AlertSink, new: AlertSink) -> None:
-        """Use another alert sink in the place of one."""
+    def replace(self, sink: AlertSink) -> None:
+        """Use `sink` in the place of the alert sink of its name; what waits goes to it."""
         for outbox in self._outboxes:
-            if outbox.sink is old:
-                outbox.replace(new)
+            if outbox.name == sink.name and outbox.takes_alerts:
+                outbox.replace(sink)
 
     def states(self) -> tuple[SinkState, ...]:
         """Each sink as it is now."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-"""Ask a service to stop; the last one comes when its terminal is closed, unless `nohup` keeps it away."""
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+"""Ask a service to stop."""
+RELOAD_SIGNAL = signal.SIGHUP
+"""Asks a service to read its configuration again."""
 
 
 def end_at_once() -> None:
@@ -25,13 +27,15 @@ def raise_again() -> None:
 
 
 @contextmanager
-def on_signals(act: Callable[[int], None]) -> Iterator[None]:
-    """Within, STOP_SIGNALS that are not ignored call `act` with their number, on the main thread."""
+def on_signals(
+    act: Callable[[int], None], numbers: Sequence[signal.Signals] = STOP_SIGNALS
+) -> Iterator[None]:
+    """Within, those of the signals that are not ignored call `act` with their number, on the main thread."""
 
     def handle(signum: int, frame: FrameType | None) -> None:
         act(signum)
 
-    heard = [number for number in STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, handle) for number in heard}
     try:
         yield

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -17,10 +17,11 @@ from detector.config import Config
 from detector.destinations import service_outputs
 from detector.edge import make_decoder
 from detector.health import served
-from detector.interrupt import on_signals
+from detector.interrupt import RELOAD_SIGNAL, on_signals
 from detector.model_state import Settings
 from detector.pipeline import warm_up
 from detector.profile import ModelProfile
+from detector.reload import Reloader
 from detector.service import Service
 from detector.state_store import StateStore
 
@@ -35,11 +36,13 @@ def run(
     settings: Settings,
     profiles: Mapping[str, ModelProfile],
     *,
+    read: Callable[[], Config],
     until_end: bool = False,
     worker: int = 0,
 ) -> None:
     """Run the service until a signal, or until the end of the topic. Raises what a person must mend.
 
+    At SIGHUP it goes on with the configuration that `read` gives.
     `worker` is the number of this process among several that `detector.workers` started, from 1.
     """
     if worker:
@@ -50,6 +53,8 @@ def run(
     store.open()
     outputs = service_outputs(config)
     service = Service(config, settings, profiles, make_decoder(config), outputs, store)
+    reloader = Reloader(service, config, read)
+    service.on_turn = reloader.turn
     source = make_source(
         config.kafka,
         on_assigned=service.assigned,
@@ -60,6 +65,7 @@ def run(
     )
     with (
         _stopped_by_signals(service.stop),
+        on_signals(lambda number: reloader.asked.set(), (RELOAD_SIGNAL,)),
         served(service.monitor, config.health.address, workers.port(config.health.port, worker)),
         closing(service),
     ):

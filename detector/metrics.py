@@ -52,6 +52,9 @@ class Metrics:
         self.repeated = counter("repeated_records", "Records delivered before, and passed over.")
         self.alerts = counter("alerts", "Alerts raised.", "technique", "severity")
         self.updates = counter("alert_updates", "Later messages about alerts raised before.")
+        self.suppressed = counter(
+            "suppressed", "Evaluation points above the threshold that gave no message: it was told before."
+        )
         self.dead_letters = counter("dead_letters", "Records and alerts kept as dead letters.", "reason")
         self.evicted = counter(
             "sessions_evicted", "Sessions that lost their state to the memory bound.", "suspicious"
@@ -71,6 +74,7 @@ class Metrics:
         self.lag = gauge("lag_records", "Records yet to be read.", "partition")
         self.silent = gauge("silent_seconds", "Time since a record came, or since the start.")
         self.sessions = gauge("live_sessions", "Sessions whose state is kept.")
+        self.episodes = gauge("open_episodes", "Sessions that have alerted and have not calmed down.")
         self.sink_up = gauge("sink_up", "1 while the sink takes what it is given.", "sink")
         self.waiting = gauge("undelivered", "Alerts and dead letters that wait for a sink.", "sink")
         self.oldest = gauge("oldest_undelivered_seconds", "How long the oldest of them has waited.", "sink")
@@ -140,6 +144,7 @@ class Metrics:
         self.partitions.set(len(seen.partitions))
         self.silent.set(seen.silent_seconds)
         self.sessions.set(seen.sessions)
+        self.episodes.set(seen.open_episodes)
         for partition in self._shown - set(seen.lag):
             self.lag.remove(str(partition))
         for partition, lag in seen.lag.items():

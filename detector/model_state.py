@@ -71,11 +71,22 @@ class ModelState:
         self.inputs: Inputs = profile.inputs if profile else units.unlearned(d)
         self.sample = InputSample(d) if settings.learn and profile is None else None
         self.learner = Learner() if settings.learn else None
+        self._suppressed = np.zeros(1, dtype=np.int64)
 
     @property
     def begun(self) -> int:
         """Sessions begun so far."""
         return int(self.entities[SESSION].slots.counters[1])
+
+    @property
+    def suppressed(self) -> int:
+        """Evaluation points above the threshold without a message, since this was made or restored."""
+        return int(self._suppressed[0])
+
+    @property
+    def open_episodes(self) -> int:
+        """Sessions and clients that have alerted and have not calmed down."""
+        return sum(int(np.count_nonzero(own.episodes.counts[:, policy.OPEN])) for own in self.entities)
 
     @property
     def threshold(self) -> float:
@@ -222,7 +233,7 @@ class ModelState:
         kinds = tuple(entities.episodes for entities in self.entities)
         at = 0
         while True:
-            at, event = policy.judge(kinds, thresholds, self.clients.heard, judged, at)
+            at, event = policy.judge(kinds, thresholds, self.clients.heard, judged, at, self._suppressed)
             if event == policy.NOTHING:
                 return
             row, which = int(points.rows[at]), int(kind[at])

@@ -14,6 +14,7 @@ from connectors.base import AlertSink, DeadLetterSink
 from detector.alert import Alert
 from detector.errors import SinkError, SinkNotReady
 from detector.query import DeadLetter
+from detector.self_alert import NO_OFFSET
 
 MOST_AT_ONCE = 1000
 """Alerts and dead letters that one write may hold."""
@@ -92,6 +93,12 @@ class Outbox:
         with self._changed:
             self._queue += [_Item(item, now) for item in items]
             self._changed.notify_all()
+
+    @property
+    def unsettled(self) -> bool:
+        """True while it holds something that came of a record: that is what saving waits for."""
+        with self._changed:
+            return any(item.what.offset != NO_OFFSET for item in self._queue)
 
     @property
     def waiting(self) -> int:

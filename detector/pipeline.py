@@ -23,6 +23,7 @@ Within `ModelState.process`, per batch of one model:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -48,10 +49,17 @@ class Shard(Router[ModelState]):
         def make(name: str, d: int) -> ModelState:
             profile = profiles.get(name)
             fits = profile is not None and profile.input_length == d
-            return ModelState(name, d, settings, profile if fits else None)
+            return ModelState(name, d, self.settings, profile if fits else None)
 
+        self.settings = settings
         expected = {name: profile.input_length for name, profile in profiles.items()}
         super().__init__(make, expected, source, partition)
+
+    def use_budget(self, budget: float) -> None:
+        """Accept another rate of false alerts from the next record on."""
+        self.settings = replace(self.settings, budget=budget)
+        for state in self.models.values():
+            state.settings = self.settings
 
 
 def warm_up(profiles: Mapping[str, ModelProfile]) -> None:

@@ -139,13 +139,14 @@ def _told_elsewhere(kind: int, since: int, heard: Any) -> bool:
 
 
 @jit
-def judge(kinds: Any, thresholds: Any, heard: Any, points: Any, start: int) -> Any:
+def judge(kinds: Any, thresholds: Any, heard: Any, points: Any, start: int, suppressed: Any) -> Any:
     """Judge evaluation points from `start` on until one calls for a message.
 
     kinds: the `Episodes` of each kind; thresholds [kinds], an infinite one raises nothing; heard
     [clients, kinds] the last query of each client at which an entity of that kind was in an episode with
-    a message out; points: `Judged`. Returns (point, NOTHING | RAISE | REVISE); the point after the last
-    with NOTHING at the end.
+    a message out; points: `Judged`; suppressed [1] is raised by each point that reaches the threshold and
+    gives no message, since it was told before. Returns (point, NOTHING | RAISE | REVISE); the point after
+    the last with NOTHING at the end.
     """
     for m in range(start, points.kind.shape[0]):
         kind, s, owner = points.kind[m], points.slots[m], points.owner[m]
@@ -189,6 +190,8 @@ def judge(kinds: Any, thresholds: Any, heard: Any, points: Any, start: int) -> A
             heard[owner, kind] = points.when[m]
         if event != NOTHING:
             return m, event
+        if evidence >= threshold:
+            suppressed[0] += 1
     return points.kind.shape[0], NOTHING
 
 

@@ -13,10 +13,12 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import structlog
 
+from connectors.base import AlertSink
 from connectors.query_log import Decoder
 from detector import shard_state
 from detector.backoff import backoff
@@ -37,10 +39,8 @@ from detector.summary import Account
 from detector.vitals import Vitals
 
 POLL_SECONDS = 0.5
-SETTLE_SECONDS = 1.0
-"""How long a save waits for the sinks to store what they were handed; a later turn tries again."""
-LAST_SECONDS = 5.0
-"""The same for the last save, after a signal to stop."""
+SETTLE_SECONDS, LAST_SECONDS = 1.0, 5.0
+"""How long a save, and the last one, waits for the sinks to store what they were handed."""
 
 log = structlog.get_logger(__name__)
 
@@ -48,7 +48,7 @@ log = structlog.get_logger(__name__)
 class Service:
     """One worker: a shard for each partition that the group gives it.
 
-    `assigned` and `revoked` are the source's callbacks. `stop` may be set from a signal handler.
+    `assigned` and `revoked` are the source's callbacks, `on_turn` is called once a turn. Set `stop` to end.
     """
 
     def __init__(
@@ -75,6 +75,7 @@ class Service:
         self._decoder = decoder
         self.monitor = Monitor(config, socket.gethostname())
         self.vitals = Vitals(self.monitor)
+        self.on_turn: Callable[[], None] = lambda: None
         self._dispatcher = Dispatcher(outputs, config.sinks, delay=backoff, watcher=self.monitor.metrics)
         self._store = store
         self._claims = Partitions(store.directory, config.kafka.topic)
@@ -94,7 +95,9 @@ class Service:
         return {partition: self._begin(partition, committed[partition]) for partition in partitions}
 
     def _begin(self, partition: int, committed: int | None) -> int | None:
-        found = self._store.load(partition, self._restore)
+        found = self._store.load(
+            partition, lambda data: shard_state.restore(data, self._settings, self._profiles)
+        )
         resumption = resume(found, committed, self._source, partition, self._settings.gap)
         announce(partition, resumption)
         shard = found.state or Shard(
@@ -128,12 +131,19 @@ class Service:
             self._claims.release(partition)
         self._backlog = [batch for batch in self._backlog if batch.partition not in partitions]
 
-    def _restore(self, data: bytes) -> Shard:
-        return shard_state.restore(data, self._settings, self._profiles)
-
     def open(self) -> bool:
         """Open the sinks, unless they are; False when told to stop before. Raises SinkNotReady."""
         return self._dispatcher.open(self.stop)
+
+    def use(self, config: Config, sink: AlertSink | None) -> None:
+        """Go on with another configuration (see `detector.reload`), and another sink of the same name."""
+        self._config, self._dispatcher.sinks = config, config.sinks
+        self.monitor.watchdog.thresholds = config.health
+        self._settings = replace(self._settings, budget=config.detection.false_alert_budget)
+        for shard in self.shards.values():
+            shard.use_budget(self._settings.budget)
+        if sink is not None:
+            self._dispatcher.replace(sink)
 
     def close(self) -> None:
         """Close the sinks."""
@@ -165,10 +175,9 @@ class Service:
             if time.monotonic() >= next_save and self._dispatcher.wait_settled(SETTLE_SECONDS):
                 self._save()
                 next_save = time.monotonic() + self._config.state.save_seconds
-            if until_end and not self._backlog and self._at_end(idle=not batches):
-                if self._dispatcher.settled():
-                    break
-                self._dispatcher.wait_settled(POLL_SECONDS)
+            done = until_end and not self._backlog and self._at_end(idle=not batches)
+            if done and self._dispatcher.wait_settled(POLL_SECONDS):
+                break
         self._last_save()
 
     def _last_save(self) -> None:
@@ -180,6 +189,7 @@ class Service:
 
     def _turn(self) -> None:
         """Once a turn: see to the sinks, and to what the service shows of itself."""
+        self.on_turn()
         self._dispatcher.tend()
         self._account_letters(self._dispatcher.returned())
         alerts = self.vitals.turn(self.shards, self._source, self._dispatcher)
@@ -216,7 +226,7 @@ class Service:
         # What was delivered before, and was read again to rebuild sessions, is not told again.
         told = max(shard.next_offset, self._told_below.get(batch.partition, 0))
         letters = [letter for letter in letters if letter.offset >= told]
-        with self.vitals.evictions(shard):
+        with self.vitals.counted(shard):
             outcome = shard.process(records)
         # Records that cannot be used move the position too.
         shard.next_offset = max(shard.next_offset, batch.offsets[-1] + 1)
@@ -225,10 +235,7 @@ class Service:
         alerts = [alert for alert in outcome.alerts if alert.offset >= told]
         self.vitals.worked(began, decoded, time.monotonic())
         self.monitor.metrics.processed(len(records), outcome, alerts)
-        self.account.records += len(records)
-        self.account.queries += outcome.queries
-        self.account.repeated += outcome.repeated
-        self.account.add_alerts(alerts)
+        self.account.add(len(records), outcome, alerts)
         self._account_letters(letters)
         self._dispatcher.put(alerts, letters)
 

@@ -13,6 +13,7 @@ from detector.query import REASONS, DeadLetter
 if TYPE_CHECKING:
     from detector.pipeline import Shard
     from detector.profile import ModelProfile
+    from detector.router import Outcome
 
 
 MODEL_LINES = 20
@@ -52,6 +53,13 @@ class Account:
     def dead_letters(self) -> int:
         """Records that could not be used."""
         return self.reasons.total()
+
+    def add(self, records: int, outcome: Outcome, alerts: Iterable[Alert]) -> None:
+        """Count a batch of records, and those of its alerts that are told; not its dead letters."""
+        self.records += records
+        self.queries += outcome.queries
+        self.repeated += outcome.repeated
+        self.add_alerts(alerts)
 
     def add_alerts(self, alerts: Iterable[Alert]) -> None:
         """Count alerts by technique."""

@@ -49,16 +49,17 @@ class Vitals:
         self._next_lag = self._next_snapshot = 0.0
 
     @contextmanager
-    def evictions(self, shard: Shard) -> Iterator[None]:
-        """Count the evictions of what is done within."""
-        before = _evicted(shard)
+    def counted(self, shard: Shard) -> Iterator[None]:
+        """Count what a shard forgets and passes over in silence while it works."""
+        before = _silent(shard)
         yield
-        after = _evicted(shard)
-        gone, suspicious = after[0] - before[0], after[1] - before[1]
+        gone, suspicious, suppressed = (now - then for now, then in zip(_silent(shard), before, strict=True))
         self._evicted += gone
         self._suspicious += suspicious
-        self._monitor.metrics.evicted.labels("no").inc(gone - suspicious)
-        self._monitor.metrics.evicted.labels("yes").inc(suspicious)
+        metrics = self._monitor.metrics
+        metrics.evicted.labels("no").inc(gone - suspicious)
+        metrics.evicted.labels("yes").inc(suspicious)
+        metrics.suppressed.inc(suppressed)
 
     def worked(self, began: float, decoded: float, processed: float) -> None:
         """A batch came at `began`, was decoded and processed."""
@@ -103,15 +104,15 @@ class Vitals:
         if now >= self._next_lag:
             self._next_lag = now + LAG_SECONDS
             self._look_at_lag(source)
+        models = [model for shard in shards.values() for model in shard.models.values()]
         return self._monitor.observe(
             Snapshot(
                 now=time.time(),
                 partitions=tuple(sorted(shards)),
                 silent_seconds=now - self._last_read,
                 lag={partition: lag for partition, lag in self._lag.items() if partition in shards},
-                sessions=sum(
-                    len(model.sessions) for shard in shards.values() for model in shard.models.values()
-                ),
+                sessions=sum(len(model.sessions) for model in models),
+                open_episodes=sum(model.open_episodes for model in models),
                 evicted=self._evicted,
                 evicted_suspicious=self._suspicious,
                 sinks=dispatcher.states(),
@@ -131,6 +132,11 @@ class Vitals:
             log.debug("cannot ask for the lag", problem=str(error))
 
 
-def _evicted(shard: Shard) -> tuple[int, int]:
-    tables = [model.sessions for model in shard.models.values()]
-    return sum(table.evicted for table in tables), sum(table.evicted_suspicious for table in tables)
+def _silent(shard: Shard) -> tuple[int, int, int]:
+    """Sessions evicted, suspicious ones among them, and points that were suppressed, so far."""
+    models = shard.models.values()
+    return (
+        sum(model.sessions.evicted for model in models),
+        sum(model.sessions.evicted_suspicious for model in models),
+        sum(model.suppressed for model in models),
+    )

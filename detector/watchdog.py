@@ -31,10 +31,10 @@ class Snapshot:
     """What the service sees of itself at one moment.
 
     now: seconds since the epoch. silent_seconds: since a record came, or since the start. lag: records yet to
-    be read of each partition. sessions: live ones. evicted and evicted_suspicious: sessions that lost their
-    state to the memory bound, since the start. unsaved_seconds: since a save first failed, 0 when the last
-    one worked. rebuilt: partitions that began without their state, and why. lost: records of partitions
-    that were deleted before they were read.
+    be read of each partition. sessions: live ones. open_episodes: those of them that have alerted. evicted
+    and evicted_suspicious: lost their state to the memory bound, since the start. unsaved_seconds: since a
+    save first failed, 0 when the last one worked. rebuilt: partitions that began without their state, and
+    why. lost: records of partitions that were deleted before they were read.
     """
 
     now: float
@@ -42,6 +42,7 @@ class Snapshot:
     silent_seconds: float = 0.0
     lag: Mapping[int, int] = field(default_factory=dict)
     sessions: int = 0
+    open_episodes: int = 0
     evicted: int = 0
     evicted_suspicious: int = 0
     sinks: tuple[SinkState, ...] = ()

@@ -28,7 +28,7 @@ import structlog
 
 from detector.config import Config
 from detector.errors import InfrastructureError, UsageError
-from detector.interrupt import on_signals
+from detector.interrupt import RELOAD_SIGNAL, STOP_SIGNALS, on_signals
 from detector.ownership import Claim
 
 STOP_SECONDS = 9.5
@@ -96,7 +96,8 @@ class Workers:
     def run(self, count: int) -> int:
         """Until all have ended; 0, or the exit code of the first that failed (128 + n for signal n)."""
         deadline: float | None = None
-        with on_signals(lambda number: self._events.put(("signal", number))), ExitStack() as stack:
+        heard = (*STOP_SIGNALS, RELOAD_SIGNAL)
+        with on_signals(lambda number: self._events.put(("signal", number)), heard), ExitStack() as stack:
             stack.callback(self._kill)
             for number in range(1, count + 1):
                 self._start(number)
@@ -130,7 +131,8 @@ class Workers:
         threading.Thread(target=wait, name=f"worker {number}", daemon=True).start()
 
     def _send(self, number: int) -> None:
-        self._signal = self._signal or number
+        if number != RELOAD_SIGNAL:
+            self._signal = self._signal or number
         for process in self._running.values():
             process.send_signal(number)  # nothing, when it has ended
 

@@ -38,6 +38,7 @@ EDGE = {
     "detector.plots",
     "detector.progress",
     "detector.reachability",
+    "detector.reload",
     "detector.replay",
     "detector.resume",
     "detector.service",

@@ -287,7 +287,7 @@ def test_another_sink_takes_over_what_waits() -> None:
         old.up.clear()
         dispatcher.put(ALERTS[:10], [])
         assert old.tried.wait(LONG)
-        dispatcher.replace(old, new)
+        dispatcher.replace(new)
         dispatcher.put(ALERTS[10:], [])
         while not dispatcher.wait_settled(LONG):
             dispatcher.tend()

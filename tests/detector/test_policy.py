@@ -24,11 +24,14 @@ def judged(
     return Judged(zeros, slots, zeros, np.arange(n), times, meta, np.array(scores), series)
 
 
-def judge(episodes: policy.Episodes, threshold: float, points: Judged, at: int) -> tuple[int, int]:
+def judge(
+    episodes: policy.Episodes, threshold: float, points: Judged, at: int, suppressed: IntArray | None = None
+) -> tuple[int, int]:
     """Judge sessions, where nothing was heard of any client's other entities."""
     heard = np.full((1, policy.KINDS), -1, dtype=np.int64)
+    quiet = np.zeros(1, dtype=np.int64) if suppressed is None else suppressed
     kinds = (episodes, *[policy.allocate(1)] * (policy.KINDS - 1))
-    point, event = policy.judge(kinds, np.full(policy.KINDS, threshold), heard, points, at)
+    point, event = policy.judge(kinds, np.full(policy.KINDS, threshold), heard, points, at, quiet)
     return int(point), int(event)
 
 
@@ -111,8 +114,10 @@ def test_growth_counts_queries_and_sessions_begin_by_distinct_inputs() -> None:
     meta = np.array([[8.0, 0.0, 1.0, 100.0], [12.0, 0.0, 1.0, 399.0], [16.0, 0.0, 1.0, 400.0]])
     slots, series = np.zeros(3, dtype=np.int64), np.zeros((3, RECENT, 2))
     points = judged(slots, np.zeros(3), meta, reaching(*[1.1 * THRESHOLD] * 3), series)
-    found = [judge(episodes, THRESHOLD, points, at) for at in (0, 1)]
+    suppressed = np.zeros(1, dtype=np.int64)
+    found = [judge(episodes, THRESHOLD, points, at, suppressed) for at in (0, 1)]
     assert found == [(0, RAISE), (2, REVISE)]
+    assert suppressed[0] == 1
 
 
 def test_a_new_session_in_the_slot_knows_nothing_of_the_last() -> None:

@@ -64,7 +64,7 @@ def test_a_worker_that_fails_ends_all_with_its_code(
     assert "worker=2" in failed
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_is_sent_on_and_ends_all_in_order(tmp_path: Path, number: signal.Signals) -> None:
     def tell() -> None:
         while len(list(tmp_path.glob("*.begun"))) < 2:
@@ -76,6 +76,25 @@ def test_a_signal_is_sent_on_and_ends_all_in_order(tmp_path: Path, number: signa
     assert several(tmp_path, "signal.pause()").run(2) == 0
     teller.join()
     assert stopped(tmp_path) == {"1": number, "2": number}
+
+
+def test_a_signal_to_reload_is_sent_on_and_ends_nobody(tmp_path: Path) -> None:
+    def tell() -> None:
+        while len(list(tmp_path.glob("*.begun"))) < 2:
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGHUP)
+
+    teller = threading.Thread(target=tell)
+    script = (
+        "signal.signal(signal.SIGHUP, lambda *_: (folder / f'{number}.reloaded').touch())\n"
+        "(folder / f'{number}.begun').touch()\n"
+        "while len(list(folder.glob('*.reloaded'))) < 2:\n    time.sleep(0.01)\n"
+    )
+    before = WAIT.replace("(folder / f'{number}.begun').touch()\n", "")
+    teller.start()
+    assert Workers([sys.executable, "-c", before + script, str(tmp_path)]).run(2) == 0
+    teller.join()
+    assert stopped(tmp_path) == {}
 
 
 def test_a_worker_that_hangs_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
