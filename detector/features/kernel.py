@@ -22,6 +22,7 @@ from detector.features.similarity import (
     nearest_seen,
     ring_distances,
     scale_input,
+    sketch_in_ring,
     strangeness,
 )
 from models.compiled import jit
@@ -69,13 +70,20 @@ def take_track(slots: Any, s: int) -> None:
 
 
 @jit
-def is_repeat(slots: Any, s: int, x: Any, h: Any) -> bool:
-    """True when input x [d] with fingerprint h is exactly the session's previous one or in its ring."""
+def is_repeat(slots: Any, s: int, x: Any, h: Any, inputs: Any, z: Any, sketch: Any) -> bool:
+    """True when input x [d] with fingerprint h is exactly the session's previous one or in its ring.
+
+    Anybody can compute inputs that share a fingerprint, and a search of such inputs would pass for retries;
+    so the sketch must be the same too, which takes the units that only the profile knows. z and sketch are
+    scratch.
+    """
     if slots.scalars[s, DISTINCT] == 0.0:
         return False
     track = slots.track[s]
     if track >= 0 and in_ring(h, slots.ring_hash[track], slots.ring_used[track]):
-        return True
+        scale_input(x, inputs, z, sketch)
+        if sketch_in_ring(h, sketch, slots.ring_hash[track], slots.ring[track], slots.ring_used[track]):
+            return True
     for j in range(x.shape[0]):
         if x[j] != slots.last_input[s, j]:
             return False
@@ -167,7 +175,7 @@ def advance(
         row[LAST_TIME] = max(row[LAST_TIME], time[i])
         row[QUERIES] += 1.0
         h = fingerprint(bits[i])
-        repeat = is_repeat(slots, s, x[i], h)
+        repeat = is_repeat(slots, s, x[i], h, inputs, z, sketch)
         blend(row, at.EXACT, 1.0 if repeat else 0.0, rate(row[QUERIES]))
         if repeat:
             continue

@@ -113,6 +113,18 @@ def in_ring(h: Any, hashes: Any, used: int) -> bool:
 
 
 @jit
+def sketch_in_ring(h: Any, sketch: Any, hashes: Any, ring: Any, used: int) -> bool:
+    """True when one of the last RING distinct inputs had this fingerprint and this sketch (float32)."""
+    for r in range(min(used, RING)):
+        same = hashes[r] == h
+        for j in range(sketch.shape[0]):
+            same = same and ring[r, j] == np.float32(sketch[j])
+        if same:
+            return True
+    return False
+
+
+@jit
 def nearest_seen(row: Any, length: float, nearest: float, older: float) -> None:
     """Update what depends on the distance from a new input to recent ones.
 
