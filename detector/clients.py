@@ -80,6 +80,8 @@ class ClientTable:
         self.capacity = min(FIRST_CAPACITY, bound)
         self.slot_capacity = min(FIRST_CAPACITY, self.slot_bound)
         self.evicted = 0
+        self.freed = self.freed_suspicious = 0
+        """Slots that were taken from clients for others, since this was made or restored."""
         self._starts = 0
         self._numbers: dict[Client, int] = {}
         self._keys: list[Client | None] = [None] * self.capacity
@@ -170,6 +172,8 @@ class ClientTable:
         order = np.lexsort((self.seen[used], suspicion[used]))
         gone = used[order[: max(1, len(used) // EVICTED_SHARE)]]
         self.entity[np.isin(self.entity, gone)] = -1
+        self.freed += len(gone)
+        self.freed_suspicious += int(np.count_nonzero(suspicion[gone]))
         return self._release(gone)
 
     def _release(self, slots: IntArray) -> IntArray:

@@ -17,6 +17,7 @@ from prometheus_client import (
 
 from detector import __version__
 from detector.alert import Alert
+from detector.policy import KIND_NAMES
 from detector.query import REASONS, DeadLetter
 from detector.router import Outcome
 from detector.technique import ALL
@@ -57,7 +58,10 @@ class Metrics:
         )
         self.dead_letters = counter("dead_letters", "Records and alerts kept as dead letters.", "reason")
         self.evicted = counter(
-            "sessions_evicted", "Sessions that lost their state to the memory bound.", "suspicious"
+            "evicted",
+            "Sessions and clients forgotten for want of memory.",
+            "entity",
+            "suspicious",
         )
         self.sink_errors = counter("sink_errors", "Failed attempts to open or write a sink.", "sink")
         self.source_errors = counter("source_errors", "Failed attempts to read.")
@@ -88,8 +92,8 @@ class Metrics:
         for technique in ALL:
             for severity in _SEVERITIES.values():
                 self.alerts.labels(technique.key, severity)
-        for word in ("no", "yes"):
-            self.evicted.labels(word)
+        for kind in KIND_NAMES:
+            self.evict(kind, 0, 0)
         for outcome in ("applied", "refused"):
             self.reloads.labels(outcome)
         for stage in STAGES:
@@ -121,6 +125,11 @@ class Metrics:
         """Count dead letters."""
         for letter in letters:
             self.dead_letters.labels(letter.reason).inc()
+
+    def evict(self, kind: str, gone: int, suspicious: int) -> None:
+        """Count entities of a kind that were evicted, and the suspicious ones among them."""
+        self.evicted.labels(kind, "no").inc(gone - suspicious)
+        self.evicted.labels(kind, "yes").inc(suspicious)
 
     def forget(self, partition: int) -> None:
         """A partition went to another member."""

@@ -71,17 +71,13 @@ class ModelState:
         self.inputs: Inputs = profile.inputs if profile else units.unlearned(d)
         self.sample = InputSample(d) if settings.learn and profile is None else None
         self.learner = Learner() if settings.learn else None
-        self._suppressed = np.zeros(1, dtype=np.int64)
+        self.suppressed = np.zeros(1, dtype=np.int64)
+        """Evaluation points above the threshold without a message, since this was made or restored: [1]."""
 
     @property
     def begun(self) -> int:
         """Sessions begun so far."""
         return int(self.entities[SESSION].slots.counters[1])
-
-    @property
-    def suppressed(self) -> int:
-        """Evaluation points above the threshold without a message, since this was made or restored."""
-        return int(self._suppressed[0])
 
     @property
     def open_episodes(self) -> int:
@@ -233,7 +229,7 @@ class ModelState:
         kinds = tuple(entities.episodes for entities in self.entities)
         at = 0
         while True:
-            at, event = policy.judge(kinds, thresholds, self.clients.heard, judged, at, self._suppressed)
+            at, event = policy.judge(kinds, thresholds, self.clients.heard, judged, at, self.suppressed)
             if event == policy.NOTHING:
                 return
             row, which = int(points.rows[at]), int(kind[at])

@@ -24,7 +24,7 @@ from detector import shard_state
 from detector.backoff import backoff
 from detector.config import Config
 from detector.dispatcher import Dispatcher
-from detector.errors import InfrastructureError, SourceError
+from detector.errors import SourceError
 from detector.model_state import Settings
 from detector.monitor import Monitor
 from detector.outputs import Outputs
@@ -34,6 +34,7 @@ from detector.pipeline import Shard
 from detector.profile import ModelProfile
 from detector.query import DeadLetter, RawBatch
 from detector.resume import announce, resume
+from detector.saver import Saver
 from detector.state_store import StateStore
 from detector.summary import Account
 from detector.vitals import Vitals
@@ -67,8 +68,6 @@ class Service:
         """Partitions whose sessions were rebuilt from the log since the start (degraded), and why."""
         self.lost: dict[int, int] = {}
         """Records of each partition that were deleted before they were read."""
-        self.save_problem = ""
-        """Why the last save or commit failed; empty when it did not."""
         self._config = config
         self._settings = settings
         self._profiles = profiles
@@ -78,12 +77,10 @@ class Service:
         self.on_turn: Callable[[], None] = lambda: None
         self._dispatcher = Dispatcher(outputs, config.sinks, delay=backoff, watcher=self.monitor.metrics)
         self._store = store
+        self._saver = Saver(self.shards, store, self.vitals)
         self._claims = Partitions(store.directory, config.kafka.topic)
         self._source: PartitionSource
         self._backlog: list[RawBatch] = []
-        self._unsaved: set[int] = set()
-        self._uncommitted: dict[int, int] = {}
-        self._first: set[int] = set()
         self._told_below: dict[int, int] = {}
         self._ends: dict[int, int] = {}
 
@@ -112,22 +109,20 @@ class Service:
             self.lost[partition] = self.lost.get(partition, 0) + resumption.lost
             self.vitals.lost[partition] = resumption.lost
         if resumption.start is None:
-            self._first.add(partition)
+            self._saver.first.add(partition)
             log.info("no saved state, a first start", partition=partition, start=self._config.kafka.start)
         return resumption.start
 
     def revoked(self, partitions: list[int]) -> None:
         """Let go of what belongs to other members by now, saved where all of it was delivered."""
-        moved = [partition for partition in partitions if partition in self._unsaved]
-        if moved and self._dispatcher.wait_settled(SETTLE_SECONDS) and (problem := self._save_states(moved)):
-            log.error("cannot save what goes to other members, they read it again", problem=problem)
+        moved = [partition for partition in partitions if partition in self._saver.unsaved]
+        if moved and self._dispatcher.wait_settled(SETTLE_SECONDS):
+            self._saver.save_for_others(moved)
         for partition in partitions:
             self.shards.pop(partition, None)
             self.vitals.forget(partition)
             self._ends.pop(partition, None)
-            self._uncommitted.pop(partition, None)
-            self._first.discard(partition)
-            self._unsaved.discard(partition)
+            self._saver.forget(partition)
             self._claims.release(partition)
         self._backlog = [batch for batch in self._backlog if batch.partition not in partitions]
 
@@ -230,7 +225,7 @@ class Service:
             outcome = shard.process(records)
         # Records that cannot be used move the position too.
         shard.next_offset = max(shard.next_offset, batch.offsets[-1] + 1)
-        self._unsaved.add(batch.partition)
+        self._saver.unsaved.add(batch.partition)
         letters += [letter for letter in outcome.dead_letters if letter.offset >= told]
         alerts = [alert for alert in outcome.alerts if alert.offset >= told]
         self.vitals.worked(began, decoded, time.monotonic())
@@ -259,49 +254,14 @@ class Service:
         self._source.resume()
         log.info("reading goes on")
 
+    @property
+    def save_problem(self) -> str:
+        """Why the last save or commit failed; empty when it did not."""
+        return self._saver.problem
+
     def _save(self) -> None:
-        """Save the state of every partition that moved, then commit. What fails is done at the next save."""
-        self._note_first_starts()
-        problem = self._save_states(sorted(self._unsaved))
-        try:
-            offsets = dict(self._uncommitted)
-            if offsets and self._source.commit(offsets):
-                self._uncommitted.clear()
-                log.info("saved", offsets=offsets, queries=self.account.queries, alerts=self.account.alerts)
-        except SourceError as error:
-            problem = problem or str(error)
-        if problem:
-            log.error("cannot save or commit, trying again at the next save", problem=problem)
-        elif self.save_problem:
-            log.info("state is saved again")
-        self.save_problem = problem
-        self.vitals.save_ended(problem)
-
-    def _save_states(self, partitions: list[int]) -> str:
-        """Save the states of these partitions; why that failed for one, empty when for none."""
-        problem = ""
-        for partition in partitions:
-            shard = self.shards[partition]
-            began = time.monotonic()
-            state = shard_state.dump(shard)
-            try:
-                saved = self._store.save(partition, state, shard.next_offset)
-            except InfrastructureError as error:
-                problem = str(error)
-                continue
-            self.vitals.saved(partition, time.monotonic() - began, len(state))
-            self._unsaved.discard(partition)
-            if saved:
-                self._uncommitted[partition] = shard.next_offset
-        return problem
-
-    def _note_first_starts(self) -> None:
-        """Save also where a first start began, or the next start would begin anew at `kafka.start`."""
-        for partition in [p for p in self._first if p in self._source.starts]:
-            self._first.discard(partition)
-            shard = self.shards[partition]
-            shard.next_offset = max(shard.next_offset, self._source.starts[partition].offset)
-            self._unsaved.add(partition)
+        if saved := self._saver.save(self._source):
+            log.info("saved", offsets=saved, queries=self.account.queries, alerts=self.account.alerts)
 
     def _at_end(self, *, idle: bool) -> bool:
         """True when every partition has been read to the end that it had when it was assigned."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Protocol
 
+import numpy as np
 import structlog
 
 from detector.alert import Alert
@@ -14,6 +15,8 @@ from detector.dispatcher import Dispatcher
 from detector.errors import SourceError
 from detector.monitor import Monitor
 from detector.pipeline import Shard
+from detector.policy import CLIENT, KIND_NAMES, SESSION
+from detector.query import IntArray
 from detector.watchdog import Snapshot
 
 SNAPSHOT_SECONDS = 1.0
@@ -53,12 +56,12 @@ class Vitals:
         """Count what a shard forgets and passes over in silence while it works."""
         before = _silent(shard)
         yield
-        gone, suspicious, suppressed = (now - then for now, then in zip(_silent(shard), before, strict=True))
-        self._evicted += gone
-        self._suspicious += suspicious
+        sessions, suspicious, clients, suspicious_clients, suppressed = (_silent(shard) - before).tolist()
+        self._evicted += sessions
+        self._suspicious += suspicious + suspicious_clients
         metrics = self._monitor.metrics
-        metrics.evicted.labels("no").inc(gone - suspicious)
-        metrics.evicted.labels("yes").inc(suspicious)
+        metrics.evict(KIND_NAMES[SESSION], sessions, suspicious)
+        metrics.evict(KIND_NAMES[CLIENT], clients, suspicious_clients)
         metrics.suppressed.inc(suppressed)
 
     def worked(self, began: float, decoded: float, processed: float) -> None:
@@ -132,11 +135,16 @@ class Vitals:
             log.debug("cannot ask for the lag", problem=str(error))
 
 
-def _silent(shard: Shard) -> tuple[int, int, int]:
-    """Sessions evicted, suspicious ones among them, and points that were suppressed, so far."""
-    models = shard.models.values()
-    return (
-        sum(model.sessions.evicted for model in models),
-        sum(model.sessions.evicted_suspicious for model in models),
-        sum(model.suppressed for model in models),
-    )
+def _silent(shard: Shard) -> IntArray:
+    """So far: sessions evicted, suspicious ones, clients evicted, suspicious ones, suppressed points."""
+    counts = np.zeros(5, dtype=np.int64)
+    for model in shard.models.values():
+        sessions, clients = model.sessions, model.clients
+        counts += (
+            sessions.evicted,
+            sessions.evicted_suspicious,
+            clients.freed,
+            clients.freed_suspicious,
+            int(model.suppressed[0]),
+        )
+    return counts

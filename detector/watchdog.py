@@ -31,8 +31,9 @@ class Snapshot:
     """What the service sees of itself at one moment.
 
     now: seconds since the epoch. silent_seconds: since a record came, or since the start. lag: records yet to
-    be read of each partition. sessions: live ones. open_episodes: those of them that have alerted. evicted
-    and evicted_suspicious: lost their state to the memory bound, since the start. unsaved_seconds: since a
+    be read of each partition. sessions: live ones. open_episodes: sessions and clients in an episode.
+    evicted: sessions that lost their state to the memory bound, since the start; evicted_suspicious: sessions
+    and clients on their way to an alert that did. unsaved_seconds: since a
     save first failed, 0 when the last one worked. rebuilt: partitions that began without their state, and
     why. lost: records of partitions that were deleted before they were read.
     """
@@ -73,7 +74,7 @@ KINDS: dict[str, str] = {
     "no_input": "No queries arrive",
     "behind": "The detector falls behind",
     "sessions_evicted": "Sessions are forgotten for want of memory",
-    "suspicious_evicted": "Suspicious sessions are forgotten for want of memory",
+    "suspicious_evicted": "Suspicious sessions or clients are forgotten for want of memory",
     "sink_down": "Alerts cannot be delivered",
     "state_unsaved": "The detector's state cannot be saved",
     "state_rebuilt": "Sessions were rebuilt without their saved state",
@@ -183,5 +184,5 @@ class Watchdog:
             said = f"{gone:,} sessions evicted in {limits.eviction_seconds:g} s, {seen.sessions:,} are kept"
             yield Condition("sessions_evicted", "", said, advice)
         if suspicious:
-            said = f"{suspicious:,} suspicious sessions evicted in {limits.eviction_seconds:g} s"
+            said = f"{suspicious:,} suspicious sessions and clients evicted in {limits.eviction_seconds:g} s"
             yield Condition("suspicious_evicted", "", said, advice)

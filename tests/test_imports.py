@@ -41,6 +41,7 @@ EDGE = {
     "detector.reload",
     "detector.replay",
     "detector.resume",
+    "detector.saver",
     "detector.service",
     "detector.state_store",
     "detector.summary",

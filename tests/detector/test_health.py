@@ -19,7 +19,10 @@ from detector.config import Config, Health, Pipeline, State
 from detector.errors import SinkUnavailable
 from detector.health import served
 from detector.metrics import STAGES
+from detector.model_state import Settings
 from detector.monitor import Monitor
+from detector.pipeline import Shard
+from detector.query import Record
 from detector.service import Service
 from detector.vitals import Vitals
 from tests import traffic
@@ -265,6 +268,21 @@ def test_a_port_that_is_taken_is_told_and_the_rest_goes_on(
 def test_port_0_is_none(monitor: Monitor) -> None:
     with served(monitor, "127.0.0.1", 0) as port:
         assert port == 0
+
+
+def test_evictions_are_counted_by_kind(monitor: Monitor) -> None:
+    vitals, shard = Vitals(monitor), Shard(Settings(learn=False, memory=0), {})
+    records = [Record(float(n), "toy", f"client-{n}", [float(n), 0.0], offset=n) for n in range(100)]
+    with vitals.counted(shard):
+        shard.process(records)
+    sessions = shard.models["toy"].sessions
+    text = monitor.text().decode()
+    assert sessions.evicted == 100 - len(sessions) > 0
+    assert f'evicted_total{{entity="session",suspicious="no"}} {sessions.evicted}.0' in text
+    assert 'evicted_total{entity="session",suspicious="yes"} 0.0' in text
+    with vitals.counted(shard):
+        pass
+    assert monitor.text().decode().count(f" {sessions.evicted}.0\n") == text.count(f" {sessions.evicted}.0\n")
 
 
 def test_partitions_that_went_to_others_leave_the_metrics(monitor: Monitor) -> None:

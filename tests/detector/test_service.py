@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -262,6 +263,30 @@ def test_a_stop_while_the_sink_is_down_saves_nothing(world: World, monkeypatch: 
         service.run(member)
     assert world.topic.commits == {}
     assert not list((world.folder / "state").glob("*.state"))
+    world.run(sink)
+    assert by_id(sink.alerts) == by_id(world.expected())
+
+
+def test_a_stop_while_a_write_hangs_ends_and_saves_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink = MemoryAlertSink()
+    service = world.service(sink)
+    back = threading.Event()
+
+    def hang(alerts: Sequence[Alert]) -> Delivery:
+        service.stop.set()
+        back.wait()
+        return Delivery(0, 0)
+
+    monkeypatch.setattr("detector.service.LAST_SECONDS", 0.01)
+    monkeypatch.setattr("detector.service.SETTLE_SECONDS", 0.01)
+    monkeypatch.setattr("detector.dispatcher.CLOSE_SECONDS", 0.01)
+    with monkeypatch.context() as patched:
+        patched.setattr(sink, "write", hang)
+        service.run(MemoryMember(world.topic, service))
+        assert world.topic.commits == {}
+        back.set()
     world.run(sink)
     assert by_id(sink.alerts) == by_id(world.expected())
 
