@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import AF_INET, AF_INET6, socket
+from socketserver import TCPServer
 from typing import Any
 
 import structlog
@@ -64,12 +65,19 @@ class _Handler(BaseHTTPRequestHandler):
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+    request_queue_size = 2 * MOST_CONNECTIONS
 
     def __init__(self, address: str, port: int, monitor: Monitor) -> None:
         self.address_family = AF_INET6 if ":" in address else AF_INET
         self.monitor = monitor
         self._free = threading.BoundedSemaphore(MOST_CONNECTIONS)
         super().__init__((address, port), _Handler)
+
+    def server_bind(self) -> None:
+        """Without HTTPServer's look-up of its own name, which may wait for a name server."""
+        TCPServer.server_bind(self)
+        host, port = self.server_address[:2]
+        self.server_name, self.server_port = str(host), int(port)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         if not self._free.acquire(blocking=False):

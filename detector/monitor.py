@@ -13,7 +13,7 @@ import structlog
 from detector.alert import Alert
 from detector.config import Config
 from detector.metrics import Metrics
-from detector.readiness import needs
+from detector.readiness import Need, needs
 from detector.self_alert import Deployment, self_alert
 from detector.watchdog import Snapshot, Watchdog
 
@@ -62,7 +62,8 @@ class Monitor:
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
         """Whether it does all of its work, and what is missing, as JSON."""
-        found = needs(self._seen)
+        alive, loop = self.health()
+        found = [Need("loop", alive, loop["said"]), *needs(self._seen)]
         ready = all(need.ok for need in found)
         return ready, {"ready": ready, "needs": [need._asdict() for need in found]}
 

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from connectors.base import AlertSink, DeadLetterSink, Delivery
 from connectors.memory import MemoryAlertSink, MemoryDeadLetterSink
@@ -21,6 +23,7 @@ from detector.query import DeadLetter
 
 ALERTS = [Alert(f"id-{n}", {"@timestamp": "2026-11-24T10:00:00Z", "n": n}, n) for n in range(20)]
 LETTERS = [DeadLetter("not_json", "", b"x", "topic", 0, n) for n in range(5)]
+STEPS = ("put", "down one", "up one", "down other", "up other", "wait")
 LONG = 30.0
 """Seconds that no healthy machine takes."""
 
@@ -141,6 +144,35 @@ def test_a_dead_sink_holds_up_saving_but_not_the_other_sink(error: type[SinkErro
     assert dead.alerts == ALERTS
     assert set(watcher.failures) == {"dead"}
     assert dispatcher.returned() == []
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from(STEPS), max_size=25))
+def test_whatever_fails_and_when_every_sink_gets_everything_once_in_order(script: list[str]) -> None:
+    sinks = {name: Switch(name) for name in ("one", "other")}
+    letters = MemoryDeadLetterSink()
+    handed = 0
+    with dispatching(list(sinks.values()), [letters]) as dispatcher:
+        for step in script:
+            what, _, name = step.partition(" ")
+            if what == "put" and handed < len(ALERTS):
+                dispatcher.put(ALERTS[handed : handed + 2], LETTERS[:1])
+                handed += 2
+            elif what == "down":
+                sinks[name].up.clear()
+            elif what == "up":
+                sinks[name].up.set()
+            elif dispatcher.wait_settled(0.002):
+                # Settled means stored: what is saved now would never be read again.
+                assert [sink.alerts for sink in sinks.values()] == [ALERTS[:handed]] * 2
+            dispatcher.tend()
+        for sink in sinks.values():
+            sink.up.set()
+        while not dispatcher.wait_settled(LONG):
+            dispatcher.tend()
+        assert dispatcher.returned() == []
+    assert [sink.alerts for sink in sinks.values()] == [ALERTS[:handed]] * 2
+    assert letters.letters == LETTERS[: min(handed, 1)]
 
 
 def test_a_write_that_hangs_does_not_hold_up_the_other_sink() -> None:

@@ -213,6 +213,7 @@ def test_self_alerts_hold_up_no_save(world: World, every_turn: None) -> None:
 def test_a_loop_that_hangs_is_not_alive() -> None:
     with served(Monitor(Config(health=Health(stuck_seconds=1e-9)), "host"), "127.0.0.1", port := free_port()):
         status, body = Client(port).ask("/health")
+        assert Client(port).ready() == (503, ["loop", "started"])
     assert status == 503
     assert json.loads(body)["alive"] is False
     assert "restart it" in json.loads(body)["said"]
