@@ -22,6 +22,8 @@ from detector.watchdog import SinkState
 
 CLOSE_SECONDS = 2.0
 """How long writes that hang may delay closing."""
+MOST_WAITING_BYTES = 128 << 20
+"""Bytes that may wait for one sink, whatever the number of alerts: dead letters hold whole records."""
 OPEN_POLL = 0.2
 """Seconds between two looks at `stop` while sinks are opened."""
 
@@ -132,6 +134,8 @@ class Dispatcher:
         for outbox in self._outboxes:
             if outbox.waiting >= self.sinks.queue_alerts:
                 return f"{outbox.waiting} alerts and dead letters wait for {outbox.name}"
+            if outbox.waiting_bytes >= MOST_WAITING_BYTES:
+                return f"{outbox.waiting_bytes >> 20} MB wait for {outbox.name}"
         return ""
 
     def settled(self) -> bool:

@@ -16,8 +16,10 @@ from detector.errors import SinkError, SinkNotReady
 from detector.query import DeadLetter
 from detector.self_alert import NO_OFFSET
 
-MOST_AT_ONCE = 1000
-"""Alerts and dead letters that one write may hold."""
+MOST_AT_ONCE, MOST_BYTES_AT_ONCE = 1000, 16 << 20
+"""Alerts and dead letters that one write may hold, and their bytes, unless a single one has more."""
+ALERT_BYTES = 8192
+"""What an alert is taken to be in memory."""
 
 log = structlog.get_logger(__name__)
 
@@ -36,6 +38,10 @@ class Watcher(Protocol):
 class _Item:
     what: Alert | DeadLetter
     since: float
+
+    @property
+    def size(self) -> int:
+        return len(self.what.raw) if isinstance(self.what, DeadLetter) else ALERT_BYTES
 
 
 class Outbox:
@@ -78,6 +84,8 @@ class Outbox:
         self._on_refused = on_refused
         self._watcher = watcher
         self._queue: list[_Item] = []
+        self.waiting_bytes = 0
+        """About what the queue takes in memory."""
         self._probe: list[_Item] = []
         self._open = False
         self._closing = False
@@ -91,7 +99,9 @@ class Outbox:
         """Queue them; never blocks."""
         now = time.monotonic()
         with self._changed:
-            self._queue += [_Item(item, now) for item in items]
+            added = [_Item(item, now) for item in items]
+            self._queue += added
+            self.waiting_bytes += sum(item.size for item in added)
             self._changed.notify_all()
 
     @property
@@ -115,7 +125,7 @@ class Outbox:
         that shows when the sink is back."""
         with self._changed:
             given = [item.what for item in self._queue if isinstance(item.what, Alert)]
-            self._queue = []
+            self._queue, self.waiting_bytes = [], 0
             self._changed.notify_all()
         return given
 
@@ -186,14 +196,13 @@ class Outbox:
                 return False
             if not self._open:
                 return True
-            queue = self._queue
-            chunk = queue[:MOST_AT_ONCE] or self._probe
-            self._probe = chunk
+            queue, alert_sink = self._queue, self._alerts
+            chunk = self._probe = self._first() or self._probe
         started = time.monotonic()
         alerts = [item.what for item in chunk if isinstance(item.what, Alert)]
         letters = [item.what for item in chunk if isinstance(item.what, DeadLetter)]
-        if alerts and self._alerts is not None:
-            refused = self._alerts.write(alerts).rejected
+        if alerts and alert_sink is not None:
+            refused = alert_sink.write(alerts).rejected
             if refused:
                 self._on_refused(refused)
         if letters and self._letters is not None:
@@ -203,9 +212,20 @@ class Outbox:
             self._probe = []
             if queue is self._queue:  # else it was given up meanwhile
                 del queue[: len(chunk)]
+                self.waiting_bytes -= sum(item.size for item in chunk)
             self._recovered()
             self._changed.notify_all()
         return True
+
+    def _first(self) -> list[_Item]:
+        """As many from the head of the queue as one write may hold."""
+        size, count = 0, 0
+        for item in self._queue[:MOST_AT_ONCE]:
+            size += item.size
+            if count and size > MOST_BYTES_AT_ONCE:
+                break
+            count += 1
+        return self._queue[:count]
 
     def _recovered(self) -> None:
         if self.failing_since is not None:

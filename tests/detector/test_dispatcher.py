@@ -213,6 +213,35 @@ def test_reading_pauses_when_no_sink_takes_alerts_or_a_queue_is_full() -> None:
     assert one.alerts == other.alerts == ALERTS
 
 
+def test_reading_pauses_when_large_dead_letters_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Slow(MemoryDeadLetterSink):
+        def __init__(self) -> None:
+            super().__init__()
+            self.up = threading.Event()
+            self.writes: list[int] = []
+
+        def write_dead_letters(self, letters: Sequence[DeadLetter]) -> None:
+            assert self.up.wait(LONG)
+            self.writes.append(len(letters))
+            super().write_dead_letters(letters)
+
+    monkeypatch.setattr("detector.dispatcher.MOST_WAITING_BYTES", 4 << 20)
+    monkeypatch.setattr("detector.outbox.MOST_BYTES_AT_ONCE", 2 << 20)
+    large = [DeadLetter("not_json", "", bytes(1 << 20), "topic", 0, n) for n in range(4)]
+    huge = DeadLetter("too_large", "", bytes(3 << 20), "topic", 0, 4)
+    sink = Slow()
+    with dispatching([MemoryAlertSink()], [sink]) as dispatcher:
+        dispatcher.put([], large[:3])
+        assert dispatcher.blocked() == ""
+        dispatcher.put([], [large[3], huge])
+        assert dispatcher.blocked() == "7 MB wait for memory"
+        sink.up.set()
+        assert dispatcher.wait_settled(LONG)
+        assert dispatcher.blocked() == ""
+    assert sink.letters == [*large, huge]
+    assert sink.writes == [2, 2, 1]
+
+
 def test_after_hold_back_seconds_alerts_become_dead_letters_and_the_sink_is_still_tried() -> None:
     alive, dead, letters = MemoryAlertSink(), Switch("dead"), MemoryDeadLetterSink()
     with dispatching([alive, dead], [letters], Sinks(hold_back_seconds=1e-6)) as dispatcher:
