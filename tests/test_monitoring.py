@@ -8,12 +8,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from connectors.sqlite import read_alerts
+from connectors.sqlite import read_alerts, read_dead_letters
 from tests import traffic
 from tests.conftest import TopicFactory
 from tests.detector.test_health import Client, free_port
@@ -39,6 +40,23 @@ def wait_for(what: str, true: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
+@contextmanager
+def running(folder: Path, config: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """`run` as a process, with its log in the file `log`."""
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "detector", "run", "--config", str(config)],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stderr=log,
+        )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_a_running_service_tells_how_it_is_and_reloads_its_configuration(
     tmp_path: Path,
     kafka_server: KafkaServer,
@@ -60,14 +78,7 @@ def test_a_running_service_tells_how_it_is_and_reloads_its_configuration(
         f'port = {client.port}\nno_input_seconds = 2\n[sinks]\nalerts = ["elasticsearch", "sqlite"]\n',
     )
     deployment.config.write_text(text)
-    with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "detector", "run", "--config", str(deployment.config)],
-            cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stderr=log,
-        )
-    try:
+    with running(tmp_path, deployment.config) as process:
         wait_for("readiness", lambda: client.ready() == (200, []))
         wait_for("end of the topic", lambda: client.metrics()["queries_total",] == len(queries))
         wait_for("save", lambda: ("state_bytes", "1") in client.metrics())
@@ -89,9 +100,6 @@ def test_a_running_service_tells_how_it_is_and_reloads_its_configuration(
         wait_for("end of the silence", lambda: client.metrics()["queries_total",] > len(queries))
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=10) == 0
-    finally:
-        process.kill()
-        process.wait()
 
     events = [json.loads(line) for line in (tmp_path / "log").read_bytes().splitlines()]
     said = {event["event"]: event for event in events}
@@ -110,3 +118,35 @@ def test_a_running_service_tells_how_it_is_and_reloads_its_configuration(
     stored = {alert.id for alert in read_alerts(tmp_path / "querywatch.sqlite")}
     assert stored == {*about_clients, *(hit["_id"] for hit in ours)}
     deployment.client.close()
+
+
+def test_a_cluster_that_never_answers_holds_up_neither_the_database_nor_saving(
+    tmp_path: Path, kafka_server: KafkaServer, kafka_topic: TopicFactory
+) -> None:
+    traffic.write(tmp_path / "history.ndjson", traffic.benign(300, seed=1))
+    querywatch(tmp_path, "fit", "history.ndjson", "--profile", "toy.qwp")
+    topic = kafka_topic()
+    produce(kafka_server, topic, traffic.inversion(seed=3))
+    client = Client(free_port())
+    config = tmp_path / "querywatch.toml"
+    config.write_text(
+        f'[detection]\nprofile = "toy.qwp"\nlearn = false\n'
+        f'[kafka]\nbootstrap_servers = ["{kafka_server.bootstrap}"]\ntopic = "{topic}"\n'
+        f'[elasticsearch]\nhosts = ["http://127.0.0.1:{free_port()}"]\n'
+        f'[sinks]\nalerts = ["elasticsearch", "sqlite"]\nhold_back_seconds = 5\n'
+        f"[state]\nsave_seconds = 0.5\n[health]\nport = {client.port}\nsink_down_seconds = 1\n"
+    )
+    with running(tmp_path, config) as process:
+        wait_for("given up", lambda: client.metrics()["dead_letters_total", "sink_down"] > 0.0)
+        wait_for("save", lambda: ("state_bytes", "0") in client.metrics())
+        assert client.ready() == (503, ["sink elasticsearch"])
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) == 0
+    stored = read_alerts(tmp_path / "querywatch.sqlite")
+    ours = [a for a in stored if a.document["querywatch"]["entity"]["kind"] == "detector"]
+    about_clients = [alert for alert in stored if alert not in ours]
+    assert {alert.document["user"]["id"] for alert in about_clients} == {"attacker-3"}
+    assert [alert.document["event"]["action"] for alert in ours] == ["sink-down"]
+    letters = read_dead_letters(tmp_path / "querywatch.sqlite")
+    assert {letter.reason for letter in letters} == {"sink_down"}
+    assert {letter.raw for letter in letters} >= {alert.to_json() for alert in about_clients}
