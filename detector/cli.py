@@ -9,6 +9,7 @@ import typer
 
 from detector import __version__, terminal
 from detector.collector import calm_collector
+from detector.interrupt import reload_held
 from detector.terminal import reported, say
 
 app = typer.Typer(
@@ -171,7 +172,7 @@ def run(
 
     querywatch run --config querywatch.toml
     """
-    with reported(f"querywatch, worker {worker}" if worker else "querywatch"):
+    with reported(f"querywatch, worker {worker}" if worker else "querywatch"), reload_held():
         from detector import edge, logs
         from detector.config import Config
         from detector.reload import with_budget

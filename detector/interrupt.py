@@ -27,6 +27,19 @@ def raise_again() -> None:
 
 
 @contextmanager
+def reload_held() -> Iterator[None]:
+    """Within, RELOAD_SIGNAL waits until `on_signals` hears it, instead of ending a program that still loads.
+
+    To be entered before other threads are started: they take over what is held back.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (RELOAD_SIGNAL,))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
 def on_signals(
     act: Callable[[int], None], numbers: Sequence[signal.Signals] = STOP_SIGNALS
 ) -> Iterator[None]:
@@ -37,6 +50,7 @@ def on_signals(
 
     heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, handle) for number in heard}
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, heard)
     try:
         yield
     finally:

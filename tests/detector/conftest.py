@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from typer.testing import CliRunner, Result
 
 from detector.cli import app
 from tests import traffic
 
 Querywatch = Callable[..., Result]
+
+
+@pytest.fixture(autouse=True)
+def logs_restored() -> Iterator[None]:
+    """`run` in this process configures the logs of all."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level
+    structlog.reset_defaults()
 
 
 @pytest.fixture

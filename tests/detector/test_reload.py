@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -70,6 +72,21 @@ def test_all_keys_that_need_a_restart_are_named() -> None:
 def test_the_budget_of_the_command_line_wins() -> None:
     assert with_budget(Config(), 5.0).detection.false_alert_budget == 5.0
     assert with_budget(Config(), None) == Config()
+
+
+def test_a_signal_to_reload_waits_while_the_program_loads() -> None:
+    # In a process of its own: other threads of this one would take the signal.
+    code = (
+        "import os, signal\n"
+        "from detector.interrupt import RELOAD_SIGNAL, on_signals, reload_held\n"
+        "heard = []\n"
+        "with reload_held():\n"
+        "    os.kill(os.getpid(), signal.SIGHUP)\n"
+        "    assert heard == []\n"
+        "    with on_signals(heard.append, (RELOAD_SIGNAL,)):\n"
+        "        assert heard == [signal.SIGHUP]\n"
+    )
+    subprocess.run([sys.executable, "-c", code], timeout=60, check=True)
 
 
 @pytest.fixture
