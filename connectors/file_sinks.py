@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import errno
+import json
 import os
 import stat
 import sys
@@ -102,7 +103,7 @@ class NdjsonAlertSink:
         """Append the alerts that this file does not hold yet, durably. Raises as `open`."""
         fresh = {alert.id: alert for alert in alerts if alert.id not in self._ids}
         if fresh:
-            self._file.append([alert.to_json() for alert in fresh.values()])
+            self._file.append([_visible(alert.to_json()) for alert in fresh.values()])
             self._ids.update(fresh)
         return Delivery(created=len(fresh), duplicates=len(alerts) - len(fresh))
 
@@ -131,7 +132,7 @@ class NdjsonDeadLetterSink:
             return
         if not self._file.is_open:
             self._file.open()
-        self._file.append([_letter_json(letter) for letter in letters])
+        self._file.append([_visible(_letter_json(letter)) for letter in letters])
 
     def close(self) -> None:
         """Close the file."""
@@ -151,3 +152,14 @@ def _letter_json(letter: DeadLetter) -> bytes:
     except UnicodeDecodeError:
         document["raw_b64"] = base64.b64encode(letter.raw).decode("ascii")
     return msgspec.json.encode(document)
+
+
+def _visible(line: bytes) -> bytes:
+    """The same JSON with what a terminal would obey or hide written as escapes: ids come from strangers.
+
+    JSON itself asks for that only up to U+001F; C1 controls and direction marks remain.
+    """
+    text = line.decode("utf-8")
+    if text.isprintable():
+        return line
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text).encode()

@@ -12,7 +12,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -38,12 +38,16 @@ def _shown(section: msgspec.Struct) -> Iterator[tuple[str, Any]]:
     hints = get_type_hints(type(section), include_extras=True)
     for name in section.__struct_fields__:
         value = getattr(section, name)
-        if hints[name] == Secret and value:
+        if value and _is_secret(hints[name]):
             yield name, HIDDEN
         elif isinstance(value, tuple):
             yield name, tuple(_USER_INFO.sub(f"//{HIDDEN}@", part) for part in value)
         else:
             yield name, value
+
+
+def _is_secret(hint: Any) -> bool:
+    return any(isinstance(part, Meta) and (part.extra or {}).get("secret") for part in get_args(hint))
 
 
 class Detection(_Section, frozen=True):
@@ -191,6 +195,19 @@ class State(_Section, frozen=True):
     """Time between two saves; what came after the last one is read again after a crash."""
 
 
+class Privacy(_Section, frozen=True):
+    """Ids that tell who somebody is, as keyed hashes in everything but dead letters."""
+
+    client_id_key: Annotated[str, Meta(pattern=r"^(.{16,})?$", extra={"secret": True})] = ""
+    """Key of the hash (HMAC-SHA256), from the environment or a file; empty: ids stay as they are. Another
+    key makes other ids: open sessions and episodes begin anew."""
+    hashed: tuple[Literal["client_id", "session_id", "request_id", "source_ip"], ...] = (
+        "client_id",
+        "session_id",
+    )
+    """Which fields are hashed: some of client_id, session_id, request_id, source_ip."""
+
+
 class Config(_Section, frozen=True):
     """The whole configuration."""
 
@@ -204,6 +221,7 @@ class Config(_Section, frozen=True):
     sinks: Sinks = Sinks()
     health: Health = Health()
     state: State = State()
+    privacy: Privacy = Privacy()
 
 
 def parse(text: str, variables: Mapping[str, str]) -> Config:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from connectors.file_sinks import STDOUT
 from connectors.files import FileSource
 from connectors.formats.native import NativeDecoder
-from connectors.query_log import QueryLog
+from connectors.pseudonyms import PseudonymDecoder
+from connectors.query_log import Decoder, QueryLog
 from detector import config as configuration
 from detector.config import Config
 from detector.errors import InputError
@@ -51,12 +52,15 @@ def load_profiles(config: Config, path: Path | None) -> dict[str, ModelProfile]:
     return profile.load(chosen) if chosen else {}
 
 
-def make_decoder(config: Config) -> NativeDecoder:
-    """The reader of the native record format, within the configured limits."""
-    limits = config.limits
-    return NativeDecoder(
+def make_decoder(config: Config) -> Decoder:
+    """The reader of the native record format, within the configured limits, with ids hashed if so told."""
+    limits, privacy = config.limits, config.privacy
+    decoder = NativeDecoder(
         record_bytes=limits.record_bytes, nesting=limits.nesting, input_length=limits.input_length
     )
+    if not privacy.client_id_key:
+        return decoder
+    return PseudonymDecoder(decoder, privacy.client_id_key, privacy.hashed)
 
 
 def open_source(logs: Sequence[str | Path], config: Config) -> FileSource:

@@ -61,6 +61,7 @@ DEFAULTS = {
         "unsaved_seconds": 60.0,
     },
     "state": {"directory": "querywatch-state", "save_seconds": 30.0},
+    "privacy": {"client_id_key": "", "hashed": ("client_id", "session_id")},
 }
 
 
@@ -113,6 +114,7 @@ def test_an_unknown_key_is_named(text: str, path: str) -> None:
         ("elasticsearch", 'namespace = "With-Dash"'),
         ("elasticsearch", "timeout_seconds = 0"),
         ("state", "save_seconds = 0"),
+        ("privacy", 'client_id_key = "too-short"'),
         ("sinks", 'alerts = "sqlite"'),
         ("sinks", "queue_alerts = 0"),
         ("health", "port = 65536"),
@@ -195,9 +197,11 @@ username = "visible"
 hosts = ["https://me:${B}@es:9200"]
 api_key = "${C}"
 password = "${D}"
+[privacy]
+client_id_key = "${E}"
 """
-    config = parse(text, dict.fromkeys("ABCD", "marked-secret"))
-    assert config.elasticsearch.hosts == ("https://me:marked-secret@es:9200",)
+    config = parse(text, dict.fromkeys("ABCDE", "marked-secret-of-a-length"))
+    assert config.elasticsearch.hosts == ("https://me:marked-secret-of-a-length@es:9200",)
     printed = io.StringIO()
     Console(file=printed, width=10_000).print(config)
     for shown in (repr(config), str(config), pformat(config), f"{config.kafka!r}", printed.getvalue()):
