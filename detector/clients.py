@@ -8,6 +8,7 @@ is that session.
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,6 @@ import numpy.typing as npt
 from detector.policy import KINDS
 from detector.query import IntArray
 from detector.sessions import EVICTED_SHARE, FIRST_CAPACITY, SessionTable
-from models.compiled import jit
 
 BYTES = 400
 """Of one client without a slot: its key and its columns."""
@@ -26,51 +26,15 @@ PER_SESSION = 2
 Client = tuple[str, str]
 
 
-@jit
-def follow(
-    start: int,
-    stop: int,
-    first: int,
-    slot: Any,
-    fresh: Any,
-    owner: Any,
-    sessions: Any,
-    entity: Any,
-    seen: Any,
-    free: Any,
-    unused: Any,
-    out_slot: Any,
-    out_fresh: Any,
-    out_sessions: Any,
-) -> int:
-    """Count sessions and find the client's slot of the queries start..stop; -1: it has had one session only.
-
-    slot [n] of the session, fresh [n] whether a session begins; `first` is the number of query 0. Stops
-    early, before a query whose client needs a slot when none is free. Returns where it stopped.
-    """
-    for i in range(start, stop):
-        c = owner[slot[i]]
-        begun = sessions[c] + (1 if fresh[i] else 0)
-        out_slot[i] = -1
-        out_fresh[i] = False
-        if begun > 1:
-            if entity[c] < 0:
-                if unused[0] == 0:
-                    return i
-                unused[0] -= 1
-                entity[c] = free[unused[0]]
-                out_fresh[i] = True
-            out_slot[i] = entity[c]
-            seen[entity[c]] = first + i
-        sessions[c] = begun
-        out_sessions[i] = begun
-    return stop
+def _number(tenant: str) -> int:
+    """A number for a tenant id, 63 bits of its hash: tenants are told apart without a list of them."""
+    return int.from_bytes(hashlib.sha256(tenant.encode()).digest()[:8], "big") >> 1
 
 
 class ClientTable:
     """Numbers of clients, at most `bound`, and which of `slots` slots each one has.
 
-    Columns by number: sessions begun, `entity` slot or -1, `serial` never given twice, `heard` for
+    Columns by number: sessions begun, `entity` slot or -1, `serial` never given twice, `tenant`, `heard` for
     `detector.policy.judge`. `bound` must exceed the sessions that can be open at a time.
     """
 
@@ -91,6 +55,7 @@ class ClientTable:
         self.sessions = np.zeros(self.capacity, dtype=np.int64)
         self.entity = np.full(self.capacity, -1, dtype=np.int64)
         self.serial = np.zeros(self.capacity, dtype=np.int64)
+        self.tenant = np.zeros(self.capacity, dtype=np.int64)
         self.heard = np.full((self.capacity, KINDS), -1, dtype=np.int64)
         self.seen = np.zeros(self.slot_capacity, dtype=np.int64)
         self.free_slots = np.arange(self.slot_capacity - 1, -1, -1, dtype=np.int64)
@@ -112,7 +77,7 @@ class ClientTable:
                     return int(i)
                 c = self._free.pop()
                 self._numbers[key], self._keys[c] = c, key
-                self.serial[c] = self._starts
+                self.serial[c], self.tenant[c] = self._starts, _number(key[1])
             self._starts += 1
             self._last_start[c] = self._starts
             self._open[c] += 1
@@ -135,13 +100,14 @@ class ClientTable:
 
         self._last_start, self._open = longer(self._last_start, 0), longer(self._open, 0)
         self.sessions, self.serial = longer(self.sessions, 0), longer(self.serial, 0)
+        self.tenant = longer(self.tenant, 0)
         self.entity, self.heard = longer(self.entity, -1), longer(self.heard, -1)
         self.capacity += more
         return True
 
-    def evict(self) -> IntArray:
+    def evict(self) -> tuple[IntArray, IntArray]:
         """Forget an eighth of the clients without an open session, those first whose last session began
-        longest ago. Returns the slots that this frees."""
+        longest ago. Returns their numbers and the slots that this frees."""
         idle = np.array([c for c in self._numbers.values() if self._open[c] == 0], dtype=np.int64)
         gone = idle[np.argsort(self._last_start[idle])][: max(1, len(self._numbers) // EVICTED_SHARE)]
         slots = self.entity[gone]
@@ -153,7 +119,7 @@ class ClientTable:
         self._free.extend(sorted(gone.tolist(), reverse=True))
         self.sessions[gone], self.entity[gone], self.heard[gone] = 0, -1, -1
         self.evicted += len(gone)
-        return self._release(slots[slots >= 0])
+        return gone, self._release(slots[slots >= 0])
 
     def make_room(self, suspicion: Any) -> IntArray:
         """Add slots, or free an eighth, least recently used first, suspicious ones last; returns those.
@@ -182,6 +148,10 @@ class ClientTable:
             self.unused[0] += 1
         return slots
 
+    def names(self, numbers: IntArray) -> list[str]:
+        """Client ids, sorted."""
+        return sorted(key[0] for key in (self._keys[c] for c in numbers.tolist()) if key is not None)
+
     def state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[np.generic]]]:
         """Everything, as JSON-ready values and arrays."""
         meta = {"evicted": self.evicted, "starts": self._starts, "keys": self._keys, "free": self._free}
@@ -193,6 +163,7 @@ class ClientTable:
             "sessions": self.sessions,
             "entity": self.entity,
             "serial": self.serial,
+            "tenant": self.tenant,
             "heard": self.heard,
             "seen": self.seen,
             "free_slots": free,
@@ -211,6 +182,7 @@ class ClientTable:
 
         self._last_start, self._open = column("last_start"), column("open")
         self.sessions, self.entity, self.serial = column("sessions"), column("entity"), column("serial")
+        self.tenant = column("tenant")
         self.heard, self.seen = column("heard"), column("seen")
         self.free_slots, self.unused = column("free_slots"), column("unused")
         self.capacity, self.slot_capacity = len(self._keys), len(self.seen)

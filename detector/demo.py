@@ -69,7 +69,11 @@ def read_truth(path: Path) -> Truth:
 
 def compare(truth: Truth, alerts: list[dict[str, Any]]) -> Comparison:
     """Which sessions alerted, or were under way when their client did, against what they really were."""
-    alerted = {(a["user"]["id"], a["querywatch"].get("session", {}).get("id")) for a in alerts}
+    alerted = {
+        (client, a["querywatch"].get("session", {}).get("id"))
+        for a in alerts
+        for client in a["related"]["user"]
+    }
     result = Comparison([], [], [])
     for session in truth.sessions:
         hit = (session.client_id, session.session_id) in alerted
@@ -191,9 +195,10 @@ def _show_alert(console: Console, number: int, count: int, alert: dict[str, Any]
         f"{named['id'][0]} {named['name'][0]}",
         markup=False,
     )
+    entity = ours["entity"]
     console.print(
-        f"client {alert['user']['id']} on {alert['service']['name']}, {ours['entity']['kind']} "
-        f"{ours['entity']['id']}, after {ours[ours['entity']['kind']]['queries']} queries",
+        f"client {', '.join(alert['related']['user'][:3])} on {alert['service']['name']}, {entity['kind']} "
+        f"{entity['id']}, after {ours[entity['kind']]['queries']} queries",
         markup=False,
     )
     console.print(event["reason"], style="italic", markup=False)

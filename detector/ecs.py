@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,9 +16,9 @@ import numpy as np
 from detector import __version__
 from detector.alert import Alert
 from detector.features.catalogue import NAMES
+from detector.finding import Finding
 from detector.phrases import phrase
-from detector.policy import KIND_NAMES, SESSION
-from detector.profile import ModelProfile
+from detector.policy import CAMPAIGN, KIND_NAMES, SESSION
 from detector.query import FloatArray, Record
 from detector.technique import ATLAS_VERSION, PROBING, Technique, name_technique
 
@@ -27,6 +26,7 @@ ECS_VERSION = "9.4.0"
 RULES = (
     ("querywatch-session-search", "Search-like query pattern in one session"),
     ("querywatch-client-search", "Search-like query pattern over several sessions of one client"),
+    ("querywatch-campaign-search", "Search-like query pattern over several linked clients"),
 )
 """Id and name of the rule for each kind of entity."""
 RULE_VERSION = "1"
@@ -34,34 +34,9 @@ SEVERITIES = (47, 73, 99)
 """Elastic Security's numbers for medium, high and critical; it maps exactly these."""
 LOW = 21
 SHOWN_FEATURES = 6
+SHOWN_CLIENTS = 1000
+"""Clients of a campaign that an alert names at most; it always says how many there are."""
 _ATLAS = "https://atlas.mitre.org"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What the policy found at one evaluation point; `record` is the query that triggered it.
-
-    kind: of the entity, see `detector.policy`. queries, entity_start: the entity's. sessions: how many the
-    client had begun by then. series: (confidence, distance) of the last queries, None where unknown.
-    began: time the episode began, which is the entity's `episode`-th.
-    """
-
-    kind: int
-    model_id: str
-    tenant: str
-    record: Record
-    queries: int
-    sessions: int
-    entity_start: float
-    began: float
-    episode: int
-    revision: int
-    level: int
-    evidence: float
-    threshold: float
-    features: FloatArray
-    series: tuple[list[float | None], list[float | None]]
-    profile: ModelProfile
 
 
 def iso_time(seconds: float) -> str:
@@ -146,6 +121,8 @@ def _reason(finding: Finding, technique: Technique, features: list[dict[str, Any
     lasted = max(0.0, finding.record.timestamp - finding.entity_start)
     because = "; ".join(phrase(f["name"], f["value"], f["normal_median"]) for f in features[:3])
     over = "" if finding.kind == SESSION else f" in {finding.sessions} sessions"
+    if finding.campaign is not None:
+        over = f" by {len(finding.campaign.clients)} clients in {finding.campaign.sessions} sessions"
     return (
         f"{finding.queries} queries to {_printable(finding.model_id)}{over} in {_duration(lasted)} look like "
         f"{technique.title.lower()}: {because}. "
@@ -153,14 +130,14 @@ def _reason(finding: Finding, technique: Technique, features: list[dict[str, Any
     )
 
 
-def _identity(finding: Finding, session: str) -> tuple[str, str]:
+def _identity(finding: Finding, name: str) -> tuple[str, str]:
     """Episode id and document id: hashes of what can never change for this message."""
     parts = (
         finding.tenant,
         finding.model_id,
         KIND_NAMES[finding.kind],
-        finding.record.client_id,
-        session,
+        "" if finding.kind == CAMPAIGN else finding.record.client_id,
+        name,
         RULES[finding.kind][0],
         str(round(finding.began * 1e6)),
         str(finding.episode),
@@ -171,12 +148,27 @@ def _identity(finding: Finding, session: str) -> tuple[str, str]:
 
 
 def _about(finding: Finding) -> tuple[dict[str, Any], str]:
-    """Fields that say whose queries they are, and the session's id, empty where it is not one session."""
+    """Fields that say whose queries they are, and the id of the session or campaign, empty for a client."""
     record = finding.record
     if finding.kind == SESSION:
         session = session_name(record, finding.entity_start)
         entity = {"kind": "session", "id": session}
         return {"entity": entity, "session": {"id": session, "queries": finding.queries}}, session
+    if finding.campaign is not None:
+        campaign = finding.campaign
+        founding = (
+            f"{finding.tenant}\x1f{finding.model_id}\x1f{round(campaign.founded * 1e6)}\x1f{campaign.mark}"
+        )
+        name = hashlib.sha256(founding.encode()).hexdigest()[:16]
+        return {
+            "entity": {"kind": "campaign", "id": name},
+            "campaign": {
+                "id": name,
+                "queries": finding.queries,
+                "clients": len(campaign.clients),
+                "sessions": campaign.sessions,
+            },
+        }, name
     about: dict[str, Any] = {
         "entity": {"kind": "client", "id": record.client_id},
         "client": {"id": record.client_id, "queries": finding.queries, "sessions": finding.sessions},
@@ -193,8 +185,8 @@ def build_alert(finding: Finding) -> Alert:
     recognised = finding.profile.ensemble.attack_families(finding.features)
     technique, confidence = name_technique(surprises, finding.features, recognised)
     features = _evidence_features(finding, surprises)
-    about, session = _about(finding)
-    episode, document_id = _identity(finding, session)
+    about, name = _about(finding)
+    episode, document_id = _identity(finding, name)
     ratio = finding.evidence / finding.threshold
     risk = round(min(100.0, 40.0 * ratio), 1)
     severity = LOW if technique is PROBING and finding.level == 0 else SEVERITIES[finding.level]
@@ -204,7 +196,12 @@ def build_alert(finding: Finding) -> Alert:
     if technique.owasp:
         tags.append(f"OWASP {technique.owasp}")
     source = _source(record.source_ip)
+    who: dict[str, Any] = {"user": {"id": record.client_id, "name": record.client_id}}
     related: dict[str, Any] = {"user": [record.client_id]}
+    if finding.campaign is not None:
+        # One address and program of many would name the wrong one.
+        who, source = {}, {}
+        related = {"user": finding.campaign.clients[:SHOWN_CLIENTS]}
     if "ip" in source.get("source", {}):
         related["ip"] = [source["source"]["ip"]]
     document: dict[str, Any] = {
@@ -239,7 +236,7 @@ def build_alert(finding: Finding) -> Alert:
             "license": "Apache-2.0",
         },
         "threat": _threat(technique),
-        "user": {"id": record.client_id, "name": record.client_id},
+        **who,
         "service": {"name": finding.model_id, "type": "ml-inference"},
         "observer": {
             "vendor": "querywatch",
@@ -269,7 +266,7 @@ def build_alert(finding: Finding) -> Alert:
             "atlas_version": ATLAS_VERSION,
         },
     }
-    if record.user_agent:
+    if record.user_agent and finding.campaign is None:
         document["user_agent"] = {"original": record.user_agent}
     if record.tenant_id:
         document["organization"] = {"id": record.tenant_id}

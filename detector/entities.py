@@ -1,4 +1,4 @@
-"""Entities of one kind (sessions, or clients) of one model: their feature state and their episodes.
+"""Entities of one kind (sessions, clients or campaigns) of one model: their feature state and their episodes.
 
 Whatever a query is attributed to, the kernels, the features and the models are the same.
 """
@@ -39,6 +39,16 @@ class Points:
     def __len__(self) -> int:
         return len(self.rows)
 
+    def part(self, begin: int, end: int) -> Points:
+        """Points begin..end, as views."""
+        return Points(
+            self.rows[begin:end],
+            self.slots[begin:end],
+            self.meta[begin:end],
+            self.features[begin:end],
+            self.series[begin:end],
+        )
+
     def copy(self) -> Points:
         """The same points, which nothing overwrites later."""
         return Points(
@@ -46,13 +56,49 @@ class Points:
         )
 
 
-def join(parts: list[Points], order: IntArray | None = None) -> Points:
-    """Points one after another, or in the `order` given [m]."""
-    rows = [
-        np.concatenate([getattr(part, name) for part in parts])
+def in_order(parts: list[tuple[int, Points]]) -> tuple[IntArray, Points]:
+    """Points of several kinds of entities in the order of their queries, then kinds; and the kinds [m]."""
+    kind = np.repeat([which for which, _ in parts], [len(part) for _, part in parts])
+    if len(parts) == 1:
+        return kind, parts[0][1]
+    columns = [
+        np.concatenate([getattr(part, name) for _, part in parts])
         for name in ("rows", "slots", "meta", "features", "series")
     ]
-    return Points(*(rows if order is None else [column[order] for column in rows]))
+    order = np.lexsort((kind, columns[0]))
+    return kind[order], Points(*(column[order] for column in columns))
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Columns of a batch of n queries that are filled while it is accounted for.
+
+    slot of the session and whether it begins there; owner: number of the client; client: slot of the
+    client's entity, -1: none; client_fresh whether that begins; sessions that the client had begun by
+    then; campaign: its slot, -1: none; odd [n, 2] how strange the input is, NaN for a repeat.
+    """
+
+    slot: IntArray
+    fresh: Any
+    owner: IntArray
+    client: IntArray
+    client_fresh: Any
+    sessions: IntArray
+    campaign: IntArray
+    odd: FloatArray
+
+    @classmethod
+    def empty(cls, n: int) -> Work:
+        """For n queries."""
+
+        def numbers() -> IntArray:
+            return np.zeros(n, dtype=np.int64)
+
+        def flags() -> Any:
+            return np.zeros(n, dtype=np.bool_)
+
+        odd = np.full((n, 2), np.nan)
+        return cls(numbers(), flags(), numbers(), numbers(), flags(), numbers(), numbers(), odd)
 
 
 class Entities:
@@ -82,11 +128,12 @@ class Entities:
         most: int,
         slot: IntArray,
         fresh: Any,
+        odd: FloatArray,
     ) -> tuple[int, Points]:
         """Account for queries start..stop, or until there are `most` evaluation points, at most POINTS.
 
-        slot [n], fresh [n], gap [s] as in `advance`. Returns the next query to account for, and the
-        points, as views that the next call overwrites.
+        slot [n], fresh [n], gap [s], odd [n, 2] as in `advance`. Returns the next query to account for, and
+        the points, as views that the next call overwrites.
         """
         done, m = advance(
             self.slots,
@@ -104,6 +151,7 @@ class Entities:
             batch.margin,
             batch.labels,
             batch.timestamps,
+            odd,
             self._row,
             self._meta,
             self._features,
@@ -113,12 +161,19 @@ class Entities:
         return done, Points(rows, slot[rows], self._meta[:m], self._features[:m], self._series[:m])
 
     def measure_all(
-        self, batch: QueryBatch, inputs: Inputs, start: int, stop: int, slot: IntArray, fresh: Any
+        self,
+        batch: QueryBatch,
+        inputs: Inputs,
+        start: int,
+        stop: int,
+        slot: IntArray,
+        fresh: Any,
+        odd: FloatArray,
     ) -> list[Points]:
         """Account for queries start..stop of entities that no silence ends; all their points, copied."""
         parts = []
         while start < stop:
-            start, points = self.measure(batch, inputs, np.inf, start, stop, POINTS, slot, fresh)
+            start, points = self.measure(batch, inputs, np.inf, start, stop, POINTS, slot, fresh, odd)
             if len(points):
                 parts.append(points.copy())
         return parts

@@ -16,7 +16,7 @@ from detector.alert import Alert
 from detector.features.inputs import Inputs
 from detector.learner import InputSample, Learner, learn_units
 from detector.model_state import ModelState, Settings
-from detector.policy import CLIENT
+from detector.policy import CAMPAIGN, CLIENT
 from detector.profile import MINIMUM_SESSIONS, ModelProfile, build
 from detector.query import QueryBatch, Record
 from detector.router import Outcome, Router
@@ -87,8 +87,8 @@ class Measuring:
         missing: dict[str, str] = {}
         for name, state in sorted(self._router.models.items()):
             learner = state.learner or Learner(build=False)
-            rows = learner.clean()
-            profile = build(1, state.inputs, rows, state.begun, learner.clean(CLIENT))
+            rows, others = learner.clean(), (learner.clean(CLIENT), learner.clean(CAMPAIGN))
+            profile = build(1, state.inputs, rows, state.begun, others, state.campaigns.distance)
             if profile is None:
                 judged = len(np.unique(rows.entities))
                 missing[name] = (

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from detector.features import inputs as units
 from detector.features.inputs import Inputs
-from detector.policy import CLIENT, KIND_NAMES, SESSION
+from detector.policy import CAMPAIGN, CLIENT, KIND_NAMES, SESSION
 from detector.profile import NO_ROWS, ModelProfile, Rows, build
 from detector.query import FloatArray, IntArray
 
@@ -101,7 +101,8 @@ class Learner:
 
     `window` bounds the evaluation points kept of each kind of entity. Without `build`, no profile is ever
     due. `points` counts those of the sessions. `alerted` are serials of sessions, `clients_alerted` those
-    of clients that alerted as such, `clients_with_alerts` those that did so in one of their sessions.
+    of clients that alerted as such, `clients_with_alerts` those that did so in one of their sessions, and
+    `campaigns_alerted` of campaigns.
     """
 
     def __init__(self, window: int = WINDOW, *, build: bool = True) -> None:
@@ -111,6 +112,7 @@ class Learner:
         self.alerted: set[int] = set()
         self.clients_alerted: set[int] = set()
         self.clients_with_alerts: set[int] = set()
+        self.campaigns_alerted: set[int] = set()
         self._windows = tuple(Window(window) for _ in KIND_NAMES)
 
     def room(self) -> int:
@@ -128,23 +130,30 @@ class Learner:
         if kind == SESSION:
             self.alerted.add(entity)
             self.clients_with_alerts.add(owner)
+        elif kind == CLIENT:
+            self.clients_alerted.add(owner)
         else:
+            self.campaigns_alerted.add(entity)
             self.clients_alerted.add(owner)
 
     def clean(self, kind: int = SESSION) -> Rows:
         """What may teach: the window without what alerted."""
         rows = self._windows[kind].rows()
-        owners = self.clients_alerted | (self.clients_with_alerts if kind == CLIENT else set())
+        owners = self.clients_alerted | (self.clients_with_alerts if kind != SESSION else set())
         keep = ~np.isin(rows.owners, _sorted(owners))
         if kind == SESSION:
             keep &= ~np.isin(rows.entities, _sorted(self.alerted))
+        elif kind == CAMPAIGN:
+            keep &= ~np.isin(rows.entities, _sorted(self.campaigns_alerted))
         return Rows(rows.features[keep], rows.entities[keep], rows.owners[keep])
 
-    def build(self, inputs: Inputs, judge: ModelProfile | None, begun: int) -> ModelProfile | None:
+    def build(
+        self, inputs: Inputs, judge: ModelProfile | None, begun: int, near: float
+    ) -> ModelProfile | None:
         """The next profile, or None when the window holds too little to do better than the present one.
 
-        `begun` counts all sessions so far. A profile never rests on less than half the sessions that the
-        one before it rested on.
+        `begun` counts all sessions so far; `near` links queries. A profile never rests on less than half the
+        sessions that the one before it rested on.
         """
         self.next_build = self.points + min((GROWTH - 1) * self.points, self.window)
         rows = self.clean()
@@ -153,12 +162,14 @@ class Learner:
         self.alerted &= set(kept[SESSION].entities.tolist())
         self.clients_alerted &= owners
         self.clients_with_alerts &= owners
+        self.campaigns_alerted &= set(kept[CAMPAIGN].entities.tolist())
         judged = len(np.unique(rows.entities))
         if judge is not None and judged < judge.tail.sessions / 2:
             return None
         span = int(rows.entities.max() - rows.entities.min()) + 1 if judged else 0
         sequence = (judge.sequence if judge else 0) + 1
-        return build(sequence, inputs, rows, min(begun, max(span, judged)), self.clean(CLIENT))
+        others = (self.clean(CLIENT), self.clean(CAMPAIGN))
+        return build(sequence, inputs, rows, min(begun, max(span, judged)), others, near)
 
     def state(self) -> tuple[dict[str, object], dict[str, npt.NDArray[np.generic]]]:
         """JSON-ready values and arrays."""
@@ -169,6 +180,7 @@ class Learner:
             "alerted": sorted(self.alerted),
             "clients_alerted": sorted(self.clients_alerted),
             "clients_with_alerts": sorted(self.clients_with_alerts),
+            "campaigns_alerted": sorted(self.campaigns_alerted),
         }
         arrays: dict[str, npt.NDArray[np.generic]] = {}
         for name, window in zip(KIND_NAMES, self._windows, strict=True):
@@ -183,6 +195,7 @@ class Learner:
         learner.alerted = _serials(meta["alerted"])
         learner.clients_alerted = _serials(meta["clients_alerted"])
         learner.clients_with_alerts = _serials(meta["clients_with_alerts"])
+        learner.campaigns_alerted = _serials(meta["campaigns_alerted"])
         for name, window in zip(KIND_NAMES, learner._windows, strict=True):
             window.load(arrays, name)
         return learner

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from detector import policy
 from detector.alert import Alert
-from detector.clients import BYTES, PER_SESSION, ClientTable, follow
-from detector.ecs import Finding, build_alert
-from detector.entities import POINTS, Entities, Points, bytes_each, join
+from detector.campaigns import Campaigns
+from detector.clients import BYTES, PER_SESSION, ClientTable
+from detector.ecs import build_alert
+from detector.entities import POINTS, Entities, Points, Work, bytes_each, in_order
 from detector.features import inputs as units
 from detector.features import layout
 from detector.features.inputs import Inputs
+from detector.finding import Campaign, Finding
+from detector.following import follow_clients
 from detector.learner import SAMPLE_QUERIES, InputSample, Learner, learn_units
-from detector.policy import CLIENT, SESSION, Judged
+from detector.policy import CAMPAIGN, CLIENT, SESSION, Judged
 from detector.profile import ModelProfile
 from detector.query import FloatArray, IntArray, QueryBatch
 from detector.sessions import SessionTable
 
-CLIENT_MEMORY = 8
-"""Clients take this part of the memory for their slots; the rest is for sessions."""
+CLIENT_MEMORY, CAMPAIGN_MEMORY = 8, 16
+"""Slots of clients and of campaigns take these parts of the memory; the rest is for sessions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,23 +38,8 @@ class Settings:
     tenant: str = "default"
 
 
-@dataclass(frozen=True, slots=True)
-class Followed:
-    """The client's slot of each query [n] of a batch, -1: none; whether its entity begins there; and how
-    many sessions its client had begun by then."""
-
-    slot: IntArray
-    fresh: Any
-    sessions: IntArray
-
-    @classmethod
-    def empty(cls, n: int) -> Followed:
-        """For n queries."""
-        return cls(np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.bool_), np.zeros(n, dtype=np.int64))
-
-
 class ModelState:
-    """Sessions, clients, profile of one model with inputs of d numbers in one shard."""
+    """Sessions, clients, campaigns and profile of one model with inputs of d numbers in one shard."""
 
     def __init__(self, model_id: str, d: int, settings: Settings, profile: ModelProfile | None) -> None:
         self.model_id = model_id
@@ -61,11 +48,15 @@ class ModelState:
         sketch = min(d, units.SKETCH)
         each = bytes_each(d, sketch)
         for_clients = settings.memory // CLIENT_MEMORY
-        self.sessions = SessionTable((settings.memory - for_clients) // (each + PER_SESSION * BYTES))
+        for_campaigns = settings.memory // CAMPAIGN_MEMORY
+        for_sessions = settings.memory - for_clients - for_campaigns
+        self.sessions = SessionTable(for_sessions // (each + PER_SESSION * BYTES))
         self.clients = ClientTable(PER_SESSION * self.sessions.bound, for_clients // each)
+        self.campaigns = Campaigns(d, sketch, self.clients.capacity, for_campaigns // each)
         self.entities = (
             Entities(self.sessions.capacity, d, sketch),
             Entities(self.clients.slot_capacity, d, sketch),
+            self.campaigns.entities,
         )
         self.profile = profile
         self.inputs: Inputs = profile.inputs if profile else units.unlearned(d)
@@ -98,22 +89,27 @@ class ModelState:
     def process(self, batch: QueryBatch) -> list[Alert]:
         """Account for a batch in order; returns the alerts it raises, in order."""
         n = len(batch)
-        slot, fresh = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.bool_)
-        followed = Followed.empty(n)
+        work = Work.empty(n)
         alerts: list[Alert] = []
         start = 0
         while start < n:
-            stop = self.sessions.assign(batch.records, start, slot, fresh)
+            stop = self.sessions.assign(batch.records, start, work.slot, work.fresh)
+            first = self.sessions.queries - stop
             self.entities[SESSION].grow(self.sessions.capacity)
             while start < stop:
-                known = self.clients.join(self.sessions, start, stop, slot, fresh)
-                self._advance(batch, start, known, slot, fresh, followed, stop, alerts)
+                known = self.clients.join(self.sessions, start, stop, work.slot, work.fresh)
+                self.campaigns.know(self.clients.capacity)
+                work.owner[start:known] = self.sessions.owner[work.slot[start:known]]
+                self._advance(batch, start, known, first, work, alerts)
                 start = known
                 if start < stop:
-                    self.entities[CLIENT].release(self.clients.evict())
+                    gone, slots = self.clients.evict()
+                    self.entities[CLIENT].release(slots)
+                    self.campaigns.forget(gone)
             if self.sessions.sweep_due:
                 last_times = self.entities[SESSION].slots.scalars[:, layout.LAST_TIME]
                 self._release(self.sessions.sweep(last_times, self.settings.gap))
+                self.campaigns.sweep(self.sessions.queries)
             if start < n and self.sessions.full:
                 self._release(self.sessions.evict(self.entities[SESSION].suspicion(self.threshold)))
         return alerts
@@ -123,19 +119,9 @@ class ModelState:
         self.clients.leave(self.sessions.owner[gone])
 
     def _advance(
-        self,
-        batch: QueryBatch,
-        start: int,
-        stop: int,
-        slot: IntArray,
-        fresh: Any,
-        followed: Followed,
-        assigned: int,
-        alerts: list[Alert],
+        self, batch: QueryBatch, start: int, stop: int, first: int, work: Work, alerts: list[Alert]
     ) -> None:
-        """Account for queries start..stop; `assigned` were given a session, the last of which is the
-        table's newest query."""
-        first = self.sessions.queries - assigned
+        """Account for queries start..stop; `first` is the number of query 0 of the batch."""
         while start < stop:
             last = stop
             most = POINTS
@@ -144,49 +130,48 @@ class ModelState:
             elif self.learner is not None:
                 most = min(POINTS, self.learner.room())
             done, points = self.entities[SESSION].measure(
-                batch, self.inputs, self.settings.gap, start, last, most, slot, fresh
+                batch, self.inputs, self.settings.gap, start, last, most, work.slot, work.fresh, work.odd
             )
-            of_clients = self._follow(batch, start, done, first, slot, fresh, followed)
-            self._judge(batch, first, slot, followed, points, of_clients, alerts)
-            self._learn(batch, start, done, slot, points, of_clients)
+            if len(points):
+                self.on_points(batch, points.rows, points.meta, points.features)
+            others = self._act(batch, start, done, first, work, points, alerts)
+            self._learn(batch, start, done, work, points, others)
             start = done
 
-    def _follow(
+    def _act(
         self,
         batch: QueryBatch,
         start: int,
         stop: int,
         first: int,
-        slot: IntArray,
-        fresh: Any,
-        followed: Followed,
-    ) -> list[Points]:
-        """Evaluation points of the clients at queries start..stop."""
-        clients, entities = self.clients, self.entities[CLIENT]
-        points: list[Points] = []
+        work: Work,
+        points: Points,
+        alerts: list[Alert],
+    ) -> list[tuple[int, Points]]:
+        """Follow clients and campaigns through queries start..stop and judge what comes of them and of the
+        sessions' points, before each query that changes who takes part in a campaign. Returns the points
+        of clients and campaigns by kind."""
+        near = self.profile.near if self.profile is not None else float("nan")
+        bar = self._thresholds().tolist()
+        others: list[tuple[int, Points]] = []
+        at = 0
         while start < stop:
-            done = follow(
-                start,
-                stop,
-                first,
-                slot,
-                fresh,
-                self.sessions.owner,
-                clients.sessions,
-                clients.entity,
-                clients.seen,
-                clients.free_slots,
-                clients.unused,
-                followed.slot,
-                followed.fresh,
-                followed.sessions,
+            done, of_campaign, full = self.campaigns.follow(
+                batch, self.inputs, near, first, start, stop, work, self.clients
             )
-            points += entities.measure_all(batch, self.inputs, start, done, followed.slot, followed.fresh)
-            start = done
-            if start < stop:
-                entities.release(clients.make_room(entities.suspicion(float(self._thresholds()[CLIENT]))))
-                entities.grow(clients.slot_capacity)
-        return points
+            of_clients = follow_clients(
+                self.clients, self.entities[CLIENT], batch, self.inputs, start, done, first, work, bar[CLIENT]
+            )
+            new = [(CLIENT, part) for part in of_clients]
+            if len(of_campaign):
+                new.append((CAMPAIGN, of_campaign.copy()))
+            upto = at + int(np.searchsorted(points.rows[at:], done))
+            self._judge(batch, first, done, work, [(SESSION, points.part(at, upto)), *new], alerts)
+            others += new
+            start, at = done, upto
+            if full:
+                self.campaigns.make_room(bar[CAMPAIGN])
+        return others
 
     def on_points(self, batch: QueryBatch, rows: IntArray, meta: FloatArray, features: FloatArray) -> None:
         """See evaluation points [m] of sessions before they are judged: the queries of the batch that gave
@@ -197,24 +182,19 @@ class ModelState:
         self,
         batch: QueryBatch,
         first: int,
-        slot: IntArray,
-        followed: Followed,
-        points: Points,
-        of_clients: list[Points],
+        done: int,
+        work: Work,
+        parts: list[tuple[int, Points]],
         alerts: list[Alert],
     ) -> None:
-        """Score evaluation points before anything learns from them, and act on them in order."""
-        if len(points):
-            self.on_points(batch, points.rows, points.meta, points.features)
-        kind = np.full(len(points), SESSION)
-        if of_clients:
-            kind = np.concatenate([kind, np.full(sum(map(len, of_clients)), CLIENT)])
-            together = join([points, *of_clients])
-            order = np.lexsort((kind, together.rows))
-            kind, points = kind[order], join([together], order)
+        """Score evaluation points before anything learns from them, and act on them in order.
+
+        Queries up to `done` have been accounted for; query 0 has the number `first`.
+        """
+        kind, points = in_order(parts)
         if len(points) == 0 or self.profile is None:
             return
-        owner = self.sessions.owner[slot[points.rows]]
+        owner = work.owner[points.rows]
         judged = Judged(
             kind=kind,
             slots=points.slots,
@@ -224,12 +204,23 @@ class ModelState:
             meta=points.meta,
             scores=self.profile.ensemble.score(points.features),
             series=points.series,
+            campaign=work.campaign[:done],
+            sender=work.owner[:done],
+            first=first,
         )
         thresholds = self._thresholds()
         kinds = tuple(entities.episodes for entities in self.entities)
         at = 0
         while True:
-            at, event = policy.judge(kinds, thresholds, self.clients.heard, judged, at, self.suppressed)
+            at, event = policy.judge(
+                kinds,
+                thresholds,
+                self.clients.heard,
+                self.campaigns.links,
+                judged,
+                at,
+                self.suppressed,
+            )
             if event == policy.NOTHING:
                 return
             row, which = int(points.rows[at]), int(kind[at])
@@ -242,7 +233,7 @@ class ModelState:
                 tenant=record.tenant_id or self.settings.tenant,
                 record=record,
                 queries=int(queries),
-                sessions=int(followed.sessions[row]),
+                sessions=int(work.sessions[row]),
                 entity_start=began,
                 began=float(episodes.began[s]),
                 episode=int(episodes.counts[s, policy.EPISODES]),
@@ -253,20 +244,25 @@ class ModelState:
                 features=points.features[at],
                 series=policy.recent_series(episodes, s),
                 profile=self.profile,
+                campaign=self._campaign(s) if which == CAMPAIGN else None,
             )
             alerts.append(build_alert(finding))
             if self.learner is not None:
                 self.learner.alert(which, int(serial), int(self.clients.serial[owner[at]]))
             at += 1
 
+    def _campaign(self, slot: int) -> Campaign:
+        members = self.campaigns.members(slot)
+        return Campaign(self.clients.names(members.clients), members.sessions, members.founded, members.mark)
+
     def _learn(
         self,
         batch: QueryBatch,
         start: int,
         done: int,
-        slot: IntArray,
+        work: Work,
         points: Points,
-        of_clients: list[Points],
+        others: list[tuple[int, Points]],
     ) -> None:
         if self.learner is None:
             return
@@ -275,12 +271,11 @@ class ModelState:
             if self.sample.seen >= SAMPLE_QUERIES:
                 self.use_units(learn_units(self.sample))
             return
-        for kind, parts in ((SESSION, [points]), (CLIENT, of_clients)):
-            for part in parts:
-                serials = self.clients.serial[self.sessions.owner[slot[part.rows]]]
-                self.learner.add(part.features, part.meta[:, 2].astype(np.int64), serials, kind)
+        for kind, part in [(SESSION, points), *others]:
+            serials = self.clients.serial[work.owner[part.rows]]
+            self.learner.add(part.features, part.meta[:, 2].astype(np.int64), serials, kind)
         if self.learner.room() == 0:
-            profile = self.learner.build(self.inputs, self.profile, self.begun)
+            profile = self.learner.build(self.inputs, self.profile, self.begun, self.campaigns.distance)
             self.profile = profile or self.profile
 
     def use_units(self, inputs: Inputs) -> None:
@@ -294,4 +289,5 @@ class ModelState:
         self.sample = None
         for entities in self.entities:
             entities.measure_anew()
+        self.campaigns.measure_anew()
         self.inputs = inputs

@@ -2,10 +2,12 @@
 
 An episode begins when an entity's evidence reaches the threshold and ends when the evidence has fallen
 below half of it. Within an episode a revision follows when the severity rises or the entity has grown
-fourfold since the last message, at most MOST_REVISIONS times.
+fourfold since the last message, or a campaign by half as many clients again, at most MOST_REVISIONS times.
 
 Entities of several kinds hold the same queries, so an episode that another kind has told about is silent:
 one that was under way there, with a message out, at some time since this entity's evidence began to rise.
+A campaign is silent while that is so for the clients that sent most of its queries, and while one client
+sent most of them: that is one client's search, and the rest are near it by chance.
 """
 
 from __future__ import annotations
@@ -26,14 +28,18 @@ MOST_REVISIONS = 8
 HIGH, CRITICAL = 1.5, 2.5
 """Evidence over threshold from which an alert is high and critical; below, it is medium."""
 
+MORE_CLIENTS = 1.5
+ONE_CLIENT, KNOWN = 0.5, 0.75
+"""Shares of a campaign's queries, of one client and of clients that were told of, that keep it silent."""
+
 NOTHING, RAISE, REVISE = 0, 1, 2
 
 
-SESSION, CLIENT = range(2)
+SESSION, CLIENT, CAMPAIGN = range(3)
 """Kinds of entities."""
-KINDS = 2
-KIND_NAMES = ("session", "client")
-BUDGET_SHARES = (0.9, 0.1)
+KINDS = 3
+KIND_NAMES = ("session", "client", "campaign")
+BUDGET_SHARES = (0.8, 0.1, 0.1)
 """What each kind may spend of the false-alert budget."""
 
 
@@ -43,7 +49,8 @@ class Episodes(NamedTuple):
     evidence [capacity]; since [capacity] number of the query at which it last left 0
     counts [capacity, 5] int64: episodes so far, open (0 or 1), revision, level of the last message,
     silent (0 or 1)
-    told [capacity] queries when the last message went out; began [capacity] time the episode began
+    told [capacity] queries, and told_clients [capacity] clients of a campaign, when the last message went
+    out; began [capacity] time the episode began
     series [capacity, SERIES, 2] float32 recent (confidence, distance); points [capacity] written so far
     """
 
@@ -51,6 +58,7 @@ class Episodes(NamedTuple):
     since: IntArray
     counts: IntArray
     told: FloatArray
+    told_clients: IntArray
     began: FloatArray
     series: npt.NDArray[np.float32]
     points: IntArray
@@ -65,6 +73,8 @@ class Judged(NamedTuple):
     kind [m]; slots [m] of the entity; owner [m] number of the client that sent the query; when [m] number
     of the query; times [m]; meta [m, 4] (distinct inputs, start, serial, queries) of the entity;
     scores [m] (NaN: no opinion); series [m, RECENT, 2] recent (confidence, distance) pairs
+    campaign [queries] slot of the campaign, -1: none, and sender [queries] client of all queries that were
+    accounted for, the first of which has the number `first`
     """
 
     kind: IntArray
@@ -75,6 +85,9 @@ class Judged(NamedTuple):
     meta: FloatArray
     scores: FloatArray
     series: FloatArray
+    campaign: IntArray
+    sender: IntArray
+    first: int
 
 
 def allocate(capacity: int) -> Episodes:
@@ -84,6 +97,7 @@ def allocate(capacity: int) -> Episodes:
         since=np.zeros(capacity, dtype=np.int64),
         counts=np.zeros((capacity, 5), dtype=np.int64),
         told=np.zeros(capacity),
+        told_clients=np.zeros(capacity, dtype=np.int64),
         began=np.zeros(capacity),
         series=np.full((capacity, SERIES, 2), np.nan, dtype=np.float32),
         points=np.zeros(capacity, dtype=np.int64),
@@ -101,7 +115,7 @@ def grow(episodes: Episodes, capacity: int) -> Episodes:
 
 def bytes_per_session() -> int:
     """Bytes of one session's policy state."""
-    return 8 * (2 + 5 + 1 + 1 + 1) + 4 * 2 * SERIES
+    return 8 * (2 + 5 + 1 + 1 + 1 + 1) + 4 * 2 * SERIES
 
 
 @jit
@@ -139,14 +153,54 @@ def _told_elsewhere(kind: int, since: int, heard: Any) -> bool:
 
 
 @jit
-def judge(kinds: Any, thresholds: Any, heard: Any, points: Any, start: int, suppressed: Any) -> Any:
+def _count_later(s: int, when: int, links: Any, points: Any, by: int) -> None:
+    """Change the count of queries to campaign s by those after number `when`."""
+    for row in range(when - points.first + 1, points.campaign.shape[0]):
+        if points.campaign[row] == s:
+            links.sent[points.sender[row]] += by
+
+
+@jit
+def _is_silent(
+    kind: int, s: int, since: int, owner: int, when: int, heard: Any, links: Any, points: Any
+) -> bool:
+    """True when other kinds have told, or will tell, what the entity of this kind in slot s would tell.
+
+    when: number of the query that it is about; links.sent may already count later ones in `points`.
+    """
+    if kind != CAMPAIGN:
+        return _told_elsewhere(kind, since, heard[owner])
+    total, largest, told = 0, 0, 0
+    _count_later(s, when, links, points, -1)
+    for client in range(links.member.shape[0]):
+        if links.member[client] == s:
+            sent = links.sent[client]
+            total += sent
+            largest = max(largest, sent)
+            if _told_elsewhere(kind, since, heard[client]):
+                told += sent
+    _count_later(s, when, links, points, 1)
+    return largest > ONE_CLIENT * total or told > KNOWN * total
+
+
+@jit
+def judge(
+    kinds: Any,
+    thresholds: Any,
+    heard: Any,
+    links: Any,
+    points: Any,
+    start: int,
+    suppressed: Any,
+) -> Any:
     """Judge evaluation points from `start` on until one calls for a message.
 
     kinds: the `Episodes` of each kind; thresholds [kinds], an infinite one raises nothing; heard
     [clients, kinds] the last query of each client at which an entity of that kind was in an episode with
-    a message out; points: `Judged`; suppressed [1] is raised by each point that reaches the threshold and
-    gives no message, since it was told before. Returns (point, NOTHING | RAISE | REVISE); the point after
-    the last with NOTHING at the end.
+    a message out; links: `detector.links.Links`; points: `Judged`; suppressed [1] is
+    raised by each point that reaches the threshold and gives no
+    message, since it was told before. Returns (point, NOTHING | RAISE | REVISE); the point after the last
+    with NOTHING at the end.
     """
     for m in range(start, points.kind.shape[0]):
         kind, s, owner = points.kind[m], points.slots[m], points.owner[m]
@@ -176,18 +230,29 @@ def judge(kinds: Any, thresholds: Any, heard: Any, points: Any, start: int, supp
             counts[SILENT] = 0
         else:
             now = level(evidence / threshold)
-            grown = queries >= 4 * episodes.told[s] and evidence >= threshold
+            grown = queries >= 4 * episodes.told[s]
+            if kind == CAMPAIGN:
+                grown = grown or links.clients[s] >= MORE_CLIENTS * episodes.told_clients[s]
+            grown = grown and evidence >= threshold
             if (now > counts[LEVEL] or grown) and counts[REVISION] < MOST_REVISIONS:
                 counts[LEVEL] = max(now, counts[LEVEL])
                 episodes.told[s] = queries
-                if counts[SILENT] == 0:
-                    counts[REVISION] += 1
-                    event = REVISE
-        if event == RAISE and _told_elsewhere(kind, episodes.since[s], heard[owner]):
-            counts[SILENT] = 1
-            event = NOTHING
-        if counts[OPEN] == 1 and counts[SILENT] == 0:
+                event = RAISE if counts[SILENT] == 1 else REVISE
+        if event == RAISE:
+            silent = _is_silent(kind, s, episodes.since[s], owner, points.when[m], heard, links, points)
+            counts[SILENT] = 1 if silent else 0
+            event = NOTHING if silent else RAISE
+        elif event == REVISE:
+            counts[REVISION] += 1
+        # Who joined a campaign after its last message was not named in any.
+        named = kind != CAMPAIGN or heard[owner, kind] >= episodes.since[s]
+        if counts[OPEN] == 1 and counts[SILENT] == 0 and named:
             heard[owner, kind] = points.when[m]
+        if kind == CAMPAIGN and event != NOTHING:
+            episodes.told_clients[s] = links.clients[s]
+            for client in range(links.member.shape[0]):
+                if links.member[client] == s:
+                    heard[client, kind] = points.when[m]
         if event != NOTHING:
             return m, event
         if evidence >= threshold:

@@ -20,16 +20,17 @@ from detector.errors import ProfileError
 from detector.evidence import SessionTail, session_maxima
 from detector.features.catalogue import FAMILIES, NAMES, SIDES
 from detector.features.inputs import Inputs, from_arrays, to_arrays
+from detector.links import FIRST_DISTANCE
 from detector.policy import BUDGET_SHARES, SESSION
 from detector.query import FloatArray, IntArray
 from models.ensemble import Ensemble
 from models.recogniser import shipped
 
-FORMAT = 2
+FORMAT = 3
 MINIMUM_SESSIONS = 100
 """Judged benign sessions below which a tail of session maxima means nothing."""
-MINIMUM_CLIENTS = 100
-"""Judged benign clients below which their maxima and those of the sessions make one tail."""
+MINIMUM_OTHERS = 100
+"""Judged benign clients, or campaigns, below which their maxima and those of the sessions make one tail."""
 MINIMUM_OWNERS = 20
 """Clients below which sessions, not clients, are kept together when the ensemble is calibrated."""
 
@@ -48,11 +49,13 @@ NO_ROWS = Rows(np.empty((0, len(NAMES))), np.empty(0, dtype=np.int64), np.empty(
 
 @dataclass(frozen=True, slots=True)
 class ModelProfile:
-    """What judges the queries of one model: input units, anomaly ensemble, and for each kind
-    of entity the tail of its maxima (a chance per session, whatever the kind)."""
+    """What judges the queries of one model: input units, distance that links the odd
+    queries of different clients, anomaly ensemble, and for each kind of entity the tail of its maxima (a
+    chance per session, whatever the kind)."""
 
     sequence: int
     inputs: Inputs
+    near: float
     ensemble: Ensemble
     tails: tuple[SessionTail, ...]
     version: str
@@ -77,49 +80,56 @@ class ModelProfile:
         out: Arrays = {f"inputs/{k}": v for k, v in to_arrays(self.inputs).items()}
         out |= {f"ensemble/{k}": v for k, v in self.ensemble.to_arrays().items()}
         out["tails"] = np.stack([tail.to_array() for tail in self.tails])
+        out["near"] = np.array([self.near])
         out["sequence"] = np.array([self.sequence])
         return out
 
 
 def _versioned(
-    sequence: int, inputs: Inputs, ensemble: Ensemble, tails: tuple[SessionTail, ...]
+    sequence: int, inputs: Inputs, near: float, ensemble: Ensemble, tails: tuple[SessionTail, ...]
 ) -> ModelProfile:
-    unnamed = ModelProfile(sequence, inputs, ensemble, tails, "")
+    unnamed = ModelProfile(sequence, inputs, near, ensemble, tails, "")
     digest = hashlib.sha256()
     for name, array in sorted(unnamed.arrays().items()):
         digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
-    return ModelProfile(sequence, inputs, ensemble, tails, f"{sequence}-{digest.hexdigest()[:12]}")
+    return ModelProfile(sequence, inputs, near, ensemble, tails, f"{sequence}-{digest.hexdigest()[:12]}")
 
 
 def build(
-    sequence: int, inputs: Inputs, sessions: Rows, total_sessions: int, clients: Rows = NO_ROWS
+    sequence: int,
+    inputs: Inputs,
+    sessions: Rows,
+    total_sessions: int,
+    others: tuple[Rows, Rows] = (NO_ROWS, NO_ROWS),
+    near: float = FIRST_DISTANCE,
 ) -> ModelProfile | None:
     """Learn from evaluation points of benign traffic; None when those of the sessions are too few.
 
-    total_sessions also counts those that were too short to be evaluated. Clients teach nothing but their
-    tail: their queries are the sessions'.
+    total_sessions also counts those that were too short to be evaluated. `others` are those of clients
+    and campaigns, which teach nothing but their tails: their queries are the sessions'. `near` links.
     """
     if len(np.unique(sessions.entities)) < MINIMUM_SESSIONS:
         return None
     ensemble = Ensemble(SIDES, FAMILIES, shipped())
     # A client's sessions resemble each other, so they are kept together.
     many = len(np.unique(sessions.owners)) >= MINIMUM_OWNERS
-    scores, client_scores = ensemble.fit_and_score(
+    scores, other_scores = ensemble.fit_and_score(
         sessions.features,
         sessions.owners if many else sessions.entities,
-        clients.features,
-        clients.owners if many else clients.entities,
+        np.concatenate([rows.features for rows in others]),
+        np.concatenate([rows.owners if many else rows.entities for rows in others]),
     )
     if np.isnan(scores).all():
         return None
     maxima = session_maxima(scores, sessions.entities)
-    of_clients = session_maxima(client_scores, clients.entities)
     total = max(total_sessions, len(maxima))
-    if len(of_clients) < MINIMUM_CLIENTS:
-        of_clients = np.concatenate([of_clients, maxima])
-    return _versioned(
-        sequence, inputs, ensemble, (SessionTail.fit(maxima, total), SessionTail.fit(of_clients, total))
-    )
+    tails = [SessionTail.fit(maxima, total)]
+    for rows, their_scores in zip(others, np.split(other_scores, [len(others[0].entities)]), strict=True):
+        theirs = session_maxima(their_scores, rows.entities)
+        if len(theirs) < MINIMUM_OTHERS:
+            theirs = np.concatenate([theirs, maxima])
+        tails.append(SessionTail.fit(theirs, total))
+    return _versioned(sequence, inputs, near, ensemble, tuple(tails))
 
 
 def restore_profile(arrays: Arrays) -> ModelProfile:
@@ -135,7 +145,8 @@ def restore_profile(arrays: Arrays) -> ModelProfile:
         raise ProfileError(f"{error}; make it again with `querywatch fit`") from error
     sequence = int(np.asarray(arrays["sequence"], dtype=np.int64)[0])
     tails = tuple(SessionTail.from_array(row) for row in np.asarray(arrays["tails"], dtype=np.float64))
-    return _versioned(sequence, from_arrays(under("inputs/")), ensemble, tails)
+    near = float(np.asarray(arrays["near"], dtype=np.float64)[0])
+    return _versioned(sequence, from_arrays(under("inputs/")), near, ensemble, tails)
 
 
 def to_bytes(profiles: Mapping[str, ModelProfile]) -> bytes:

@@ -111,6 +111,7 @@ def _dump_model(state: ModelState) -> tuple[dict[str, Any], Arrays]:
     meta: dict[str, Any] = {"d": state.d, "sessions": state.sessions.state()}
     meta["clients"], own = state.clients.state()
     arrays |= {f"clients/{k}": v for k, v in own.items()}
+    arrays |= {f"links/{k}": v for k, v in state.campaigns.state().items()}
     if state.profile is not None:
         meta["profile"] = state.profile.version
         arrays |= {f"profile/{k}": v for k, v in state.profile.arrays().items()}
@@ -142,6 +143,7 @@ def _restore_model(
     state.sessions = SessionTable.from_state(meta["sessions"], state.sessions.bound)
     state.clients.bound = PER_SESSION * state.sessions.bound
     state.clients.load(meta["clients"], under("clients/"))
+    state.campaigns.load(under("links/"))
     for kind, entities in zip(KIND_NAMES, state.entities, strict=True):
         entities.slots = layout.Slots(**{k: _owned(v) for k, v in under(f"{kind}/slots/").items()})
         entities.episodes = policy.Episodes(**{k: _owned(v) for k, v in under(f"{kind}/episodes/").items()})

@@ -94,9 +94,9 @@ class _Attack:
 
 def named_clients(document: dict[str, Any]) -> set[str]:
     """All clients that an alert names."""
-    campaign = document["querywatch"].get("campaign", {})
+    listed = document["querywatch"].get("campaign", {}).get("clients")
     named = [document.get("user", {}).get("id"), *document.get("related", {}).get("user", [])]
-    return {name for name in [*named, *campaign.get("clients", [])] if name}
+    return {name for name in [*named, *(listed if isinstance(listed, list) else [])] if name}
 
 
 def judge(
@@ -129,7 +129,7 @@ def judge(
         for attack in hit:
             attack.notice(document, at)
         if not hit:
-            identity = (model_id, entity, f"{document['user']['id']} {ours['entity']['id']}")
+            identity = (model_id, entity, f"{document.get('user', {}).get('id', '')} {ours['entity']['id']}")
             queries = int(ours.get("session", {}).get("queries", 0))
             false.setdefault(identity, FalseAlert(entity, identity[2], model_id, tuple(blamed), queries))
     counts: dict[str, int] = {}

@@ -21,6 +21,8 @@ GRID = 24
 """A column with at most this many distinct benign values is discrete and remembers them."""
 COMPONENTS = 8
 """Dimensions of the subspace that benign inputs are expected to lie near."""
+ODD_FROM, STRANGE_FROM = 0.90, 0.99
+"""Quantiles of benign inputs beyond which one is odd, and strange."""
 LARGEST = float(np.finfo(np.float32).max)
 SMALLEST_SCALE = 1e-30
 """A column that varies less counts as constant; with `LARGEST` this keeps squares of z finite."""
@@ -34,6 +36,8 @@ class Inputs(NamedTuple):
     location, weight [d]    z = (x - location) * weight; weight 0 for a column that never varied
     grid [d, GRID], distinct [d]   sorted benign values of a discrete column; distinct 0: continuous
     low, high, tolerance [d]       benign range, widened, and what counts as equal
+    odd [4]                 log distance to the benign subspace, and share of columns off their benign values,
+                            beyond which an input is odd, and those beyond which it is strange
     components [c, d]       orthonormal directions in which benign z vary most
     bucket [d, 2], sign [d, 2]     the sparse projection (Achlioptas 2003) to min(d, SKETCH) numbers
     """
@@ -45,6 +49,7 @@ class Inputs(NamedTuple):
     low: FloatArray
     high: FloatArray
     tolerance: FloatArray
+    odd: FloatArray
     components: FloatArray
     bucket: npt.NDArray[np.int64]
     sign: FloatArray
@@ -73,6 +78,7 @@ def unlearned(d: int) -> Inputs:
         low=np.full(d, -np.inf),
         high=np.full(d, np.inf),
         tolerance=np.zeros(d),
+        odd=np.full(4, np.inf),
         components=np.zeros((0, d)),
         bucket=bucket,
         sign=sign,
@@ -111,7 +117,7 @@ def learn(sample: FloatArray) -> Inputs:
     tolerance = np.maximum(1e-6 * spread, tiny)
     margin = np.where(distinct > 0, 0.0, 0.1 * spread) + tolerance
     z = (clipped - location) * weight
-    return base._replace(
+    learned = base._replace(
         location=location,
         weight=weight,
         grid=grid,
@@ -121,6 +127,19 @@ def learn(sample: FloatArray) -> Inputs:
         tolerance=tolerance,
         components=principal_directions(z - z.mean(axis=0), min(COMPONENTS, max(1, d // 3))),
     )
+    return learned._replace(odd=usual_oddness(sample, learned))
+
+
+def usual_oddness(sample: FloatArray, inputs: Inputs) -> FloatArray:
+    """`Inputs.odd` of benign rows [n, d]."""
+    z = (sample - inputs.location) * inputs.weight
+    off = (sample < inputs.low) | (sample > inputs.high)
+    for j in np.flatnonzero(inputs.distinct > 0).tolist():
+        values = inputs.grid[j, : inputs.distinct[j]]
+        off[:, j] |= np.abs(sample[:, j, None] - values).min(axis=1) > inputs.tolerance[j]
+    rest = (z**2).sum(axis=1) - ((z @ inputs.components.T) ** 2).sum(axis=1)
+    away, share = np.log(np.sqrt(np.maximum(rest, 0.0)) + 1e-9), off.mean(axis=1)
+    return np.array([np.quantile(x, q) for q in (ODD_FROM, STRANGE_FROM) for x in (away, share)])
 
 
 def principal_directions(z: FloatArray, most: int) -> FloatArray:
@@ -159,6 +178,7 @@ def from_arrays(arrays: Mapping[str, npt.NDArray[np.generic]]) -> Inputs:
         low=numbers("low"),
         high=numbers("high"),
         tolerance=numbers("tolerance"),
+        odd=numbers("odd"),
         components=numbers("components"),
         bucket=bucket,
         sign=sign,

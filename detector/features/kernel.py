@@ -91,17 +91,19 @@ def is_repeat(slots: Any, s: int, x: Any, h: Any, inputs: Any, z: Any, sketch: A
 
 
 @jit
-def see_input(x: Any, h: Any, slots: Any, s: int, inputs: Any, z: Any, sketch: Any, distances: Any) -> float:
+def see_input(
+    x: Any, h: Any, slots: Any, s: int, inputs: Any, z: Any, sketch: Any, distances: Any, odd: Any
+) -> float:
     """Update similarity and search features with a new raw input x [d] of fingerprint h.
 
     Returns the step length, NaN at a session's first input. distances [2] is scratch and afterwards
-    holds the distance to the nearest recent input in [0].
+    holds the distance to the nearest recent input in [0]; odd [2] receives how strange the input is.
     """
     row = slots.scalars[s]
     n = row[DISTINCT]
     track = slots.track[s]
     scale_input(x, inputs, z, sketch)
-    strangeness(x, z, inputs, row, rate(n))
+    strangeness(x, z, inputs, row, rate(n), odd)
     length = np.nan
     distances[0] = np.nan
     if n > 1.0:
@@ -143,6 +145,7 @@ def advance(
     margin: Any,
     label: Any,
     time: Any,
+    out_odd: Any,
     out_row: Any,
     out_meta: Any,
     out_features: Any,
@@ -155,8 +158,10 @@ def advance(
     inputs (a retry, a health check, a replayed pool) is counted and is otherwise passed over: it tells an
     attacker nothing new, so features and evaluation points are those of the distinct inputs.
 
-    Writes, per evaluation point m: the query's row in the batch; (distinct inputs, start time, serial,
-    queries) of its session; features; and the recent (confidence, distance) pairs.
+    Writes, per query that is no repeat, how strange its input is (out_odd [n, 2]: log distance to the benign
+    subspace, share of columns off their benign values); per evaluation point m: the query's row in the
+    batch; (distinct inputs, start time, serial, queries) of its session; features; and the recent
+    (confidence, distance) pairs.
     Returns (next query to process, evaluation points written).
     """
     z = np.empty(x.shape[1])
@@ -181,7 +186,7 @@ def advance(
             continue
         row[DISTINCT] += 1.0
         n = int(row[DISTINCT])
-        length = see_input(x[i], h, slots, s, inputs, z, sketch, distances)
+        length = see_input(x[i], h, slots, s, inputs, z, sketch, distances, out_odd[i])
         see_answer(p[i], confidence[i], margin[i], label[i], length, slots.classes[s], row)
         slots.recent[s, n % RECENT, 0] = confidence[i]
         slots.recent[s, n % RECENT, 1] = distances[0]

@@ -58,15 +58,18 @@ def fingerprint(bits: Any) -> Any:
 
 
 @jit
-def strangeness(x: Any, z: Any, inputs: Any, row: Any, weight: float) -> None:
-    """Off-grid share and distance to the benign subspace of one input. Cost O(d * components)."""
+def strangeness(x: Any, z: Any, inputs: Any, row: Any, weight: float, odd: Any) -> None:
+    """Off-grid share and distance to the benign subspace of one input. Cost O(d * components).
+
+    odd [2] receives the logarithm of that distance, and the share, of this input alone.
+    """
     d = x.shape[0]
-    odd = 0
+    off = 0
     total = 0.0
     for j in range(d):
         total += z[j] * z[j]
         if x[j] < inputs.low[j] or x[j] > inputs.high[j]:
-            odd += 1
+            off += 1
         elif inputs.distinct[j] > 0:
             found = False
             for g in range(inputs.distinct[j]):
@@ -74,14 +77,16 @@ def strangeness(x: Any, z: Any, inputs: Any, row: Any, weight: float) -> None:
                     found = True
                     break
             if not found:
-                odd += 1
-    blend(row, OFF_GRID, odd / d, weight)
+                off += 1
+    odd[1] = off / d
+    blend(row, OFF_GRID, odd[1], weight)
     for c in range(inputs.components.shape[0]):
         along = 0.0
         for j in range(d):
             along += inputs.components[c, j] * z[j]
         total -= along * along
-    blend(row, OFF_MANIFOLD, np.log(np.sqrt(max(total, 0.0)) + TINY), weight)
+    odd[0] = np.log(np.sqrt(max(total, 0.0)) + TINY)
+    blend(row, OFF_MANIFOLD, odd[0], weight)
 
 
 @jit

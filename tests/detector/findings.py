@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from detector import profile
-from detector.ecs import Finding
 from detector.evidence import SessionTail
 from detector.features import inputs
 from detector.features.catalogue import INDEX, NAMES
+from detector.finding import Finding
 from detector.policy import SESSION
 from detector.profile import ModelProfile, Rows
 from detector.query import FloatArray, Record
@@ -29,7 +29,7 @@ def judge() -> ModelProfile:
     sessions = np.arange(1001) // 5
     built = profile.build(1, inputs.unlearned(4), Rows(rows, sessions, sessions), 250)
     assert built is not None
-    tails = (SessionTail(2.0, 2.5, 0.05, 250), SessionTail(3.0, 2.5, 0.05, 250))
+    tails = (SessionTail(2.0, 2.5, 0.05, 250), *[SessionTail(3.0, 2.5, 0.05, 250)] * 2)
     return replace(built, tails=tails, version="1-0123456789ab")
 
 

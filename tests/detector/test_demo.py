@@ -40,7 +40,9 @@ def test_the_comparison_tells_missed_and_false(tmp_path: Path) -> None:
         return demo.TrueSession(name, "c-" + name, "m", "kind", family, 10)
 
     truth = demo.Truth([session("a", "evasion"), session("b", "evasion"), session("c", "benign")])
-    alerts = [{"user": {"id": "c-" + name}, "querywatch": {"session": {"id": name}}} for name in ("a", "c")]
+    alerts = [
+        {"related": {"user": ["c-" + name]}, "querywatch": {"session": {"id": name}}} for name in ("a", "c")
+    ]
     result = demo.compare(truth, alerts)
     assert [s.session_id for s in result.found] == ["a"]
     assert [s.session_id for s in result.missed] == ["b"]

@@ -153,7 +153,7 @@ def test_ids_do_not_depend_on_what_can_change(change: dict[str, Any]) -> None:
 
 
 def test_ids_do_not_depend_on_the_profile() -> None:
-    other = replace(judge(), version="2-abcdefabcdef", tails=(SessionTail(3.0, 2.0, 0.1, 999),) * 2)
+    other = replace(judge(), version="2-abcdefabcdef", tails=(SessionTail(3.0, 2.0, 0.1, 999),) * 3)
     assert build_alert(finding(profile=other)).id == build_alert(finding()).id
 
 

@@ -72,7 +72,7 @@ def test_builds_come_at_each_fourfold_growth_and_then_each_window() -> None:
         if learner.room() == 0:
             due.append(learner.points // FIRST_BUILD)
             learner.alerted = set(s.tolist())  # nothing may teach, so that building costs nothing
-            assert learner.build(judge.inputs, judge, 1000) is None
+            assert learner.build(judge.inputs, judge, 1000, 0.1) is None
     assert due == [1, 4, 8, 12, 16]
     assert Learner(build=False).room() > 1e15
 
@@ -91,7 +91,7 @@ def build(sessions: int, judge: ModelProfile | None) -> ModelProfile | None:
     x, s = points(5 * sessions)
     learner = Learner()
     learner.add(x, s, s // 2)
-    return learner.build(scenario.profiles("toy")["toy"].inputs, judge, sessions)
+    return learner.build(scenario.profiles("toy")["toy"].inputs, judge, sessions, 0.1)
 
 
 def test_a_profile_never_rests_on_less_than_half_of_the_one_before() -> None:

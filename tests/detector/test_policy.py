@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detector import policy
+from detector import links, policy
 from detector.evidence import DRIFT
 from detector.features.layout import EVERY, FIRST_EVALUATION, RECENT
 from detector.policy import CRITICAL, HIGH, MOST_REVISIONS, NOTHING, RAISE, REVISE, SERIES, Judged
@@ -21,7 +21,7 @@ def judged(
     """Evaluation points of sessions of one client."""
     n = len(slots)
     zeros = np.zeros(n, dtype=np.int64)
-    return Judged(zeros, slots, zeros, np.arange(n), times, meta, np.array(scores), series)
+    return Judged(zeros, slots, zeros, np.arange(n), times, meta, np.array(scores), series, zeros, zeros, 0)
 
 
 def judge(
@@ -31,7 +31,9 @@ def judge(
     heard = np.full((1, policy.KINDS), -1, dtype=np.int64)
     quiet = np.zeros(1, dtype=np.int64) if suppressed is None else suppressed
     kinds = (episodes, *[policy.allocate(1)] * (policy.KINDS - 1))
-    point, event = policy.judge(kinds, np.full(policy.KINDS, threshold), heard, points, at, quiet)
+    point, event = policy.judge(
+        kinds, np.full(policy.KINDS, threshold), heard, links.allocate(1, 1, 1), points, at, quiet
+    )
     return int(point), int(event)
 
 

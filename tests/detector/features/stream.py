@@ -115,6 +115,7 @@ def measure(
                 margin,
                 labels,
                 times,
+                np.zeros((stop - start, 2)),
                 out_row,
                 out_meta,
                 features,

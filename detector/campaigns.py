@@ -1,0 +1,176 @@
+"""Campaigns of one model: clients linked by what they ask, followed as one entity.
+
+The queries of all members go through the same kernels as those of a session, in the shard's order.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from detector.clients import ClientTable
+from detector.entities import POINTS, Entities, Points, Work
+from detector.features import layout
+from detector.features.catalogue import NAMES
+from detector.features.inputs import Inputs
+from detector.linking import follow_links
+from detector.links import DISTANCES, FIRST_DISTANCE, UNUSED, Links, allocate, leave
+from detector.query import IntArray, QueryBatch
+from detector.sessions import EVICTED_SHARE, EXPIRE_EVERY
+
+CAPACITY = 8
+LAPSE = EXPIRE_EVERY
+"""A campaign that sent nothing for so many queries of the model is over."""
+
+
+class Members(NamedTuple):
+    """Who takes part in a campaign: numbers of the clients, sessions in it, time and mark of its founding."""
+
+    clients: IntArray
+    sessions: int
+    founded: float
+    mark: int
+
+
+class Campaigns:
+    """Links and campaigns of a model with inputs of d numbers, at most `bound` campaigns at a time."""
+
+    def __init__(self, d: int, sketch: int, clients: int, bound: int) -> None:
+        self.bound = max(bound, CAPACITY)
+        self.links: Links = allocate(sketch, clients, CAPACITY)
+        self.entities = Entities(CAPACITY, d, sketch)
+        self._row = np.zeros(POINTS, dtype=np.int64)
+        self._meta = np.zeros((POINTS, layout.META))
+        self._features = np.zeros((POINTS, len(NAMES)))
+        self._series = np.zeros((POINTS, layout.RECENT, 2))
+
+    @property
+    def distance(self) -> float:
+        """Distance to other clients' odd queries that few benign ones fall below, as far as seen here."""
+        return float(self.links.usual[0])
+
+    def know(self, clients: int) -> None:
+        """Make room for `clients` client numbers."""
+        more = clients - len(self.links.member)
+        if more > 0:
+            links = self.links
+            self.links = links._replace(
+                recent=np.concatenate([links.recent, np.zeros(more)]),
+                member=np.concatenate([links.member, np.full(more, -1, dtype=np.int64)]),
+                sessions=np.concatenate([links.sessions, np.zeros(more, dtype=np.int64)]),
+                sent=np.concatenate([links.sent, np.zeros(more, dtype=np.int64)]),
+            )
+
+    def follow(
+        self,
+        batch: QueryBatch,
+        inputs: Inputs,
+        near: float,
+        first: int,
+        start: int,
+        stop: int,
+        work: Work,
+        clients: ClientTable,
+    ) -> tuple[int, Points, bool]:
+        """`follow_links`, with the points as they are until the next call; writes `work.campaign`."""
+        done, m, full = follow_links(
+            self.links,
+            self.entities.slots,
+            inputs,
+            near,
+            first,
+            start,
+            stop,
+            work.owner,
+            clients.tenant,
+            work.fresh,
+            work.odd,
+            batch.inputs,
+            batch.inputs.view(np.int64),
+            batch.probabilities,
+            batch.confidence,
+            batch.margin,
+            batch.labels,
+            batch.timestamps,
+            work.campaign,
+            np.zeros(len(batch), dtype=np.bool_),
+            self._row,
+            self._meta,
+            self._features,
+            self._series,
+        )
+        row = self._row[:m]
+        return (
+            done,
+            Points(row, work.campaign[row], self._meta[:m], self._features[:m], self._series[:m]),
+            bool(full),
+        )
+
+    def make_room(self, threshold: float) -> None:
+        """Add slots, or end an eighth of the campaigns: least recently active first, suspicious ones last."""
+        slots = len(self.links.clients)
+        if slots < self.bound:
+            wider = min(2 * slots, self.bound)
+            fresh = np.arange(wider - 1, slots - 1, -1)
+            unused = np.zeros(wider, dtype=np.int64)
+            unused[: len(fresh)] = fresh
+            self.links.counters[UNUSED] = len(fresh)
+            grown = {
+                name: np.concatenate([column, np.zeros(wider - slots, dtype=column.dtype)])
+                for name in ("clients", "begun", "elder", "last", "pause", "founded", "mark")
+                for column in [getattr(self.links, name)]
+            }
+            self.links = self.links._replace(free=unused, **grown)
+            self.entities.grow(wider)
+            return
+        order = np.lexsort((self.links.last, self.entities.suspicion(threshold)))
+        self._end(order[: max(1, slots // EVICTED_SHARE)])
+
+    def sweep(self, query: int) -> None:
+        """End the campaigns that sent nothing in the last LAPSE queries before number `query`."""
+        over = (self.links.clients > 0) & (self.links.last < query - LAPSE)
+        self._end(np.flatnonzero(over))
+
+    def _end(self, campaigns: IntArray) -> None:
+        self._leave(np.flatnonzero(np.isin(self.links.member, campaigns)))
+        self.entities.release(campaigns)
+
+    def measure_anew(self) -> None:
+        """Forget the queries and distances of other units; campaigns go on."""
+        self.links.client[:] = -1
+        self.links.counters[: DISTANCES + 1] = 0
+        self.links.usual[:] = FIRST_DISTANCE
+
+    def forget(self, clients: IntArray) -> None:
+        """These client numbers are free for others."""
+        self._leave(clients)
+        self.links.recent[clients] = 0.0
+        self.links.client[np.isin(self.links.client, clients)] = -1
+
+    def _leave(self, clients: IntArray) -> None:
+        for c in clients.tolist():
+            leave(self.links, c)
+
+    def members(self, campaign: int) -> Members:
+        """Who takes part in the campaign of that slot."""
+        clients = np.flatnonzero(self.links.member == campaign)
+        return Members(
+            clients,
+            int(self.links.sessions[clients].sum()),
+            float(self.links.founded[campaign]),
+            int(self.links.mark[campaign]),
+        )
+
+    def state(self) -> dict[str, npt.NDArray[np.generic]]:
+        """Everything but the entities."""
+        links = self.links
+        # What lies above the top of the stack of free slots is left over from earlier.
+        free = np.where(np.arange(len(links.free)) < links.counters[UNUSED], links.free, -1)
+        return dict(links._replace(free=free)._asdict())
+
+    def load(self, arrays: dict[str, Any]) -> None:
+        """The inverse of `state`."""
+        self.links = Links(**{name: np.array(arrays[name]) for name in Links._fields})
+        self.bound = max(self.bound, len(self.links.clients))

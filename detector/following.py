@@ -1,0 +1,91 @@
+"""The queries of clients with more than one session go through the kernels once more, over clients' slots."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from detector.clients import ClientTable
+from detector.entities import Entities, Points, Work
+from detector.features.inputs import Inputs
+from detector.query import QueryBatch
+from models.compiled import jit
+
+
+@jit
+def follow(
+    start: int,
+    stop: int,
+    first: int,
+    owner: Any,
+    fresh: Any,
+    sessions: Any,
+    entity: Any,
+    seen: Any,
+    free: Any,
+    unused: Any,
+    out_slot: Any,
+    out_fresh: Any,
+    out_sessions: Any,
+) -> int:
+    """Count sessions and find the client's slot of the queries start..stop; -1: it has had one session only.
+
+    owner [n] numbers of the clients, fresh [n] whether a session begins; `first` is the number of query 0.
+    Stops early, before a query whose client needs a slot when none is free. Returns where it stopped.
+    """
+    for i in range(start, stop):
+        c = owner[i]
+        begun = sessions[c] + (1 if fresh[i] else 0)
+        out_slot[i] = -1
+        out_fresh[i] = False
+        if begun > 1:
+            if entity[c] < 0:
+                if unused[0] == 0:
+                    return i
+                unused[0] -= 1
+                entity[c] = free[unused[0]]
+                out_fresh[i] = True
+            out_slot[i] = entity[c]
+            seen[entity[c]] = first + i
+        sessions[c] = begun
+        out_sessions[i] = begun
+    return stop
+
+
+def follow_clients(
+    clients: ClientTable,
+    entities: Entities,
+    batch: QueryBatch,
+    inputs: Inputs,
+    start: int,
+    stop: int,
+    first: int,
+    work: Work,
+    threshold: float,
+) -> list[Points]:
+    """Evaluation points of the clients at queries start..stop; `first` is the number of query 0.
+
+    threshold: evidence that raises an alert on a client; what comes near it is evicted last.
+    """
+    points: list[Points] = []
+    while start < stop:
+        done = follow(
+            start,
+            stop,
+            first,
+            work.owner,
+            work.fresh,
+            clients.sessions,
+            clients.entity,
+            clients.seen,
+            clients.free_slots,
+            clients.unused,
+            work.client,
+            work.client_fresh,
+            work.sessions,
+        )
+        points += entities.measure_all(batch, inputs, start, done, work.client, work.client_fresh, work.odd)
+        start = done
+        if start < stop:
+            entities.release(clients.make_room(entities.suspicion(threshold)))
+            entities.grow(clients.slot_capacity)
+    return points

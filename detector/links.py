@@ -1,0 +1,175 @@
+"""Links between clients: whose queries lie so close to another client's that chance does not explain it.
+
+Attackers who deal one search over many accounts leave no account with enough queries to be judged. But the
+queries still lie close together, in places where honest ones are rare. So only *odd* queries are looked at:
+off the benign values of their columns, or farther from the benign subspace than nine in ten benign ones. An
+odd query is linked to another client when it is nearer to one of the last `WINDOW` odd queries of other
+clients than benign odd queries usually are, or when both are so strange that one benign query in a hundred
+is. An exact copy is no link: honest clients share content.
+
+A client whose recent queries are linked again and again joins the campaign of the client that it is linked
+to, or both found one. Campaigns that turn out to be one become one and keep the elder's identity. A client
+whose queries are linked no more leaves.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from detector.query import FloatArray, IntArray
+from models.compiled import jit
+
+WINDOW = 2048
+"""Odd queries of one model that are remembered."""
+NEAREST = 1024
+"""Distances of benign odd queries to other clients' that say what is usual."""
+USUAL = 0.10
+"""Share of benign odd queries that may be linked for being near."""
+FIRST_DISTANCE, LARGEST_DISTANCE = 0.02, 0.25
+"""What counts as near while that is not known, and at most (1: the typical distance of two inputs)."""
+ENOUGH = 64
+"""Distances after which it is known, and known better again."""
+COPY = 1e-4
+"""Inputs that are nearer are the same content, written with other digits."""
+KEEP = 0.875
+"""What a client's count of recent links keeps at each of its queries."""
+JOIN, RELATED, LEAVE = 1.8, 1.0, 0.2
+"""Counts of recent links with which a client joins, may be joined, and leaves: two links in a row; one just
+now; none in 16 queries."""
+LULL, SHORTEST_LULL = 32.0, 256.0
+"""A campaign is joined no more once it was silent for so many of its usual pauses, counted in the model's
+queries, and at least so many of them; its own clients may go on."""
+SPREAD = 1.1
+"""Strange queries are linked within so many times their distance to the benign subspace."""
+SMALLEST_CAMPAIGN = 3
+"""Clients from which a campaign's queries are followed."""
+
+
+class Links(NamedTuple):
+    """State of the links of one model; `follow_links` changes it in place.
+
+    sketch [sketch, WINDOW] float32, client [WINDOW] (-1: none any more), strange [WINDOW] (0 or 1): the
+    last odd queries, in a ring. nearest [NEAREST]: last distances to other clients', in a ring; usual [1]:
+    the distance that they seldom fall below
+    By client: recent [clients] decaying count of links; member [clients] slot of its campaign, -1: none;
+    sessions [clients] begun in it, sent [clients] queries to it
+    By campaign: clients [slots]; begun [slots] 1 once its queries are followed; elder [slots] number of its
+    founding; last [slots] newest query; pause [slots] usual queries of the model between two; founded [slots]
+    time, mark [slots] fingerprint of the founding query; free [slots] stack of unused slots
+    counters [4]: odd queries, distances, campaigns founded so far; slots on the stack
+    """
+
+    sketch: npt.NDArray[np.float32]
+    client: IntArray
+    strange: IntArray
+    nearest: FloatArray
+    usual: FloatArray
+    recent: FloatArray
+    member: IntArray
+    sessions: IntArray
+    sent: IntArray
+    clients: IntArray
+    begun: IntArray
+    elder: IntArray
+    last: IntArray
+    pause: FloatArray
+    founded: FloatArray
+    mark: IntArray
+    free: IntArray
+    counters: IntArray
+
+
+ODD, DISTANCES, CAMPAIGNS, UNUSED = range(4)
+NEAR, STRANGE = range(2)
+GO_ON, WAIT, FULL = range(3)
+
+
+def allocate(sketch: int, clients: int, slots: int) -> Links:
+    """State in which nothing was linked yet."""
+    return Links(
+        sketch=np.zeros((sketch, WINDOW), dtype=np.float32),
+        client=np.full(WINDOW, -1, dtype=np.int64),
+        strange=np.zeros(WINDOW, dtype=np.int64),
+        nearest=np.zeros(NEAREST),
+        usual=np.full(1, FIRST_DISTANCE),
+        recent=np.zeros(clients),
+        member=np.full(clients, -1, dtype=np.int64),
+        sessions=np.zeros(clients, dtype=np.int64),
+        sent=np.zeros(clients, dtype=np.int64),
+        clients=np.zeros(slots, dtype=np.int64),
+        begun=np.zeros(slots, dtype=np.int64),
+        elder=np.zeros(slots, dtype=np.int64),
+        last=np.zeros(slots, dtype=np.int64),
+        pause=np.zeros(slots),
+        founded=np.zeros(slots),
+        mark=np.zeros(slots, dtype=np.int64),
+        free=np.arange(slots - 1, -1, -1, dtype=np.int64),
+        counters=np.array([0, 0, 0, slots], dtype=np.int64),
+    )
+
+
+@jit
+def keep_distance(links: Links, distance: float) -> None:
+    """Account for the distance from an odd query to the nearest of another client."""
+    links.nearest[links.counters[DISTANCES] % NEAREST] = distance
+    links.counters[DISTANCES] += 1
+    known = links.counters[DISTANCES]
+    if known % ENOUGH == 0:
+        held = np.sort(links.nearest[: min(known, NEAREST)])
+        links.usual[0] = min(held[int(USUAL * held.shape[0])], LARGEST_DISTANCE)
+
+
+@jit
+def unite(links: Links, c: int, other: int, query: int, time: float, mark: Any) -> bool:
+    """Make clients c and other members of one campaign; False when that needs a slot and none is free."""
+    mine, theirs = links.member[c], links.member[other]
+    if mine < 0 and theirs < 0:
+        if links.counters[UNUSED] == 0:
+            return False
+        links.counters[UNUSED] -= 1
+        mine = theirs = links.free[links.counters[UNUSED]]
+        links.counters[CAMPAIGNS] += 1
+        links.clients[mine] = 0
+        links.elder[mine] = links.counters[CAMPAIGNS]
+        links.founded[mine] = time
+        links.mark[mine] = mark
+        links.last[mine] = query
+        links.pause[mine] = 0.0
+    elif mine >= 0 and theirs >= 0 and mine != theirs:
+        old, young = (mine, theirs) if links.elder[mine] < links.elder[theirs] else (theirs, mine)
+        for member in range(links.member.shape[0]):
+            if links.member[member] == young:
+                links.member[member] = old
+        links.clients[old] += links.clients[young]
+        _free(links, young)
+        return True
+    campaign = max(mine, theirs)
+    for member in (c, other):
+        if links.member[member] < 0:
+            links.member[member] = campaign
+            links.sessions[member] = 1
+            links.sent[member] = 0
+            links.clients[campaign] += 1
+    return True
+
+
+@jit
+def _free(links: Links, campaign: int) -> None:
+    links.clients[campaign] = 0
+    links.begun[campaign] = 0
+    links.free[links.counters[UNUSED]] = campaign
+    links.counters[UNUSED] += 1
+
+
+@jit
+def leave(links: Links, c: int) -> None:
+    """Client c is no member any more; a campaign without members ends."""
+    campaign = links.member[c]
+    if campaign >= 0:
+        links.member[c] = -1
+        links.clients[campaign] -= 1
+        if links.clients[campaign] == 0:
+            _free(links, campaign)
