@@ -28,7 +28,7 @@ Client = tuple[str, str]
 
 def _number(tenant: str) -> int:
     """A number for a tenant id, 63 bits of its hash: tenants are told apart without a list of them."""
-    return int.from_bytes(hashlib.sha256(tenant.encode()).digest()[:8], "big") >> 1
+    return int.from_bytes(hashlib.sha256(tenant.encode("utf-8", "surrogatepass")).digest()[:8], "big") >> 1
 
 
 class ClientTable:
