@@ -173,10 +173,14 @@ def from_bytes(data: bytes) -> dict[str, ModelProfile]:
 
 
 def save(path: Path, profiles: Mapping[str, ModelProfile]) -> None:
-    """Write a profile file, whole or not at all. Raises ProfileError when the disk refuses."""
+    """Write a profile file, whole or not at all, for its owner only: who can read it can search unseen, and
+    who can write it decides what is normal. Raises ProfileError when the disk refuses.
+    """
     partial = path.with_name(path.name + ".partial")
     try:
-        with partial.open("wb") as file:
+        partial.unlink(missing_ok=True)
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
             file.write(to_bytes(profiles))
             file.flush()
             os.fsync(file.fileno())

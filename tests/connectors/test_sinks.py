@@ -116,14 +116,24 @@ def test_writing_before_opening_is_not_ready(kind: str, tmp_path: Path) -> None:
         SINKS[kind](tmp_path / "alerts").write(ALERTS)
 
 
-@pytest.mark.parametrize("kind", ["file", "sqlite"])
-def test_files_are_for_their_owner_only(kind: str, tmp_path: Path) -> None:
-    sink = SINKS[kind](tmp_path / "alerts")
-    sink.open()
-    sink.write(ALERTS)
-    for path in tmp_path.iterdir():
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    sink.close()
+@pytest.mark.parametrize("umask", [0o000, 0o022])
+def test_files_are_for_their_owner_only(umask: int, tmp_path: Path) -> None:
+    before = os.umask(umask)
+    try:
+        database = SqliteSink(tmp_path / "d.sqlite")
+        database.open()
+        database.write(ALERTS)
+        alerts, letters = NdjsonAlertSink(str(tmp_path / "a")), NdjsonDeadLetterSink(str(tmp_path / "l"))
+        alerts.open()
+        alerts.write(ALERTS)
+        letters.open()
+        letters.write_dead_letters(LETTERS)
+    finally:
+        os.umask(before)
+    made = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+    assert made == dict.fromkeys(("a", "l", "d.sqlite", "d.sqlite-wal", "d.sqlite-shm"), 0o600)
+    for sink in (database, alerts, letters):
+        sink.close()
 
 
 def test_the_alert_file_is_started_anew_at_open(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +56,18 @@ def test_files(tmp_path: Path) -> None:
     profile.save(path, scenario.profiles("toy"))
     assert profile.load(path)["toy"].version == scenario.profiles("toy")["toy"].version
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022])
+def test_a_file_is_for_its_owner_only(umask: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.qwp"
+    path.with_name("a.qwp.partial").touch(mode=0o644)  # left by a crash
+    before = os.umask(umask)
+    try:
+        profile.save(path, scenario.profiles("alpha"))
+    finally:
+        os.umask(before)
+    assert [stat.S_IMODE(made.stat().st_mode) for made in tmp_path.iterdir()] == [0o600]
 
 
 def test_a_file_that_is_not_whole_says_so(tmp_path: Path) -> None:
