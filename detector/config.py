@@ -169,8 +169,8 @@ class Health(_Section, frozen=True):
     """Port to listen at; 0: none."""
     stuck_seconds: Annotated[float, Meta(gt=0)] = 60.0
     """After this long without a turn of the loop, /health says that the process hangs."""
-    no_input_seconds: Annotated[float, Meta(ge=0)] = 900.0
-    """Self-alert when no record came for so long; 0: never."""
+    no_input_seconds: Annotated[float, Meta(ge=0)] = 3600.0
+    """Self-alert when no record came for so long; 0: never. Choose more than the longest quiet hour here."""
     behind_records: Positive = 100_000
     """Self-alert when at least so many records wait, and did not become fewer in `behind_seconds`."""
     behind_seconds: Annotated[float, Meta(gt=0)] = 300.0

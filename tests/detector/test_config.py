@@ -52,7 +52,7 @@ DEFAULTS = {
         "address": "127.0.0.1",
         "port": 9464,
         "stuck_seconds": 60.0,
-        "no_input_seconds": 900.0,
+        "no_input_seconds": 3600.0,
         "behind_records": 100_000,
         "behind_seconds": 300.0,
         "evicted_share": 0.5,

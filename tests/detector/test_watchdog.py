@@ -16,7 +16,7 @@ from detector.self_alert import CATEGORY, ENTITY, Deployment, self_alert
 from detector.watchdog import KINDS, Notice, SinkState, Snapshot, Watchdog
 from tests.detector.test_ecs import ARRAYS, ECS_FIELDS, leaves
 
-LIMITS = Health()
+LIMITS = Health(no_input_seconds=900.0)
 WELL = Snapshot(
     now=1_760_000_000.0, partitions=(0, 1), sessions=1000, sinks=(SinkState("es"), SinkState("db"))
 )
