@@ -43,12 +43,16 @@ def reload_held() -> Iterator[None]:
 def on_signals(
     act: Callable[[int], None], numbers: Sequence[signal.Signals] = STOP_SIGNALS
 ) -> Iterator[None]:
-    """Within, those of the signals that are not ignored call `act` with their number, on the main thread."""
+    """Within, these signals call `act` with their number, on the main thread.
+
+    One to stop that is ignored stays so; one to reload is heard also under `nohup`.
+    """
 
     def handle(signum: int, frame: FrameType | None) -> None:
         act(signum)
 
-    heard = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    ignored = {number for number in STOP_SIGNALS if signal.getsignal(number) is signal.SIG_IGN}
+    heard = [number for number in numbers if number not in ignored]
     before = {number: signal.signal(number, handle) for number in heard}
     signal.pthread_sigmask(signal.SIG_UNBLOCK, heard)
     try:

@@ -89,6 +89,21 @@ def test_a_signal_to_reload_waits_while_the_program_loads() -> None:
     subprocess.run([sys.executable, "-c", code], timeout=60, check=True)
 
 
+def test_a_signal_to_reload_is_heard_under_nohup_and_one_to_stop_stays_ignored() -> None:
+    code = (
+        "import os, signal\n"
+        "from detector.interrupt import RELOAD_SIGNAL, STOP_SIGNALS, on_signals\n"
+        "heard = []\n"
+        "for number in (signal.SIGHUP, signal.SIGINT):\n"
+        "    signal.signal(number, signal.SIG_IGN)\n"
+        "with on_signals(heard.append, (*STOP_SIGNALS, RELOAD_SIGNAL)):\n"
+        "    os.kill(os.getpid(), signal.SIGHUP)\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    assert heard == [signal.SIGHUP]\n"
+    )
+    subprocess.run([sys.executable, "-c", code], timeout=60, check=True)
+
+
 @pytest.fixture
 def world(tmp_path: Path, toy_profile: Path) -> World:
     queries = traffic.lines(traffic.mixed(traffic.benign(20, seed=2), traffic.inversion(seed=3)))
