@@ -61,6 +61,7 @@ class Campaigns:
                 member=np.concatenate([links.member, np.full(more, -1, dtype=np.int64)]),
                 sessions=np.concatenate([links.sessions, np.zeros(more, dtype=np.int64)]),
                 sent=np.concatenate([links.sent, np.zeros(more, dtype=np.int64)]),
+                spoke=np.concatenate([links.spoke, np.zeros(more, dtype=np.int64)]),
             )
 
     def follow(

@@ -19,6 +19,7 @@ from detector.links import (
     NEAR,
     ODD,
     RELATED,
+    ROLL_CALL,
     SHORTEST_LULL,
     SMALLEST_CAMPAIGN,
     SPREAD,
@@ -26,6 +27,7 @@ from detector.links import (
     WAIT,
     WINDOW,
     Links,
+    call_roll,
     keep_distance,
     leave,
     unite,
@@ -171,8 +173,10 @@ def follow_links(
         near = links.usual[0] if np.isnan(given) else given
         c = owner[i]
         campaign = links.member[c]
-        if m > 0 and campaign >= 0 and (fresh[i] or KEEP * links.recent[c] < LEAVE):
-            return i, m, False
+        if m > 0 and campaign >= 0:
+            roll = links.begun[campaign] % ROLL_CALL == ROLL_CALL - 1
+            if roll or fresh[i] or KEEP * links.recent[c] < LEAVE:
+                return i, m, False
         if not np.isnan(odd[i, 0]):
             if odd[i, 0] > inputs.odd[0] or odd[i, 1] > inputs.odd[1]:
                 said = _link(
@@ -191,6 +195,7 @@ def follow_links(
         pause = first + i - links.last[campaign]
         links.pause[campaign] += (1.0 - KEEP) * (pause - links.pause[campaign])
         links.last[campaign] = first + i
+        links.spoke[c] = first + i
         if fresh[i]:
             links.sessions[c] += 1
         if links.clients[campaign] < SMALLEST_CAMPAIGN:
@@ -198,7 +203,9 @@ def follow_links(
         links.sent[c] += 1
         out_slot[i] = campaign
         out_fresh[i] = links.begun[campaign] == 0
-        links.begun[campaign] = 1
+        links.begun[campaign] += 1
+        if links.begun[campaign] % ROLL_CALL == 0:
+            call_roll(links, campaign, first + i)
         _, written = advance(
             slots,
             inputs,

@@ -42,6 +42,9 @@ now; none in 16 queries."""
 LULL, SHORTEST_LULL = 32.0, 256.0
 """A campaign is joined no more once it was silent for so many of its usual pauses, counted in the model's
 queries, and at least so many of them; its own clients may go on."""
+ROUNDS, ROLL_CALL = 8.0, 64
+"""A member that sent nothing for so many rounds of the campaign, and for SHORTEST_LULL queries of the model,
+is one no more; at every so many queries of the campaign this is looked at."""
 SPREAD = 1.1
 """Strange queries are linked within so many times their distance to the benign subspace."""
 SMALLEST_CAMPAIGN = 3
@@ -55,8 +58,8 @@ class Links(NamedTuple):
     last odd queries, in a ring. nearest [NEAREST]: last distances to other clients', in a ring; usual [1]:
     the distance that they seldom fall below
     By client: recent [clients] decaying count of links; member [clients] slot of its campaign, -1: none;
-    sessions [clients] begun in it, sent [clients] queries to it
-    By campaign: clients [slots]; begun [slots] 1 once its queries are followed; elder [slots] number of its
+    sessions [clients] begun in it, sent [clients] queries to it, spoke [clients] number of the last
+    By campaign: clients [slots]; begun [slots] queries followed so far; elder [slots] number of its
     founding; last [slots] newest query; pause [slots] usual queries of the model between two; founded [slots]
     time, mark [slots] fingerprint of the founding query; free [slots] stack of unused slots
     counters [4]: odd queries, distances, campaigns founded so far; slots on the stack
@@ -71,6 +74,7 @@ class Links(NamedTuple):
     member: IntArray
     sessions: IntArray
     sent: IntArray
+    spoke: IntArray
     clients: IntArray
     begun: IntArray
     elder: IntArray
@@ -99,6 +103,7 @@ def allocate(sketch: int, clients: int, slots: int) -> Links:
         member=np.full(clients, -1, dtype=np.int64),
         sessions=np.zeros(clients, dtype=np.int64),
         sent=np.zeros(clients, dtype=np.int64),
+        spoke=np.zeros(clients, dtype=np.int64),
         clients=np.zeros(slots, dtype=np.int64),
         begun=np.zeros(slots, dtype=np.int64),
         elder=np.zeros(slots, dtype=np.int64),
@@ -152,6 +157,7 @@ def unite(links: Links, c: int, other: int, query: int, time: float, mark: Any) 
             links.member[member] = campaign
             links.sessions[member] = 1
             links.sent[member] = 0
+            links.spoke[member] = query
             links.clients[campaign] += 1
     return True
 
@@ -173,3 +179,13 @@ def leave(links: Links, c: int) -> None:
         links.clients[campaign] -= 1
         if links.clients[campaign] == 0:
             _free(links, campaign)
+
+
+@jit
+def call_roll(links: Links, campaign: int, query: int) -> None:
+    """Members of the campaign that have been silent for long leave; `query` is the number of this one."""
+    round_ = links.pause[campaign] * links.clients[campaign]
+    longest = max(ROUNDS * round_, SHORTEST_LULL)
+    for c in range(links.member.shape[0]):
+        if links.member[c] == campaign and query - links.spoke[c] > longest:
+            leave(links, c)
