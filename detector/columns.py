@@ -6,16 +6,18 @@ the same. Only the width to which `probabilities` is padded may differ.
 
 from __future__ import annotations
 
+import math
 import zlib
 from array import array
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from detector.features.text import vectorise_many
 from detector.query import NO_LABEL, DeadLetter, FloatArray, IntArray, Numbers, QueryBatch, Record
+from models.compiled import jit
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -47,27 +49,26 @@ def to_batch(
     probability is taken; without a label the most probable class.
     """
     inputs = _inputs(records)
-    probabilities, known = _probabilities(records)
-    given, has_given = _given(records)
-
-    bad_inputs = ~(np.abs(inputs) <= FLOAT32_MAX)
-    bad_probabilities = _outside(probabilities) & known
-    bad_given = _outside(given) & has_given
-    good = ~(bad_inputs.any(axis=1) | bad_probabilities.any(axis=1) | bad_given)
+    probabilities, counts = _probabilities(records)
+    given = _given(records)
+    bad_input = first_beyond(inputs, FLOAT32_MAX)
+    bad_probability, top, margin, best = read_answers(probabilities, counts)
+    bad_given = _outside(given) & ~np.isnan(given) if given is not None else np.zeros(len(records), np.bool_)
+    good = (bad_input < 0) & (bad_probability < 0) & ~bad_given
 
     letters: list[DeadLetter] = []
-    kept = list(records)
+    kept = records
     if not good.all():
         for row in np.flatnonzero(~good).tolist():
-            reason, detail = _fault(records[row], bad_inputs[row], bad_probabilities[row])
             record = records[row]
+            reason, detail = _fault(record, int(bad_input[row]), int(bad_probability[row]))
             letters.append(DeadLetter(reason, detail, record.raw, source, partition, record.offset))
         kept = [record for record, is_good in zip(records, good.tolist(), strict=True) if is_good]
-        inputs, probabilities, known, given = inputs[good], probabilities[good], known[good], given[good]
+        inputs, probabilities = inputs[good], probabilities[good]
+        top, margin, best = top[good], margin[good], best[good]
+        given = None if given is None else given[good]
 
-    probabilities = np.clip(probabilities, 0.0, 1.0)
-    top, margin, best = _top(probabilities, known)
-    confidence = np.where(np.isnan(given), top, np.clip(given, 0.0, 1.0))
+    confidence = top if given is None else np.where(np.isnan(given), top, np.clip(given, 0.0, 1.0))
     batch = QueryBatch(
         model_id=model_id,
         inputs=inputs,
@@ -103,18 +104,29 @@ def _packed(rows: Sequence[Numbers]) -> FloatArray:
     return np.frombuffer(bytearray().join(cast("list[Buffer]", packed)), dtype=np.float64)
 
 
-def _probabilities(records: Sequence[Record]) -> tuple[FloatArray, _BoolArray]:
-    """Probabilities [n, k], NaN beyond each row's own, and which entries are a row's own [n, k]."""
+def _probabilities(records: Sequence[Record]) -> tuple[FloatArray, IntArray]:
+    """Probabilities [n, k], NaN beyond each row's own, and how many are a row's own [n]."""
     rows = [record.probabilities for record in records]
-    counts = [0 if row is None else len(row) for row in rows]
-    longest = max(counts, default=0)
+    counts = np.array([0 if row is None else len(row) for row in rows], dtype=np.int64)
+    longest = int(counts.max(initial=0))
     flat = _packed([row for row in rows if row is not None])
     if len(flat) == len(rows) * longest:
-        return flat.reshape(len(rows), longest), np.ones((len(rows), longest), dtype=np.bool_)
-    known = np.arange(longest) < np.array(counts)[:, None]
+        return flat.reshape(len(rows), longest), counts
     padded = np.full((len(rows), longest), np.nan)
-    padded[known] = flat
-    return padded, known
+    padded[np.arange(longest) < counts[:, None]] = flat
+    return padded, counts
+
+
+def _given(records: Sequence[Record]) -> FloatArray | None:
+    """The confidence that each record names itself [n], NaN without one; None where no record does."""
+    values = [record.confidence for record in records]
+    if values.count(None) == len(values):
+        return None
+    # NaN stands for "none" here, so one that was given is made something else that is no confidence.
+    return np.array(
+        [np.nan if value is None else np.inf if math.isnan(value) else value for value in values],
+        dtype=np.float64,
+    )
 
 
 def _outside(values: FloatArray) -> _BoolArray:
@@ -122,57 +134,60 @@ def _outside(values: FloatArray) -> _BoolArray:
     return ~((values >= -OVERSHOOT) & (values <= 1.0 + OVERSHOOT))
 
 
-def _fault(record: Record, bad_inputs: _BoolArray, bad_probabilities: _BoolArray) -> tuple[str, str]:
+def _fault(record: Record, bad_input: int, bad_probability: int) -> tuple[str, str]:
     """Reason and detail of one bad row, the first fault in reading order."""
-    if bad_inputs.any():
-        position = int(np.argmax(bad_inputs))
-        return (
-            "input_not_finite",
-            f"input[{position}]: is {float(record.input[position])!r}, not a float32 number",
-        )
-    if bad_probabilities.any() and record.probabilities:
-        position = int(np.argmax(bad_probabilities))
-        return (
-            "bad_probability",
-            f"probabilities[{position}]: is {record.probabilities[position]!r}, not in [0, 1]",
-        )
+    if bad_input >= 0:
+        number = float(record.input[bad_input])
+        return "input_not_finite", f"input[{bad_input}]: is {number!r}, not a float32 number"
+    if bad_probability >= 0 and record.probabilities is not None:
+        number = float(record.probabilities[bad_probability])
+        return "bad_probability", f"probabilities[{bad_probability}]: is {number!r}, not in [0, 1]"
     return "bad_probability", f"confidence: is {record.confidence!r}, not in [0, 1]"
 
 
-def _top(probabilities: FloatArray, known: _BoolArray) -> tuple[FloatArray, FloatArray, IntArray]:
-    """Top probability, its lead over the second, and its class, each [n]; NaN or NO_LABEL if unknown."""
-    n, width = probabilities.shape
-    top = np.full(n, np.nan)
-    margin = np.full(n, np.nan)
-    best = np.full(n, NO_LABEL, dtype=np.int64)
-    if n == 0 or width == 0:
-        return top, margin, best
-    counts = known.sum(axis=1)
-    rows = np.arange(n)
-    ranked = np.where(known, probabilities, -np.inf)
-    first = ranked.argmax(axis=1)
-    highest = ranked[rows, first]
-    ranked[rows, first] = -np.inf
-    second = ranked.max(axis=1)
-
-    many = counts >= 2
-    top[many], best[many] = highest[many], first[many]
-    margin[many] = highest[many] - second[many]
-    single = counts == 1
-    positive = probabilities[single, 0]
-    top[single] = np.maximum(positive, 1.0 - positive)
-    margin[single] = np.abs(2.0 * positive - 1.0)
-    best[single] = (positive >= 0.5).astype(np.int64)
-    return top, margin, best
+@jit
+def first_beyond(values: Any, limit: float) -> Any:
+    """Per row of values [n, d], the first that is NaN or of a size beyond `limit`; -1 without one: [n]."""
+    out = np.full(values.shape[0], -1)
+    for i in range(values.shape[0]):
+        for j in range(values.shape[1]):
+            if not abs(values[i, j]) <= limit:
+                out[i] = j
+                break
+    return out
 
 
-def _given(records: Sequence[Record]) -> tuple[FloatArray, _BoolArray]:
-    """The confidence that each record names itself, NaN without one, and which do: each [n]."""
-    values = [record.confidence for record in records]
-    if values.count(None) == len(values):
-        return np.full(len(values), np.nan), np.zeros(len(values), dtype=np.bool_)
-    given = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
-    return given, np.array([value is not None for value in values], dtype=np.bool_)
+@jit
+def read_answers(probabilities: Any, counts: Any) -> Any:
+    """What the probabilities [n, k] say, of which the first counts [n] are a row's own; those are clipped.
+
+    Returns the first that is none (-1: all are), the top probability, its lead over the second, and its
+    class, each [n]; NaN or NO_LABEL where unknown. One alone is that of the positive class.
+    """
+    n = probabilities.shape[0]
+    bad = np.full(n, -1)
+    top, margin, best = np.full(n, np.nan), np.full(n, np.nan), np.full(n, NO_LABEL)
+    for i in range(n):
+        first, second = -np.inf, -np.inf
+        for c in range(counts[i]):
+            p = probabilities[i, c]
+            if not (p >= -OVERSHOOT and p <= 1.0 + OVERSHOOT):
+                bad[i] = c
+                break
+            p = min(max(p, 0.0), 1.0)
+            probabilities[i, c] = p
+            if p > first:
+                first, second, best[i] = p, first, c
+            elif p > second:
+                second = p
+        if counts[i] >= 2:
+            top[i] = first
+            margin[i] = first - second
+        elif counts[i] == 1:
+            top[i] = max(first, 1.0 - first)
+            margin[i] = abs(2.0 * first - 1.0)
+            best[i] = 1 if first >= 0.5 else 0
+    return bad, top, margin, best
 
 
 def _labels(records: Sequence[Record], best: IntArray) -> IntArray:

@@ -181,7 +181,7 @@ def _about(finding: Finding) -> tuple[dict[str, Any], str]:
 def build_alert(finding: Finding) -> Alert:
     """The ECS document of one finding: revision 0 is the alert, later ones are events about it."""
     record = finding.record
-    surprises = finding.profile.ensemble.tail.feature_surprise(finding.features[None, :])[0]
+    surprises = finding.profile.ensemble.tail.see(finding.features[None, :]).extreme[0]
     recognised = finding.profile.ensemble.attack_families(finding.features)
     technique, confidence = name_technique(surprises, finding.features, recognised)
     features = _evidence_features(finding, surprises)

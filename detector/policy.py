@@ -184,6 +184,18 @@ def _is_silent(
 
 
 @jit
+def _hear_campaign(campaigns: Any, owner: int, when: int, heard: Any, points: Any) -> None:
+    """Note that a campaign which told of this client is still under way at its query number `when`.
+
+    Its own evaluation points note that too, but fall on the same few clients where all take turns.
+    """
+    c = points.campaign[when - points.first]
+    told = c >= 0 and campaigns.counts[c, OPEN] == 1 and campaigns.counts[c, SILENT] == 0
+    if told and heard[owner, CAMPAIGN] >= campaigns.since[c]:
+        heard[owner, CAMPAIGN] = when
+
+
+@jit
 def judge(
     kinds: Any,
     thresholds: Any,
@@ -239,6 +251,8 @@ def judge(
                 episodes.told[s] = queries
                 event = RAISE if counts[SILENT] == 1 else REVISE
         if event == RAISE:
+            if kind != CAMPAIGN:
+                _hear_campaign(kinds[CAMPAIGN], owner, points.when[m], heard, points)
             silent = _is_silent(kind, s, episodes.since[s], owner, points.when[m], heard, links, points)
             counts[SILENT] = 1 if silent else 0
             event = NOTHING if silent else RAISE

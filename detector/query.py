@@ -6,6 +6,7 @@ or `DeadLetter`s; the pipeline turns runs of records of one model and one input 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -119,7 +120,7 @@ class QueryBatch:
     margin: FloatArray
     labels: IntArray
     timestamps: FloatArray
-    records: list[Record]
+    records: Sequence[Record]
 
     def __len__(self) -> int:
         return len(self.records)

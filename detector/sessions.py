@@ -7,6 +7,7 @@ are counted in queries, never in batches, so cutting the log otherwise changes n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,9 @@ class SessionTable:
         """True at every EXPIRE_EVERY-th query, after it was processed."""
         return self.queries > 0 and self.queries % EXPIRE_EVERY == 0 and bool(self._times)
 
-    def assign(self, records: list[Record], start: int, slot: IntArray, fresh: npt.NDArray[np.bool_]) -> int:
+    def assign(
+        self, records: Sequence[Record], start: int, slot: IntArray, fresh: npt.NDArray[np.bool_]
+    ) -> int:
         """Fill slot and fresh from `start` on; returns where it stopped.
 
         It stops early where the table is full or a sweep is due: the caller processes what was assigned,
@@ -81,7 +84,9 @@ class SessionTable:
         slot[start:stop] = found[: stop - start]
         numbers = np.arange(self.queries + 1, self.queries + 1 + stop - start)
         self._seen[slot[start:stop]] = numbers  # the last of a session's numbers stays
-        self._times += [records[start + i].timestamp for i in np.flatnonzero(numbers % CLOCK_EVERY == 0)]
+        self._times += [
+            records[start + i].timestamp for i in np.flatnonzero(numbers % CLOCK_EVERY == 0).tolist()
+        ]
         self.queries += stop - start
         return stop
 

@@ -90,30 +90,26 @@ class Ensemble:
 
     def _learn_models(self, x: Matrix) -> None:
         self.tail.learn(x)
-        ranks = self._ranks(x)
+        ranks = self.tail.see(x).ranks
         thinned = ranks[:: max(1, -(-len(ranks) // STREAM_ROWS))]
         for model in self._others:
             model.learn(thinned)
 
-    def _ranks(self, x: Matrix) -> Matrix:
-        if self.tail.quantiles is None:
-            return np.full(x.shape, np.nan)
-        return self.tail.quantiles.ranks(x)
-
     def _raw(self, x: Matrix) -> Matrix:
-        ranks = self._ranks(x)
-        recognised = np.full(len(x), np.nan)
+        seen = self.tail.see(x)
+        raw = np.full((len(x), len(WEIGHTS)), np.nan)
+        raw[:, 0] = self.tail.mean(seen.extreme)
+        for column, model in enumerate(self._others, start=1):
+            raw[:, column] = model.score(seen.ranks)
         if self.recogniser is not None and self.tail.quantiles is not None:
-            recognised = self.recogniser.score(self.tail.signed_surprise(x))
-        return np.column_stack(
-            [self.tail.score(x), *(model.score(ranks) for model in self._others), recognised]
-        )
+            raw[:, -1] = self.recogniser.score(seen.signed)
+        return raw
 
     def _combine(self, raw: Matrix) -> Vector:
         if self._calibration is None:
             return np.full(len(raw), np.nan)
         sides = np.ones(raw.shape[1], dtype=np.int64)
-        surprise = self._calibration.surprise(raw, sides, CAP)
+        surprise = self._calibration.surprise(raw, sides, CAP).extreme
         known = ~np.isnan(surprise)
         weight = (known * WEIGHTS).sum(axis=1)
         total = (np.where(known, surprise, 0.0) * WEIGHTS).sum(axis=1)
@@ -130,8 +126,8 @@ class Ensemble:
         """
         if self.recogniser is None or self.tail.quantiles is None:
             return {}
-        shares = self.recogniser.probabilities(self.tail.signed_surprise(x[None, :]))[0, 1:]
-        return dict(zip(self.recogniser.classes[1:], (shares / shares.sum()).tolist(), strict=True))
+        shares = self.recogniser.families(self.tail.see(x[None, :]).signed)[0]
+        return dict(zip(self.recogniser.classes, shares.tolist(), strict=True))
 
     def to_arrays(self) -> Arrays:
         """All models' arrays, each key prefixed with its model's name."""

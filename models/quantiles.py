@@ -7,7 +7,7 @@ tail is continued as an exponential whose scale is the mean excess there, the ma
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,33 +24,25 @@ SMALLEST_SCALE = 0.02
 
 
 @jit
-def ranks(x: Any, grid: Any) -> Any:
-    """Rank in [0, 1] of each x [n, f] in its column's quantile grid [f, GRID]; NaN stays NaN.
+def _rank(v: float, grid: Any) -> float:
+    """Rank in [0, 1] of v in the quantiles grid [GRID]; NaN for NaN.
 
     Ties take the middle of the quantiles that share the value, so a column of one value ranks 0.5.
     A column of which no value is known (NaN in the grid) has no ranks: NaN.
     """
-    n, f = x.shape
-    last = grid.shape[1] - 1
-    out = np.empty((n, f))
-    for j in range(f):
-        for i in range(n):
-            v = x[i, j]
-            if np.isnan(v) or np.isnan(grid[j, 0]):
-                out[i, j] = np.nan
-                continue
-            low = np.searchsorted(grid[j], v, side="left")
-            high = np.searchsorted(grid[j], v, side="right")
-            if high > low:
-                out[i, j] = (low + high - 1) / 2.0 / last
-            elif low == 0:
-                out[i, j] = 0.0
-            elif low > last:
-                out[i, j] = 1.0
-            else:
-                below, above = grid[j, low - 1], grid[j, low]
-                out[i, j] = (low - 1 + (v - below) / (above - below)) / last
-    return out
+    if np.isnan(v) or np.isnan(grid[0]):
+        return np.nan
+    last = len(grid) - 1
+    low = np.searchsorted(grid, v, side="left")
+    if low > last:
+        return 1.0
+    if grid[low] == v:
+        high = np.searchsorted(grid, v, side="right")
+        return float((low + high - 1) / 2.0 / last)
+    if low == 0:
+        return 0.0
+    below, above = grid[low - 1], grid[low]
+    return float((low - 1 + (v - below) / (above - below)) / last)
 
 
 @jit
@@ -62,32 +54,56 @@ def _tail(excess: float, scale: float, share: float) -> float:
 
 
 @jit
-def surprise(x: Any, grid: Any, edges: Any, scales: Any, sides: Any, cap: float) -> Any:
-    """-ln of the benign probability of something at least as extreme, in [0, cap]; NaN stays NaN.
+def _clip(s: float, cap: float) -> float:
+    return min(max(s, 0.0), cap)
 
-    x [n, f]; grid [f, GRID]; edges [f, 2] the 2nd and 98th percentiles; scales [f, 2] the scales of the
+
+@jit
+def surprise(x: Any, grid: Any, edges: Any, scales: Any, sides: Any, cap: float) -> Any:
+    """How surprising each x [n, f] is: three arrays [n, f], in which NaN stays NaN.
+
+    - ranks;
+    - -ln of the benign probability of something at least as extreme, in [0, cap];
+    - the same by direction, whatever side is suspicious, in [-cap, cap]: positive where x is high,
+      negative where it is low, 0 in the middle.
+
+    grid [f, GRID]; edges [f, 2] the 2nd and 98th percentiles; scales [f, 2] the scales of the
     lower and upper tail; sides [f]: +1 high values are suspicious, -1 low values, 0 both (the
     probability then doubles, the price of looking twice).
     """
-    n, f = x.shape
-    u = ranks(x, grid)
-    out = np.empty((n, f))
-    for j in range(f):
-        for i in range(n):
+    rank, extreme, signed = np.empty(x.shape), np.empty(x.shape), np.empty(x.shape)
+    for j in range(x.shape[1]):
+        for i in range(x.shape[0]):
             v = x[i, j]
-            if np.isnan(u[i, j]):
-                out[i, j] = np.nan
+            u = _rank(v, grid[j])
+            rank[i, j] = u
+            if np.isnan(u):
+                extreme[i, j] = np.nan
+                signed[i, j] = np.nan
                 continue
-            high = _tail(v - edges[j, 1], scales[j, 1], 1.0 - u[i, j])
-            low = _tail(edges[j, 0] - v, scales[j, 0], u[i, j])
+            high = _tail(v - edges[j, 1], scales[j, 1], 1.0 - u)
+            low = _tail(edges[j, 0] - v, scales[j, 0], u)
             if sides[j] > 0:
-                s = high
+                extreme[i, j] = _clip(high, cap)
             elif sides[j] < 0:
-                s = low
+                extreme[i, j] = _clip(low, cap)
             else:
-                s = max(high, low) - np.log(2.0)
-            out[i, j] = min(max(s, 0.0), cap)
-    return out
+                extreme[i, j] = _clip(max(high, low) - np.log(2.0), cap)
+            signed[i, j] = _clip(high, cap) - _clip(low, cap)
+    return rank, extreme, signed
+
+
+class Surprises(NamedTuple):
+    """How surprising each feature of n rows is against the benign ones, each [n, f]; NaN: unknown.
+
+    ranks in [0, 1]; extreme: -ln tail probability on the suspicious side, which evidence is explained with;
+    signed: the same whatever side is suspicious, positive where a feature is high, negative where it is low,
+    0 in the middle. The same meaning in every deployment.
+    """
+
+    ranks: Matrix
+    extreme: Matrix
+    signed: Matrix
 
 
 class Quantiles:
@@ -119,13 +135,9 @@ class Quantiles:
             scales[j, 1] = max(float(above.mean()) if len(above) else 0.0, least)
         return cls(grid, edges, scales)
 
-    def ranks(self, x: Matrix) -> Matrix:
-        """Ranks in [0, 1] of x [n, f]; NaN stays NaN."""
-        return np.asarray(ranks(x, self.grid), dtype=np.float64)
-
-    def surprise(self, x: Matrix, sides: npt.NDArray[np.int64], cap: float) -> Matrix:
-        """-ln tail probability [n, f], in [0, cap]; NaN stays NaN. `sides` as in the kernel."""
-        return np.asarray(surprise(x, self.grid, self.edges, self.scales, sides, cap), dtype=np.float64)
+    def surprise(self, x: Matrix, sides: npt.NDArray[np.int64], cap: float) -> Surprises:
+        """What x [n, f] are against the benign ones; `sides` and `cap` as in the kernel."""
+        return Surprises(*surprise(x, self.grid, self.edges, self.scales, sides, cap))
 
     def at(self, share: float) -> Vector:
         """The columns' quantiles [f] at one share in [0, 1], to the grid's resolution."""

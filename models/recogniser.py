@@ -26,70 +26,84 @@ from models.forest import sum_of_leaf_values
 
 SHIPPED = Path(__file__).with_name("recogniser.npz")
 _ARRAYS = ("feature", "threshold", "left", "right", "value", "baseline")
+_STACKS = ("attack", "family")
 _META = "meta"
 
 
-class Recogniser:
-    """Boosted trees over signed surprises x [n, f], one stack of trees a class; class 0 is benign.
+class Stack:
+    """Boosted trees, `groups` stacks of them side by side over the same rows.
 
-    `classes` and `features` name the classes and the columns of x; `provenance` says what taught it.
-    arrays: feature, threshold, left, right, value [classes, trees, nodes] (feature -1: leaf), baseline
-    [classes].
+    feature, threshold, left, right, value [groups, trees, nodes] (feature -1: leaf), baseline [groups].
     """
 
-    def __init__(self, arrays: Mapping[str, npt.NDArray[np.generic]], meta: Mapping[str, Any]) -> None:
-        self._arrays = {name: np.ascontiguousarray(arrays[name]) for name in _ARRAYS}
+    def __init__(self, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
+        self.arrays: Arrays = {name: np.ascontiguousarray(arrays[name]) for name in _ARRAYS}
+
+    def raw(self, x: Matrix) -> Matrix:
+        """Raw score of each group [n, groups]; missing features count as unsurprising."""
+        rows = np.nan_to_num(x, nan=0.0)
+        trees = self.arrays
+        return np.column_stack(
+            [
+                trees["baseline"][g]
+                + sum_of_leaf_values(
+                    rows,
+                    trees["feature"][g],
+                    trees["threshold"][g],
+                    trees["left"][g],
+                    trees["right"][g],
+                    trees["value"][g],
+                )
+                for g in range(len(trees["baseline"]))
+            ]
+        )
+
+
+class Recogniser:
+    """Two questions over signed surprises x [n, f]: is it an attack (one group of trees, asked at every
+    evaluation point), and if it is one, of which family (a group each, asked when an alert is written).
+
+    `classes` names the families and `features` the columns of x; `provenance` says what taught it.
+    """
+
+    def __init__(self, attack: Stack, family: Stack, meta: Mapping[str, Any]) -> None:
+        self._attack = attack
+        self._family = family
         self.classes: tuple[str, ...] = tuple(meta["classes"])
         self.features: tuple[str, ...] = tuple(meta["features"])
         self.provenance: dict[str, Any] = dict(meta["provenance"])
         digest = hashlib.sha256()
-        for name in _ARRAYS:
-            digest.update(name.encode() + self._arrays[name].tobytes())
+        for name, array in sorted(self._arrays().items()):
+            digest.update(name.encode() + array.tobytes())
         self.version = digest.hexdigest()[:12]
-
-    def raw(self, x: Matrix) -> Matrix:
-        """Raw (log) score of each class [n, classes]; missing features count as unsurprising."""
-        rows = np.nan_to_num(x, nan=0.0)
-        trees = self._arrays
-        return np.column_stack(
-            [
-                trees["baseline"][c]
-                + sum_of_leaf_values(
-                    rows,
-                    trees["feature"][c],
-                    trees["threshold"][c],
-                    trees["left"][c],
-                    trees["right"][c],
-                    trees["value"][c],
-                )
-                for c in range(len(self.classes))
-            ]
-        )
 
     def score(self, x: Matrix) -> Vector:
         """Log-odds of any attack against benign [n]."""
-        raw = self.raw(x)
-        return np.asarray(np.logaddexp.reduce(raw[:, 1:], axis=1) - raw[:, 0], dtype=np.float64)
+        return np.asarray(self._attack.raw(x)[:, 0], dtype=np.float64)
 
-    def probabilities(self, x: Matrix) -> Matrix:
-        """Probability of each class [n, classes]."""
-        raw = self.raw(x)
+    def families(self, x: Matrix) -> Matrix:
+        """Probability of each family, given that it is an attack [n, families]."""
+        raw = self._family.raw(x)
         weights = np.exp(raw - raw.max(axis=1, keepdims=True))
         return np.asarray(weights / weights.sum(axis=1, keepdims=True), dtype=np.float64)
+
+    def _arrays(self) -> Arrays:
+        stacks = zip(_STACKS, (self._attack, self._family), strict=True)
+        return {f"{name}_{key}": array for name, stack in stacks for key, array in stack.arrays.items()}
 
     def save(self, path: Path) -> None:
         """Write arrays and description; the same content gives the same bytes."""
         meta = {"classes": self.classes, "features": self.features, "provenance": self.provenance}
         text = np.frombuffer(json.dumps(meta, sort_keys=True).encode(), dtype=np.uint8)
-        everything: dict[str, Any] = {_META: text, **self._arrays}
+        everything: dict[str, Any] = {_META: text, **self._arrays()}
         np.savez_compressed(path, **everything)
 
 
 def load(path: Path) -> Recogniser:
     """Read what `save` wrote."""
     with np.load(path, allow_pickle=False) as stored:
-        arrays: Arrays = {name: stored[name] for name in _ARRAYS}
-        return Recogniser(arrays, json.loads(stored[_META].tobytes()))
+        attack, family = (Stack({name: stored[f"{stack}_{name}"] for name in _ARRAYS}) for stack in _STACKS)
+        return Recogniser(attack, family, json.loads(stored[_META].tobytes()))
 
 
 @cache

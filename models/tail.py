@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from models.base import Arrays, Matrix, Vector, Window
 from models.compiled import jit
-from models.quantiles import Quantiles
+from models.quantiles import Quantiles, Surprises
 
 MINIMUM_ROWS = 64
 FEATURE_CAP = 12.0
@@ -76,29 +76,24 @@ class Tail:
         if len(rows) >= MINIMUM_ROWS:
             self.quantiles = Quantiles.fit(rows, FLOOR)
 
-    def feature_surprise(self, x: Matrix) -> Matrix:
-        """-ln tail probability of each feature [n, f]: what evidence is explained with."""
+    def see(self, x: Matrix) -> Surprises:
+        """How surprising each feature is; all NaN before a fit."""
         if self.quantiles is None:
-            return np.full(x.shape, np.nan)
+            nothing = np.full(x.shape, np.nan)
+            return Surprises(nothing, nothing, nothing)
         sides = self._sides if self._sides is not None else np.zeros(x.shape[1], dtype=np.int64)
         return self.quantiles.surprise(x, sides, FEATURE_CAP)
 
-    def signed_surprise(self, x: Matrix) -> Matrix:
-        """How surprising each feature is, [n, f], whatever side is suspicious: positive where it is high,
-        negative where it is low, 0 in the middle. The same meaning in every deployment.
-        """
-        if self.quantiles is None:
-            return np.full(x.shape, np.nan)
-        high = np.ones(x.shape[1], dtype=np.int64)
-        return self.quantiles.surprise(x, high, FEATURE_CAP) - self.quantiles.surprise(x, -high, FEATURE_CAP)
+    def mean(self, extreme: Matrix) -> Vector:
+        """Mean over families of their largest surprise [n], in [0, FEATURE_CAP], from surprises [n, f]."""
+        families = self._families if self._families is not None else np.arange(extreme.shape[1])
+        return np.asarray(
+            mean_of_family_maxima(extreme, families, int(families.max(initial=0)) + 1), dtype=np.float64
+        )
 
     def score(self, x: Matrix) -> Vector:
-        """Mean over families of their largest surprise [n], in [0, FEATURE_CAP]; NaN before a fit."""
-        families = self._families if self._families is not None else np.arange(x.shape[1])
-        surprises = self.feature_surprise(x)
-        return np.asarray(
-            mean_of_family_maxima(surprises, families, int(families.max(initial=0)) + 1), dtype=np.float64
-        )
+        """`mean` of what rows x [n, f] show; NaN before a fit."""
+        return self.mean(self.see(x).extreme)
 
     def to_arrays(self) -> Arrays:
         """Quantiles and window."""

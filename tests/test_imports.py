@@ -53,7 +53,7 @@ CONTRACTS = {"detector.errors", "detector.query", "detector.alert"}
 """All that connectors know of the detector."""
 BASE = CONTRACTS | {"detector.config", "detector.sessions", "detector.columns", "detector.container"}
 """Modules of `detector` that know nothing of the ones above them."""
-UNDER_BASE = CONTRACTS | {"detector.features.text", "detector.substitution"}
+UNDER_BASE = CONTRACTS | {"detector.features.text", "detector.substitution", "models.compiled"}
 WORLD = {
     "asyncio",
     "getpass",

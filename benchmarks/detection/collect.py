@@ -84,10 +84,9 @@ def collect(directory: Path, truth: Truth) -> tuple[list[Points], list[Points]]:
         now = _points(after[name], kinds)
         fold = fold_of(past.sessions)
         for held in (0, 1):
-            past.surprises[fold == held] = _tail(past.features[fold != held]).signed_surprise(
-                past.features[fold == held]
-            )
-        now.surprises[:] = _tail(past.features).signed_surprise(now.features)
+            tail = _tail(past.features[fold != held])
+            past.surprises[fold == held] = tail.see(past.features[fold == held]).signed
+        now.surprises[:] = _tail(past.features).see(now.features).signed
         learned.append(past)
         tried.append(now)
     return learned, tried

@@ -12,12 +12,14 @@ import json
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -28,14 +30,13 @@ from benchmarks.traces import Variant, make
 from benchmarks.traces.attacks import ATTACKS
 from detector.features.catalogue import NAMES
 from detector.query import FloatArray, IntArray
-from models.base import Arrays
-from models.recogniser import SHIPPED, Recogniser
+from models.recogniser import SHIPPED, Recogniser, Stack
 
-CLASSES = ("benign", "inversion", "membership_inference", "extraction", "evasion")
+FAMILIES = ("inversion", "membership_inference", "extraction", "evasion")
 DATA_SETS = ("digits", "cancer", "wine", "segments", "phishing", "photos", "synthetic")
 UNTAUGHT = ("knockoff_held_out", "active_thief_held_out", "score_membership")
 """Ordinary queries by any measure: to teach them as an attack would teach that honest clients are one."""
-TREES, LEAVES = 80, 12
+TREES, LEAVES = 100, 12
 IMPOSSIBLE = -30.0
 FORMS: tuple[dict[str, Any], ...] = (
     {},
@@ -86,12 +87,13 @@ def main(
         "evaluation_points": int(sum(len(points.family) for points in taught)),
         "scikit-learn": version("scikit-learn"),
     }
-    teach(taught, provenance).save(output)
+    lessons = Lessons.of(taught)
+    teach(lessons, provenance).save(output)
     progress.print(f"[{time.monotonic() - started:5.0f} s] {output}: {output.stat().st_size:,} bytes")
     if validate:
         outcomes = []
         for name in DATA_SETS:
-            others = [points for points in taught if points.data_set != name]
+            others = lessons.where(lessons.sets != name)
             recogniser, full, alone = teach(others, {}), Outcome(), Outcome()
             for past, now in deployments:
                 if past.data_set == name:
@@ -100,28 +102,39 @@ def main(
             outcomes.append((name, full, alone))
         console.print(by_data_set(outcomes))
         console.print(by_attack(outcomes))
-        console.print(_left_out(taught, DATA_SETS, "data set"))
-        console.print(_left_out(taught, [a for a in ATTACKS if a not in UNTAUGHT], "attack"))
+        console.print(_left_out(lessons, DATA_SETS, "data set"))
+        console.print(_left_out(lessons, [a for a in ATTACKS if a not in UNTAUGHT], "attack"))
 
 
-def _matrix(taught: Sequence[Points]) -> tuple[FloatArray, IntArray, list[str], list[str]]:
-    """Surprises, class numbers, attack kind and data set of all points that may teach."""
-    x, y, kinds, sets = [], [], [], []
-    for points in taught:
-        keep = np.array([kind not in UNTAUGHT for kind in points.kind], dtype=np.bool_)
-        x.append(np.nan_to_num(points.surprises[keep]))
-        y += [CLASSES.index(f) for f, k in zip(points.family, keep, strict=True) if k]
-        kinds += [kind for kind, k in zip(points.kind, keep, strict=True) if k]
-        sets += [points.data_set] * int(keep.sum())
-    return np.vstack(x), np.array(y, dtype=np.int64), kinds, sets
+@dataclass(frozen=True)
+class Lessons:
+    """Points that may teach: signed surprises x [n, f], class y [n] (0 benign, else 1 + number of the
+    family), attack kind and data set [n]."""
+
+    x: FloatArray
+    y: IntArray
+    kinds: NDArray[np.str_]
+    sets: NDArray[np.str_]
+
+    @classmethod
+    def of(cls, taught: Sequence[Points]) -> Lessons:
+        """All points of some deployments but those of `UNTAUGHT` attacks."""
+        kinds = np.concatenate([np.array(points.kind) for points in taught])
+        families = np.concatenate([np.array(points.family) for points in taught])
+        sets = np.concatenate([np.repeat(points.data_set, len(points.kind)) for points in taught])
+        x = np.nan_to_num(np.vstack([points.surprises for points in taught]))
+        y = np.zeros(len(x), dtype=np.int64)
+        for number, family in enumerate(FAMILIES, start=1):
+            y[families == family] = number
+        keep = ~np.isin(kinds, UNTAUGHT)
+        return cls(x[keep], y[keep], kinds[keep], sets[keep])
+
+    def where(self, keep: NDArray[np.bool_]) -> Lessons:
+        """Some of the points."""
+        return Lessons(self.x[keep], self.y[keep], self.kinds[keep], self.sets[keep])
 
 
-def _fit(x: FloatArray, y: IntArray) -> HistGradientBoostingClassifier:
-    """Every attack family weighs as much as the others, and all together as much as benign traffic."""
-    counts = np.bincount(y, minlength=len(CLASSES))
-    weight = np.ones(len(y))
-    for c in range(1, len(CLASSES)):
-        weight[y == c] = counts[0] / (len(CLASSES) - 1) / max(counts[c], 1)
+def _boosted() -> HistGradientBoostingClassifier:
     return HistGradientBoostingClassifier(
         max_iter=TREES,
         max_leaf_nodes=LEAVES,
@@ -129,64 +142,78 @@ def _fit(x: FloatArray, y: IntArray) -> HistGradientBoostingClassifier:
         l2_regularization=5.0,
         min_samples_leaf=100,
         random_state=0,
-    ).fit(x, y, sample_weight=weight)
+    )
 
 
-def teach(taught: Sequence[Points], provenance: dict[str, Any]) -> Recogniser:
-    """Boosted trees over all points, laid out as arrays."""
-    x, y, _, _ = _matrix(taught)
-    return lay_out(_fit(x, y), provenance)
+def teach(lessons: Lessons, provenance: dict[str, Any]) -> Recogniser:
+    """Boosted trees over the lessons, laid out as arrays.
+
+    Every attack family weighs as much as the others, and all together as much as benign traffic.
+    """
+    counts = np.bincount(lessons.y, minlength=1 + len(FAMILIES))
+    share = counts[0] / len(FAMILIES) / np.maximum(counts, 1)
+    share[0] = 1.0
+    weight = share[lessons.y]
+    attack = lessons.y > 0
+    told_apart = _boosted().fit(lessons.x, attack, sample_weight=weight)
+    named = _boosted().fit(lessons.x[attack], lessons.y[attack] - 1, sample_weight=weight[attack])
+    return Recogniser(
+        lay_out(told_apart, 1),
+        lay_out(named, len(FAMILIES)),
+        {"classes": FAMILIES, "features": NAMES, "provenance": provenance},
+    )
 
 
-def lay_out(boosted: HistGradientBoostingClassifier, provenance: dict[str, Any]) -> Recogniser:
-    """scikit-learn's trees as padded arrays [classes, trees, nodes]."""
+def lay_out(boosted: HistGradientBoostingClassifier, groups: int) -> Stack:
+    """scikit-learn's trees as padded arrays [groups, trees, nodes]."""
     stages = boosted._predictors
-    shape = (len(CLASSES), len(stages), max(len(tree.nodes) for stage in stages for tree in stage))
+    shape = (groups, len(stages), max(len(tree.nodes) for stage in stages for tree in stage))
     feature = np.full(shape, -1, dtype=np.int32)
     left, right = np.zeros(shape, dtype=np.int32), np.zeros(shape, dtype=np.int32)
     threshold, value = np.zeros(shape), np.zeros(shape)
-    # A family whose only attack was left out has no trees, and no chance.
-    baseline = np.full(len(CLASSES), IMPOSSIBLE)
-    baseline[boosted.classes_] = np.asarray(boosted._baseline_prediction, dtype=np.float64).ravel()
+    # Two classes share one group of trees. A class that was left out has no trees, and no chance.
+    present = boosted.classes_.astype(np.int64) if groups > 1 else np.zeros(1, dtype=np.int64)
+    baseline = np.full(groups, IMPOSSIBLE)
+    baseline[present] = np.asarray(boosted._baseline_prediction, dtype=np.float64).ravel()
     for t, stage in enumerate(stages):
-        for c, tree in zip(boosted.classes_, stage, strict=True):
+        for g, tree in zip(present, stage, strict=True):
             nodes, n = tree.nodes, len(tree.nodes)
             leaf = nodes["is_leaf"].astype(np.bool_)
-            feature[c, t, :n] = np.where(leaf, -1, nodes["feature_idx"])
-            left[c, t, :n], right[c, t, :n] = nodes["left"], nodes["right"]
-            threshold[c, t, :n] = np.where(leaf, 0.0, nodes["num_threshold"])
-            value[c, t, :n] = nodes["value"]
-    arrays: Arrays = {
-        "feature": feature,
-        "threshold": threshold,
-        "left": left,
-        "right": right,
-        "value": value,
-        "baseline": baseline,
-    }
-    return Recogniser(arrays, {"classes": CLASSES, "features": NAMES, "provenance": provenance})
+            feature[g, t, :n] = np.where(leaf, -1, nodes["feature_idx"])
+            left[g, t, :n], right[g, t, :n] = nodes["left"], nodes["right"]
+            threshold[g, t, :n] = np.where(leaf, 0.0, nodes["num_threshold"])
+            value[g, t, :n] = nodes["value"]
+    return Stack(
+        {
+            "feature": feature,
+            "threshold": threshold,
+            "left": left,
+            "right": right,
+            "value": value,
+            "baseline": baseline,
+        }
+    )
 
 
-def _left_out(taught: Sequence[Points], names: Sequence[str], what: str) -> Table:
+def _left_out(lessons: Lessons, names: Sequence[str], what: str) -> Table:
     """For each name left out of teaching: how well its attack points stand out of benign ones."""
-    x, y, kinds, sets = _matrix(taught)
     table = Table(title=f"Leaving out one {what} at a time: points of attacks that were not taught")
     columns = (f"{what} left out", "attack points", "above 99% of benign", "above 99.9%", "right family")
     for number, column in enumerate(columns):
         table.add_column(column, justify="right" if number else "left", no_wrap=True)
-    benign = y == 0
+    benign = lessons.y == 0
     for name in names:
-        out = np.array([name in pair for pair in zip(kinds, sets, strict=True)], dtype=np.bool_)
-        recogniser = lay_out(_fit(x[~out], y[~out]), {})
+        out = (lessons.kinds == name) | (lessons.sets == name)
+        recogniser = teach(lessons.where(~out), {})
         shown, honest = out & ~benign, (out & benign) if what == "data set" else benign
-        against = recogniser.score(x[honest])
-        scores = recogniser.score(x[shown])
-        family = recogniser.raw(x[shown])[:, 1:].argmax(axis=1) + 1
+        against = recogniser.score(lessons.x[honest])
+        scores = recogniser.score(lessons.x[shown])
+        family = recogniser.families(lessons.x[shown]).argmax(axis=1) + 1
         table.add_row(
             name,
             f"{int(shown.sum()):,}",
             *(f"{(scores > np.quantile(against, level)).mean():.0%}" for level in (0.99, 0.999)),
-            f"{(family == y[shown]).mean():.0%}",
+            f"{(family == lessons.y[shown]).mean():.0%}",
         )
     return table
 

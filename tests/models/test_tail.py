@@ -22,7 +22,7 @@ MIDDLE = np.full((1, 4), 0.5)
 def test_the_score_is_the_mean_over_families_of_the_most_surprising_feature() -> None:
     model = _learned([1] * 4, [0, 0, 1, 1])
     x = np.array([[0.9, 0.99, 0.2, 0.1]])
-    surprise = model.feature_surprise(x)[0]
+    surprise = model.see(x).extreme[0]
     assert model.score(x)[0] == pytest.approx((surprise[1] + surprise[2]) / 2.0)
     assert surprise[0] == pytest.approx(-np.log(0.1), abs=0.3)
 
@@ -32,9 +32,7 @@ def test_one_family_that_goes_wild_counts_no_more_than_its_share() -> None:
     wild = MIDDLE.copy()
     wild[0, :2] = 1e9
     both = np.full((1, 4), 1e9)
-    assert model.score(wild)[0] == pytest.approx(
-        (FEATURE_CAP + model.feature_surprise(MIDDLE)[0, 2:].max()) / 2
-    )
+    assert model.score(wild)[0] == pytest.approx((FEATURE_CAP + model.see(MIDDLE).extreme[0, 2:].max()) / 2)
     assert model.score(both)[0] == FEATURE_CAP
 
 
@@ -49,7 +47,7 @@ def test_sides_say_which_end_is_suspicious() -> None:
 def test_a_family_without_values_leaves_the_mean() -> None:
     model = _learned([1] * 4, [0, 0, 1, 1])
     x = np.array([[np.nan, np.nan, 0.3, 0.9], [np.nan, 0.7, np.nan, np.nan], [np.nan] * 4])
-    surprise = model.feature_surprise(x)
+    surprise = model.see(x).extreme
     scores = model.score(x)
     assert scores[0] == surprise[0, 3]
     assert scores[1] == surprise[1, 1]
