@@ -14,6 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connectors.formats.careful import read_record
+from connectors.formats.fields import BadRecord
 from connectors.formats.native import NativeDecoder
 from detector.query import REASONS, DeadLetter, RawBatch, Record
 
@@ -293,3 +295,40 @@ def test_unknown_fields_are_ignored_wherever_they_stand() -> None:
     plain_record = record(label=1)
     extra = record(label=1, status=200, nested={"a": [{"b": None}]}, timestamps=[1])
     assert values(extra) == values(plain_record)
+
+
+OPTIONAL: dict[str, list[Any]] = {
+    "session_id": ["s", 5, None, ""],
+    "request_id": ["r", 7],
+    "tenant_id": ["t", None],
+    "probabilities": [[0.25, 0.75], [], None, [[0.5], [0.5]], [1, 0]],
+    "confidence": [0.5, 1, None],
+    "label": ["cat", 3, 1.0, None, ""],
+    "more": [None, {"a": [1]}],
+    "others": ["x"],
+}
+
+
+@given(
+    st.lists(st.lists(st.sampled_from([(k, v) for k, found in OPTIONAL.items() for v in found]), max_size=6))
+)
+def test_what_was_read_before_changes_no_record(logged: list[list[tuple[str, Any]]]) -> None:
+    """Other keys, as many other keys, a key twice: as if each record were read by itself, carefully."""
+    lines = [
+        line()[:-1]
+        + b"".join(b", " + json.dumps({key: value}).encode()[1:-1] for key, value in fields)
+        + b"}"
+        for fields in logged
+    ]
+    decoder = NativeDecoder(record_bytes=8000, nesting=16, input_length=1000)
+    batch = RawBatch("log", 3, lines, list(range(len(lines))), LATEST)
+    records, letters = decoder.decode(batch)
+    for number, raw in enumerate(lines):
+        try:
+            expected = values(read_record(raw, number, LATEST, 16, 1000))
+        except BadRecord as bad:
+            (letter,) = [letter for letter in letters if letter.offset == number]
+            assert (letter.reason, letter.detail) == (bad.reason, bad.detail)
+        else:
+            (one,) = [one for one in records if one.offset == number]
+            assert values(one) == expected
