@@ -50,7 +50,7 @@ class Member:
         return sum(len(rows) for rows in self.read.values())
 
     def owned(self) -> list[int]:
-        """Partitions that were assigned once more than revoked: it may have had all before the others came."""
+        """Partitions assigned once more than revoked: it may have had all before the others came."""
         given = Counter(chain.from_iterable(self.assigned))
         given.subtract(chain.from_iterable(self.revoked))
         return sorted(partition for partition, times in given.items() if times > 0)
