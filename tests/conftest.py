@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import uuid
 from collections.abc import Iterator, Mapping
 from typing import Protocol
@@ -12,6 +13,13 @@ from tests.servers.elasticsearch import ElasticsearchServer
 from tests.servers.kafka import KafkaServer
 from tests.servers.secured_elasticsearch import SecuredElasticsearchServer
 from tests.servers.secured_kafka import SecuredKafkaServer
+
+
+def pytest_configure() -> None:
+    """Hear Ctrl-C, also where the tests were started in the background, with SIGINT ignored: tests send it to
+    processes that they start, which would ignore it too."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class TopicFactory(Protocol):
