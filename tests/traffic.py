@@ -25,6 +25,18 @@ def answer(x: Any) -> list[float]:
     return [round(float(v), 6) for v in p / p.sum()]
 
 
+def draw(rng: np.random.Generator, n: int) -> Any:
+    """Benign inputs [n, D]: independent draws around three centres."""
+    return _CENTRES[rng.integers(3, size=n)] + rng.normal(size=(n, D))
+
+
+def answers(x: Any) -> Any:
+    """Probabilities [n, 3] of inputs [n, D]."""
+    z = x @ _WEIGHTS
+    p = np.exp(z - z.max(axis=1, keepdims=True))
+    return np.round(p / p.sum(axis=1, keepdims=True), 6)
+
+
 def _query(model: str, client: str, session: str, time: float, n: int, x: Any) -> dict[str, Any]:
     return {
         "timestamp": round(time, 3),

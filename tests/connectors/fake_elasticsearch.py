@@ -14,7 +14,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 Answer = tuple[int, Any]
 Act = Callable[[list[str]], Answer | None]
@@ -102,7 +102,7 @@ class FakeElasticsearch:
             with error:
                 return error.code, json.load(error)
 
-    def __enter__(self) -> FakeElasticsearch:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

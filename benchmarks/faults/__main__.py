@@ -1,0 +1,107 @@
+"""`python -m benchmarks.faults`: every fault, and an account of what it did to alerts and saved states."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from benchmarks.faults import churn, kills, members, outages, topics
+from benchmarks.faults.account import Account
+from benchmarks.faults.log import make_queries
+from benchmarks.faults.site import Site, command
+from tests import traffic
+from tests.servers.elasticsearch import ElasticsearchServer
+from tests.servers.kafka import KafkaServer
+
+PARTS = ("kills", "rollover", "broker", "elasticsearch", "cluster", "disk", "topics", "members", "churn")
+CHURN_MEGABYTES = (1024, 64)
+"""Bounds of the session state: one that holds every session that is alive, and one that evicts."""
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def main(
+    records: Annotated[int, typer.Option(min=5000, help="Records of the log.")] = 200_000,
+    kill_moments: Annotated[int, typer.Option("--kills", min=1, help="Random moments of kill -9.")] = 25,
+    sessions: Annotated[int, typer.Option(min=10_000, help="Sessions of the churn.")] = 2_000_000,
+    only: Annotated[str, typer.Option(help=f"Parts, by comma; all are: {','.join(PARTS)}")] = ",".join(PARTS),
+    seed: Annotated[int, typer.Option(help="Of the log and of the moments.")] = 1,
+) -> None:
+    """Break everything that can break, one after the other; exit code 1 if anything differs."""
+    wanted = only.split(",")
+    unknown = set(wanted) - set(PARTS)
+    if unknown:
+        raise typer.BadParameter(f"no such part: {', '.join(sorted(unknown))}")
+    well = True
+    with tempfile.TemporaryDirectory(prefix="querywatch-faults-") as folder:
+        for part in _parts(Path(folder), wanted, records, kill_moments, sessions, seed):
+            began = time.monotonic()
+            account = part()
+            for line in account.lines():
+                typer.echo(line)
+            typer.echo(f"          {time.monotonic() - began:.0f} s")
+            sys.stdout.flush()
+            well &= account.well
+    typer.echo("everything is equal" if well else "SOMETHING DIFFERS")
+    raise typer.Exit(0 if well else 1)
+
+
+def _parts(
+    folder: Path, wanted: list[str], records: int, kill_moments: int, sessions: int, seed: int
+) -> Iterator[Callable[[], Account]]:
+    if set(wanted) != {"churn"}:
+        with ExitStack() as servers:
+            kafka, node = servers.enter_context(KafkaServer()), servers.enter_context(ElasticsearchServer())
+            yield from _with_servers(Site(folder, kafka, node), wanted, records, kill_moments, seed)
+    if "churn" in wanted:
+        profile = folder / "churn.qwp"
+        traffic.write(folder / "churn.ndjson", traffic.benign(300, seed=1))
+        command(folder, "fit", "churn.ndjson", "--profile", str(profile))
+        for megabytes in CHURN_MEGABYTES:
+            yield partial(churn.churn, profile, sessions, megabytes)
+
+
+def _with_servers(
+    site: Site, wanted: list[str], records: int, kill_moments: int, seed: int
+) -> Iterator[Callable[[], Account]]:
+    queries = make_queries(records, seed)
+    topic = site.topic(queries)
+    calm = site.detector(topic)
+    calm.undisturbed()
+    typer.echo(f"{len(queries):,} records in {site.ends(topic)}, {len(calm.alerts())} alerts and updates")
+    short = queries[: max(5000, len(queries) // 5)]
+    table: dict[str, list[Callable[[], Account]]] = {
+        "kills": [
+            lambda: kills.kill_at_random_moments(site, topic, calm, kill_moments, roll_over=False, seed=seed)
+        ],
+        "rollover": [
+            lambda: kills.kill_at_random_moments(
+                site, topic, calm, max(1, kill_moments // 3), roll_over=True, seed=seed + 1
+            )
+        ],
+        "broker": [lambda: outages.broker_stops(site, topic, calm)],
+        "elasticsearch": [lambda: outages.elasticsearch_stops(site, topic, calm)],
+        "cluster": [lambda: outages.faulty_cluster(site, topic, calm)],
+        "disk": [lambda: outages.full_disk(site, topic, calm)],
+        "topics": [
+            lambda: topics.recreated(site, short),
+            lambda: topics.partitions_added(site, short),
+            lambda: topics.gone_by_retention(site, short),
+        ],
+        "members": [lambda: members.join_and_leave(site, short)],
+    }
+    for name in wanted:
+        yield from table.get(name, [])
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,44 @@
+"""A second member that joins and leaves the group again and again while records come."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import Any
+
+from benchmarks.faults.account import Account
+from benchmarks.faults.site import Site
+
+
+def join_and_leave(site: Site, queries: list[dict[str, Any]], times: int = 10, seed: int = 1) -> Account:
+    """Records come in `2 * times` portions; before each other one a second member joins, or leaves."""
+    account = Account(f"a second member joins and leaves {times} times")
+    rng = random.Random(seed)
+    topic = site.topic(partitions=4)
+    detector = site.detector(topic, settings="[pipeline]\nbatch_queries = 500\n")
+    portion = len(queries) // (2 * times) + 1
+    portions = [queries[n : n + portion] for n in range(0, len(queries), portion)]
+    moved = 0
+    try:
+        first = detector.start()
+        first.wait_for("starting")
+        for n in range(times):
+            second = detector.start()
+            second.wait_for("starting")
+            site.produce(topic, portions[2 * n])
+            time.sleep(rng.uniform(0.0, 6.0))
+            moved += any("begins at offset" in event["event"] for event in second.said())
+            if n % 3 == 2:
+                second.kill()
+            else:
+                second.stop()
+            site.produce(topic, portions[2 * n + 1])
+        detector.finish(first)
+    finally:
+        detector.close()
+    account.note(f"it had partitions {moved} times; every third time it left by kill -9")
+    account.demand(moved > 0, "the second member never had a partition")
+    undisturbed = site.detector(topic)
+    undisturbed.undisturbed()
+    account.compare(detector, undisturbed)
+    return account

@@ -1,0 +1,262 @@
+"""What a soak runs on: the servers, a profile, topics; and detectors as processes of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from elasticsearch import Elasticsearch, helpers
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+
+from detector.self_alert import ENTITY
+from detector.shard_state import canonical_digest
+from tests import traffic
+from tests.servers.elasticsearch import ElasticsearchServer
+from tests.servers.kafka import KafkaServer
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE_SECONDS = 300.0
+STOP_SECONDS = 30.0
+
+States = dict[int, tuple[int, str]]
+"""Next offset and canonical digest of each partition's saved state."""
+
+
+class Site:
+    """Servers that run, a folder, and a profile of the model `toy` in it."""
+
+    def __init__(self, folder: Path, kafka: KafkaServer, elasticsearch: ElasticsearchServer) -> None:
+        self.folder, self.kafka, self.elasticsearch = folder, kafka, elasticsearch
+        self.profile = folder / "toy.qwp"
+        if not self.profile.exists():
+            traffic.write(folder / "history.ndjson", traffic.benign(300, seed=1))
+            command(folder, "fit", "history.ndjson", "--profile", str(self.profile))
+
+    def topic(self, queries: Iterable[Mapping[str, Any]] = (), partitions: int = 3) -> str:
+        """A new topic with these records, keyed by client."""
+        name = f"faults-{uuid.uuid4().hex[:12]}"
+        self.kafka.create_topic(name, partitions)
+        self.produce(name, queries)
+        return name
+
+    def produce(self, topic: str, queries: Iterable[Mapping[str, Any]]) -> None:
+        """Add records, each client's to one partition, in order."""
+        producer = KafkaProducer(bootstrap_servers=self.kafka.bootstrap, acks="all", linger_ms=5)
+        try:
+            for query in queries:
+                producer.send(topic, key=query["client_id"].encode(), value=json.dumps(query).encode())
+            producer.flush()
+        finally:
+            producer.close()
+
+    def ends(self, topic: str) -> dict[int, int]:
+        """The next offset to be written of each partition."""
+        consumer = KafkaConsumer(bootstrap_servers=self.kafka.bootstrap)
+        try:
+            tps = [TopicPartition(topic, p) for p in sorted(consumer.partitions_for_topic(topic))]
+            return {tp.partition: offset for tp, offset in consumer.end_offsets(tps).items()}
+        finally:
+            consumer.close()
+
+    def detector(self, topic: str, **options: Any) -> Detector:
+        """A detector of its own: group, namespace, state. `options` as of `Detector`."""
+        return Detector(self, topic, **options)
+
+
+def command(folder: Path, *arguments: str) -> str:
+    """Run querywatch to its end in `folder`; its output. Raises when it fails."""
+    done = subprocess.run(
+        [sys.executable, "-m", "detector", *arguments],
+        cwd=folder,
+        env=_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"querywatch {' '.join(arguments)} ended with {done.returncode}:\n{done.stderr}")
+    return done.stdout
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+@dataclass
+class Member:
+    """One process of a detector, and its log."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def said(self) -> list[dict[str, Any]]:
+        """The events of its log so far."""
+        lines = self.log.read_bytes().splitlines()
+        return [json.loads(line) for line in lines if line.startswith(b"{") and line.endswith(b"}")]
+
+    def wait_for(self, event: str) -> None:
+        """Wait until the log holds an event."""
+        wait(lambda: any(e["event"] == event for e in self.said()), self.alive, f"the event {event!r}")
+
+    def alive(self) -> None:
+        """Raises RuntimeError with the end of the log when the process has ended."""
+        if self.process.poll() is not None:
+            end = self.log.read_text(errors="replace")[-3000:]
+            raise RuntimeError(f"the detector ended with {self.process.returncode}:\n{end}")
+
+    def kill(self) -> None:
+        """kill -9."""
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> None:
+        """SIGTERM; raises when it does not end well."""
+        self.process.send_signal(signal.SIGTERM)
+        if self.process.wait(STOP_SECONDS) != 0:
+            self.alive()
+
+
+def wait(condition: Callable[[], bool], alive: Callable[[], None], what: str) -> None:
+    """Wait until the condition holds. Raises RuntimeError after PATIENCE_SECONDS, or what `alive` raises."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        alive()
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"waited {PATIENCE_SECONDS:.0f} s for {what}")
+        time.sleep(0.02)
+
+
+class Detector:
+    """One deployment of querywatch on a topic: what its processes share.
+
+    `url` is another way to Elasticsearch, `state` another state directory, `settings` more TOML.
+    """
+
+    def __init__(
+        self, site: Site, topic: str, *, url: str = "", state: Path | None = None, settings: str = ""
+    ) -> None:
+        self.site, self.topic = site, topic
+        self.name = f"soak_{uuid.uuid4().hex[:12]}"
+        self.folder = site.folder / self.name
+        self.folder.mkdir()
+        self.state = state or self.folder / "state"
+        self.stream = f"logs-querywatch.alerts-{self.name}"
+        self.members: list[Member] = []
+        self.config = self.folder / "querywatch.toml"
+        self.config.write_text(
+            f'[detection]\nprofile = "{site.profile}"\nlearn = false\n'
+            f'[kafka]\nbootstrap_servers = ["{site.kafka.bootstrap}"]\ntopic = "{topic}"\n'
+            f'group_id = "{self.name}"\n'
+            f'[elasticsearch]\nhosts = ["{url or site.elasticsearch.url}"]\nnamespace = "{self.name}"\n'
+            f'[sqlite]\npath = "{self.folder / "querywatch.sqlite"}"\n'
+            f"[health]\nport = 0\nunsaved_seconds = 1.0\n"
+            f'[state]\ndirectory = "{self.state}"\nsave_seconds = 0.2\n{settings}'
+        )
+
+    def start(self) -> Member:
+        """Start one more process."""
+        log = self.folder / f"log-{len(self.members)}"
+        with log.open("wb") as file:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "detector", "run", "--config", str(self.config)],
+                cwd=self.folder,
+                env=_environment(),
+                stdout=subprocess.DEVNULL,
+                stderr=file,
+            )
+        self.members.append(Member(process, log))
+        return self.members[-1]
+
+    def close(self) -> None:
+        """End every process that still runs."""
+        for member in self.members:
+            member.kill()
+
+    def positions(self) -> dict[int, int]:
+        """Next offset of each partition's saved state."""
+        found = {}
+        for path in self.state.glob("*.state") if self.state.exists() else ():
+            try:
+                found[_partition(path)] = _next_offset(path)
+            except FileNotFoundError:  # between two generations
+                continue
+        return found
+
+    def progress(self) -> int:
+        """Records of all partitions that the saved states cover."""
+        return sum(self.positions().values())
+
+    def reach(self, records: int, member: Member) -> None:
+        """Wait until so many records are covered."""
+        wait(lambda: self.progress() >= records, member.alive, f"record {records}")
+
+    def finish(self, member: Member) -> None:
+        """Wait until everything in the topic is saved, then stop in order."""
+        ends = self.site.ends(self.topic)
+        wait(lambda: self.positions() == ends, member.alive, f"offsets {ends}")
+        member.stop()
+
+    def undisturbed(self) -> None:
+        """Run over the whole topic with nothing in the way."""
+        member = self.start()
+        try:
+            self.finish(member)
+        finally:
+            self.close()
+
+    def states(self) -> States:
+        """What is saved of each partition."""
+        found: States = {}
+        for path in self.state.glob("*.state"):
+            _, _, body = path.read_bytes().partition(b"\n")
+            found[_partition(path)] = (_next_offset(path), canonical_digest(body))
+        return found
+
+    def self_alerts(self) -> set[str]:
+        """Kinds of the detector's alerts about itself."""
+        return {d["event"]["action"] for _, d in self._stored() if _is_about_us(d)}
+
+    def alerts(self) -> list[tuple[str, dict[str, Any]]]:
+        """Every alert about a client by id, those of one id as often as they are stored."""
+        return [(name, document) for name, document in self._stored() if not _is_about_us(document)]
+
+    def _stored(self) -> list[tuple[str, dict[str, Any]]]:
+        found = []
+        with Elasticsearch(self.site.elasticsearch.url) as client:
+            if not client.indices.exists(index=self.stream):
+                return []
+            client.indices.refresh(index=self.stream)
+            for hit in helpers.scan(client, index=self.stream):
+                document = hit["_source"]
+                del document["event"]["created"], document["event"]["ingested"]
+                del document["data_stream"]["namespace"]
+                found.append((hit["_id"], document))
+        return sorted(found, key=lambda item: item[0])
+
+    def roll_over(self) -> None:
+        """Begin a new backing index, if there is a data stream yet."""
+        with Elasticsearch(self.site.elasticsearch.url) as client:
+            if client.indices.exists(index=self.stream):
+                client.indices.rollover(alias=self.stream)
+
+
+def _is_about_us(document: dict[str, Any]) -> bool:
+    return bool(document["querywatch"]["entity"]["kind"] == ENTITY)
+
+
+def _partition(path: Path) -> int:
+    return int(path.name.removesuffix(".state").rpartition("-")[2])
+
+
+def _next_offset(path: Path) -> int:
+    with path.open("rb") as file:
+        return int(json.loads(file.readline())["next_offset"])
