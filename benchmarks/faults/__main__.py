@@ -25,7 +25,7 @@ PARTS = ("kills", "rollover", "broker", "elasticsearch", "cluster", "disk", "top
 CHURN_MEGABYTES = (1024, 64)
 """Bounds of the session state: one that holds every session that is alive, and one that evicts."""
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()
@@ -45,7 +45,10 @@ def main(
     with tempfile.TemporaryDirectory(prefix="querywatch-faults-") as folder:
         for part in _parts(Path(folder), wanted, records, kill_moments, sessions, seed):
             began = time.monotonic()
-            account = part()
+            try:
+                account = part()
+            except RuntimeError as error:
+                account = Account("a part that did not come to its end", problems=[str(error)])
             for line in account.lines():
                 typer.echo(line)
             typer.echo(f"          {time.monotonic() - began:.0f} s")

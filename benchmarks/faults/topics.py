@@ -53,7 +53,7 @@ def partitions_added(site: Site, queries: list[dict[str, Any]]) -> Account:
         member = detector.start()
         member.wait_for("saved")
         admin = KafkaAdminClient(bootstrap_servers=site.kafka.bootstrap)
-        admin.create_partitions({topic: {"count": 4}})
+        admin.create_partitions({topic: 4})
         admin.close()
         site.produce(topic, queries[half:])
         detector.finish(member)
