@@ -31,6 +31,7 @@ def kill_at_random_moments(
             time.sleep(rng.uniform(0.0, LONGEST_SECONDS))
             member.alive()
             member.kill()
+            site.give_up_members(detector.name)
             reached.append(detector.progress())
             if roll_over:
                 detector.roll_over()

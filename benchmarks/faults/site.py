@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from elasticsearch import Elasticsearch, helpers
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import MemberToRemove
 
 from detector.self_alert import ENTITY
 from detector.shard_state import canonical_digest
@@ -67,6 +68,17 @@ class Site:
         finally:
             consumer.close()
 
+    def give_up_members(self, group: str) -> None:
+        """Let the broker give up members that were killed now, and not after 45 s without a sign of them."""
+        admin = KafkaAdminClient(bootstrap_servers=self.kafka.bootstrap)
+        try:
+            members = admin.describe_groups([group])[group]["members"]
+            if members:
+                gone = [MemberToRemove(member_id=member["member_id"]) for member in members]
+                admin.remove_group_members(group, gone)
+        finally:
+            admin.close()
+
     def detector(self, topic: str, **options: Any) -> Detector:
         """A detector of its own: group, namespace, state. `options` as of `Detector`."""
         return Detector(self, topic, **options)
@@ -114,7 +126,7 @@ class Member:
             raise RuntimeError(f"the detector ended with {self.process.returncode}:\n{end}")
 
     def kill(self) -> None:
-        """kill -9."""
+        """End it at once with kill -9."""
         self.process.kill()
         self.process.wait()
 
