@@ -45,6 +45,8 @@ __all__ = ["KafkaDeadLetterSink", "KafkaSettings", "KafkaSource", "Start", "chec
 log = logging.getLogger(__name__)
 
 _REQUEST_MS = int(REQUEST_SECONDS * 1000)
+_LEAVE_MS = 3000
+"""A broker in the middle of a rebalance answers no request to leave; a stop must not wait for that."""
 _NOT_NOW = (RebalanceInProgressError, CommitFailedError, IllegalGenerationError, UnknownMemberIdError)
 
 
@@ -171,7 +173,7 @@ class KafkaSource(TopicSource):
     def close(self) -> None:
         if self._consumer is not None:
             member = self._consumer.group_metadata().member_id if self._instance_id else ""
-            self._consumer.close(autocommit=False, timeout_ms=_REQUEST_MS)
+            self._consumer.close(autocommit=False, timeout_ms=_LEAVE_MS)
             self._consumer = None
             if member:
                 leave(self._settings, member, self._instance_id)

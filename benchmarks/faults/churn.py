@@ -47,7 +47,7 @@ def churn(profile_file: Path, sessions: int, memory_mb: int) -> Account:
             user = alert.document["user"]["id"]
             (found if user.startswith("attacker") else benign).add(user)
         queries += len(records)
-        if queries >= per_sample * (len(sampled) + 1):
+        if queries >= per_sample * (len(sampled) + 1) and len(sampled) < SAMPLES:
             sampled.append(_resident_mb())
     seconds = time.process_time() - began
     table = shard.models["toy"].sessions
