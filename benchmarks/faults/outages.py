@@ -65,7 +65,7 @@ def _run_with(
 
 
 def faulty_cluster(site: Site, topic: str, undisturbed: Detector) -> Account:
-    """A proxy before the real cluster makes every second bulk request fail, in seven ways."""
+    """A proxy before the real cluster makes bulk requests fail, in seven ways."""
     account = Account("429, 503, cuts, mapping refusal, failure store before the real Elasticsearch")
     with FaultyProxy(site.elasticsearch.url) as proxy:
         detector = site.detector(topic, url=proxy.url, settings=SMALL_BATCHES)

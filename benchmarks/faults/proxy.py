@@ -13,7 +13,8 @@ Pairs = list[tuple[dict[str, Any], dict[str, Any]]]
 
 
 class FaultyProxy(FakeElasticsearch):
-    """Passes everything on, but for every second bulk request, which meets the next fault of the round.
+    """Passes everything on, but for bulk requests: the first meet one fault each, in a round, and from the
+    second round on every second one does.
 
     `met` counts faults by name; `refused` holds the ids of alerts that were refused for their content.
     """
@@ -46,9 +47,9 @@ class FaultyProxy(FakeElasticsearch):
             return self._forward(method, path, text, headers)
 
         self._requests += 1
-        if self._requests % 2 == 0:
+        if len(self.met) == len(self._round) and self._requests % 2 == 0:
             return forward(pairs)
-        name, fault = self._round[self._requests // 2 % len(self._round)]
+        name, fault = self._round[sum(self.met.values()) % len(self._round)]
         self.met[name] = self.met.get(name, 0) + 1
         return fault(pairs, forward)
 
