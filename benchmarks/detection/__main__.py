@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from benchmarks.detection import tables
+from benchmarks.detection import peer_table, tables
 from benchmarks.detection.cache import Cache
 from benchmarks.detection.judge import Outcome
-from benchmarks.detection.plans import cases, deployments
-from benchmarks.detection.run import Deployed
+from benchmarks.detection.plans import cases, compared, deployments
+from benchmarks.detection.run import Case, Deployed
 
 
 def main(
     seed: Annotated[int, typer.Option(help="First seed; each deployment takes the next one.")] = 9100,
-    count: Annotated[int, typer.Option("--deployments", help="Deployments of three models each.", min=1)] = 6,
-    quick: Annotated[bool, typer.Option("--quick", help="One small deployment, in some minutes.")] = False,
+    count: Annotated[
+        int | None,
+        typer.Option("--deployments", help="Deployments of three models each: 6, or 1 if quick.", min=1),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Small deployments, in some minutes each.")] = False,
     cache: Annotated[
         Path | None, typer.Option(help="Keep recorded attacks and results here, and go on from them.")
     ] = None,
     only: Annotated[list[str] | None, typer.Option(help="Measure only this case (repeatable).")] = None,
+    peers: Annotated[
+        bool, typer.Option("--peers", help="Measure published detectors beside querywatch instead.")
+    ] = False,
 ) -> None:
     """Measure detection and false alerts with unchanged defaults.
 
@@ -31,19 +38,29 @@ def main(
     its columns rescaled. Nothing of a reported session was seen when the profile was fitted. Attacks are
     recorded once and replayed in every variant.
     """
-    progress, console = Console(stderr=True), Console(width=120)
-    started = time.monotonic()
-    kept = Cache(cache)
-    outcomes: dict[str, list[Outcome]] = {
-        case.name: [] for case in cases(quick) if not only or case.name in only
-    }
-    for plan in deployments(seed, count or (1 if quick else 6), quick):
-        deployed = Deployed(plan, kept)
-        for case in cases(quick):
-            if case.name in outcomes:
-                outcomes[case.name].append(deployed.outcome(case))
-                past = time.monotonic() - started
-                progress.print(f"[{past:5.0f} s] seed {plan.seed}: {case.name}", markup=False)
+    started, kept = time.monotonic(), Cache(cache)
+    console, progress = Console(width=150 if peers else 120), Console(stderr=True)
+
+    def told(text: str) -> None:
+        progress.print(f"[{time.monotonic() - started:5.0f} s] {text}", markup=False)
+
+    chosen = [case for case in (compared if peers else cases)(quick) if not only or case.name in only]
+    made = (Deployed(plan, kept) for plan in deployments(seed, count or (1 if quick else 6), quick))
+    if peers:
+        console.print(peer_table.peers(peer_table.measured(made, chosen, told), "Beside published detectors"))
+        console.print(peer_table.NOTES)
+    else:
+        _report(console, made, chosen, told)
+
+
+def _report(
+    console: Console, made: Iterable[Deployed], chosen: list[Case], told: Callable[[str], None]
+) -> None:
+    outcomes: dict[str, list[Outcome]] = {case.name: [] for case in chosen}
+    for deployed in made:
+        for case in chosen:
+            outcomes[case.name].append(deployed.outcome(case))
+            told(f"seed {deployed.plan.seed}: {case.name}")
     if plain := outcomes.get("plain"):
         found = [one for outcome in plain for one in outcome.attacks]
         console.print(tables.attacks(found, "Attacks found, and after how many of their queries"))

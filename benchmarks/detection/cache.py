@@ -21,19 +21,24 @@ from benchmarks.traces.recording import Recording
 
 ROOT = Path(__file__).parents[2]
 TRACES = ("benchmarks/traces",)
-ALL = ("benchmarks", "detector", "models", "connectors")
-"""Folders of the code that makes recordings, and of the code that a measurement rests on."""
+_HERE = "benchmarks/detection"
+_CASES = (*TRACES, *(f"{_HERE}/{name}.py" for name in ("judge", "run", "workload")))
+MEASURED = (*_CASES, "detector", "models", "connectors")
+PEERS = (*_CASES, f"{_HERE}/compare.py", f"{_HERE}/peers")
+"""The code that makes recordings, that a measurement rests on, and that a peer's measurement rests on."""
 TOOLS = ("adversarial-robustness-toolbox", "cma", "numpy", "river", "scikit-learn", "scipy")
 
 T = TypeVar("T")
 
 
 @cache
-def fingerprint(folders: Sequence[str]) -> str:
-    """A hash of all source files and shipped arrays under these folders, and of the tools' versions."""
+def fingerprint(code: Sequence[str]) -> str:
+    """A hash of these files, of all source files and shipped arrays in these folders, and of the tools'
+    versions."""
     digest = hashlib.sha256(repr([version(tool) for tool in TOOLS]).encode())
-    for folder in folders:
-        for path in sorted((ROOT / folder).rglob("*")):
+    for name in code:
+        place = ROOT / name
+        for path in [place] if place.is_file() else sorted(place.rglob("*")):
             if path.suffix in (".py", ".npz"):
                 digest.update(str(path.relative_to(ROOT)).encode() + path.read_bytes())
     return digest.hexdigest()
@@ -47,11 +52,11 @@ class Cache:
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
 
-    def get(self, key: dict[str, object], folders: Sequence[str], kind: type[T], make: Callable[[], T]) -> T:
+    def get(self, key: dict[str, object], code: Sequence[str], kind: type[T], make: Callable[[], T]) -> T:
         """The result of `make`, a value that msgspec can write, from the folder if it is there."""
         if self.folder is None:
             return make()
-        text = msgspec.json.encode({**key, "code": fingerprint(folders)}, order="deterministic")
+        text = msgspec.json.encode({**key, "code": fingerprint(code)}, order="deterministic")
         path = self.folder / f"{hashlib.sha256(text).hexdigest()[:32]}.msgpack"
         if path.is_file():
             return msgspec.msgpack.decode(path.read_bytes(), type=kind)

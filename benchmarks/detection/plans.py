@@ -44,3 +44,10 @@ def cases(quick: bool) -> list[Case]:
         Case("the log tells labels only", outputs="label", background=background, every=False),
         Case("the log tells no outputs", outputs="none", background=background, every=False),
     ]
+
+
+def compared(quick: bool) -> list[Case]:
+    """Cases that the peers are measured on too, all of which log probabilities."""
+    few = ("plain", "75% dummies", "slow drip", "25 accounts", "jitter of 2%", "shuffled in windows of 16")
+    names = few if quick else tuple(VARIANTS)
+    return [case for case in cases(quick) if case.name in names]

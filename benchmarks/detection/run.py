@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
+from typing import Any, TypeVar
 
 import numpy as np
 
-from benchmarks.detection.cache import ALL, Cache
-from benchmarks.detection.judge import Outcome, judge
+from benchmarks.detection.cache import MEASURED, PEERS, Cache
+from benchmarks.detection.compare import FalseAlarms, alert_alarms, false_alarms, found, peer_alarms
+from benchmarks.detection.judge import Found, Outcome, judge
+from benchmarks.detection.peers import Peer
 from benchmarks.detection.workload import Plan, Workload
 from benchmarks.traces import log
-from benchmarks.traces.recording import Recording
+from benchmarks.traces.recording import BoolArray, Recording
 from benchmarks.traces.variants import PLAIN, Variant
 from detector.config import Config
 from detector.edge import settings_of
@@ -22,6 +25,7 @@ from detector.profile import ModelProfile
 from detector.query import Record
 
 BATCH = 4096
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,41 @@ class Deployed:
     def outcome(self, case: Case) -> Outcome:
         """The case measured, or read from the cache."""
         key: dict[str, object] = {"plan": asdict(self.plan), "case": asdict(case)}
-        return self.cache.get(key, ALL, Outcome, lambda: self._measure(case))
+        return self.cache.get(key, MEASURED, Outcome, lambda: self._measure(case))
+
+    def found(self, peer: Peer | None, case: Case) -> list[Found]:
+        """The case's attacks as a peer (None: querywatch) finds them by the rule of `compare`."""
+
+        def measure() -> list[Found]:
+            benign, attacks = self.sessions(case)
+            own = [session for sessions in attacks for session in sessions]
+            return found(self._alarms(peer, [*benign, *own], case.outputs)[len(benign) :], attacks)
+
+        return self._compared(peer, {"case": asdict(case)}, list[Found], measure)
+
+    def false_alarms(self, peer: Peer | None) -> FalseAlarms:
+        """What a peer (None: querywatch) raises on all benign sessions, with no attack among them."""
+
+        def measure() -> FalseAlarms:
+            benign = self.workload.traffic[1]
+            alarms = self._alarms(peer, benign, "probabilities")
+            return false_alarms(alarms, self.workload.deployment.targets, benign)
+
+        return self._compared(peer, {"false alarms": True}, FalseAlarms, measure)
+
+    def _compared(
+        self, peer: Peer | None, what: dict[str, object], kind: type[T], make: Callable[[], T]
+    ) -> T:
+        key = {"plan": asdict(self.plan), "peer": peer.name if peer else "", **what}
+        return self.cache.get(key, PEERS if peer else (*MEASURED, *PEERS), kind, make)
+
+    def _alarms(
+        self, peer: Peer | None, sessions: list[log.Session], outputs: log.Outputs
+    ) -> list[BoolArray]:
+        if peer is None:
+            return alert_alarms(self._alerts(sessions, outputs), sessions)
+        work = self.workload
+        return peer_alarms(peer, work.deployment.targets, work.traffic[0], sessions)
 
     def sessions(self, case: Case) -> tuple[list[log.Session], list[list[log.Session]]]:
         """Benign sessions of the trace, and the sessions of each attack."""
@@ -65,16 +103,17 @@ class Deployed:
         return [recordings[i * each + i % each] for i in range(len(self.plan.attacks))]
 
     def _measure(self, case: Case) -> Outcome:
-        profiles = self._fitted(case.outputs)
         benign, attacks = self.sessions(case)
-        shard = Shard(settings_of(Config(), learn=False), profiles)
         trace = benign + [session for sessions in attacks for session in sessions]
-        alerts = [
+        return judge(self._alerts(trace, case.outputs), benign, attacks)
+
+    def _alerts(self, sessions: list[log.Session], outputs: log.Outputs) -> list[dict[str, Any]]:
+        shard = Shard(settings_of(Config(), learn=False), self._fitted(outputs))
+        return [
             alert.document
-            for records in self._batches(trace, case.outputs)
+            for records in self._batches(sessions, outputs)
             for alert in shard.process(records).alerts
         ]
-        return judge(alerts, benign, attacks)
 
     def _fitted(self, outputs: log.Outputs) -> dict[str, ModelProfile]:
         if outputs not in self._profiles:

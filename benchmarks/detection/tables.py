@@ -66,11 +66,12 @@ def data_sets(found: Iterable[Found], title: str) -> Table:
     sets = sorted({name for row in cells.values() for name in row})
     table = _table(title, "attack", *sets)
     for kind, row in sorted(cells.items()):
-        table.add_row(kind, *(_short(row[name]) for name in sets))
+        table.add_row(kind, *(short(row[name]) for name in sets))
     return table
 
 
-def _short(group: Sequence[Found]) -> str:
+def short(group: Sequence[Found]) -> str:
+    """Found of all, and the median of own queries until then."""
     after = [one.after for one in group if one.after is not None]
     told = f" {np.median(after):.0f}" if after else ""
     return f"{len(after)}/{len(group)}{told}" if group else ""
@@ -86,8 +87,8 @@ def variants(outcomes: Mapping[str, Sequence[Outcome]], title: str) -> Table:
         wrong, benign = sum(len(p.false_alerts) for p in parts), sum(sum(p.benign.values()) for p in parts)
         table.add_row(
             name,
-            *(_short([one for one in found if one.family == family]) for family in FAMILIES),
-            _short(found),
+            *(short([one for one in found if one.family == family]) for family in FAMILIES),
+            short(found),
             f"{wide}/{len(hits)}",
             f"{wrong} of {benign:,}",
         )
@@ -125,7 +126,7 @@ def _rate(table: Table, name: str, count: int, n: int, style: str = "") -> None:
     )
 
 
-def clopper_pearson(count: int, n: int, coverage: float = 0.95) -> tuple[float, float]:
+def clopper_pearson(count: float, n: float, coverage: float = 0.95) -> tuple[float, float]:
     """Exact interval of a share: `count` of `n` independent sessions (Clopper and Pearson 1934)."""
     tail = (1.0 - coverage) / 2.0
     low = 0.0 if count == 0 else float(beta.ppf(tail, count, n - count + 1))

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from benchmarks.detection import tables
+from benchmarks.detection import peer_table, tables
 from benchmarks.detection.cache import TRACES, Cache, Stored
-from benchmarks.detection.plans import cases, deployments
+from benchmarks.detection.plans import cases, compared, deployments
 from benchmarks.detection.run import Case, Deployed
 from benchmarks.detection.workload import Plan, Workload
 from benchmarks.traces import VARIANTS, Variant
@@ -87,6 +87,42 @@ def test_the_tables_say_what_was_found(deployed: Deployed) -> None:
     text = console.export_text()
     for told in ("hop_skip_jump", "100%", "cancer", "1/1", "0 of 60", "0.0 to"):
         assert told in text
+
+
+def test_peers_are_measured_beside_querywatch(deployed: Deployed, folder: Path) -> None:
+    told: list[str] = []
+    detectors = peer_table.measured([deployed], [Case("plain")], told.append)
+    ours = detectors[0]
+    alerts = deployed.outcome(Case("plain")).attacks
+    assert [one.after for one in ours.found["plain"]] == [one.after for one in alerts]
+    assert [len(told), *(sum(d.wrong[0].sessions) for d in detectors)] == [8, *[60] * 8]
+    console = Console(width=150, file=io.StringIO(), record=True)
+    console.print(peer_table.peers(detectors, "peers"))
+    text = console.export_text()
+    for name in (peer_table.OURS, "PRADA", "2/2", "per 10,000", "copies apart", "60 benign"):
+        assert name in text
+    again = Deployed(PLAN, Cache(folder))
+    assert [d.wrong for d in peer_table.measured([again], [Case("plain")], told.append)] == [
+        d.wrong for d in detectors
+    ]
+    assert "traffic" not in vars(again.workload)
+
+
+def test_what_peers_see_and_cannot_see_is_said() -> None:
+    notes = " ".join(peer_table.NOTES.split())
+    for told in (
+        "Stateful Detection and PrivMon see the model's training data",
+        "PRADA can fire after 100 queries",
+        "Stateful Detection after 50",
+        "from the 258th",
+        "at the 500th",
+        "to 25 accounts (12 queries each; 24 in the full form) none of the four can fire",
+        "Only the full form",
+    ):
+        assert told in notes
+    assert {case.outputs for case in compared(False)} == {"probabilities"}
+    assert [case.name for case in compared(False)] == list(VARIANTS)
+    assert {case.name for case in compared(True)} < set(VARIANTS)
 
 
 def test_quick_and_full_measure_the_same_cases() -> None:
