@@ -18,10 +18,11 @@ from detector.query import IntArray
 OURS = "querywatch"
 NOTES = """\
 Cells: attacks found of all, and the median of the attack's own queries until the first alarm. An alarm on
-any query of an attack finds it; an alert of querywatch counts at the query that triggered it, as peers'
-alarms do. False alerts: benign sessions with an alarm, where no attack is in the log, and Clopper and
-Pearson's interval with sessions of one client as a cluster. 'Copies apart' leaves out alarms on exact
-copies of earlier queries, which querywatch passes over; 'clients' are those that were ever blamed.
+any query of an attack finds it, be it a dummy; an alert of querywatch counts at the query that triggered
+it, as peers' alarms do. 75% dummies make 1,200 queries of 300: some peers alarm on any session so long,
+and the benign ones are shorter. False alerts: benign sessions with an alarm, where no attack is in the log,
+and Clopper and Pearson's interval with sessions of one client as a cluster. 'Copies apart' leaves out
+alarms on exact copies of earlier queries, which querywatch passes over; 'clients' were ever blamed.
 Stateful Detection and PrivMon see the model's training data, and delta similarity the same attacks on
 another model; a log has none of these. The recogniser of querywatch was taught on other models of these
 data sets.
@@ -85,7 +86,12 @@ def _rate(parts: Sequence[FalseAlarms], field: str) -> str:
     sessions = np.array([n for part in parts for n in part.sessions], dtype=np.int64)
     alarmed = np.array([n for part in parts for n in getattr(part, field)], dtype=np.int64)
     low, high = clustered_interval(sessions, alarmed)
-    return f"{1e4 * alarmed.sum() / sessions.sum():.1f}\n{1e4 * low:.1f} to {1e4 * high:.1f}"
+    return f"{_per(alarmed.sum() / sessions.sum())}\n{_per(low)} to {_per(high)}"
+
+
+def _per(share: float) -> str:
+    """A share per 10,000, without digits that mean nothing."""
+    return f"{1e4 * share:,.0f}" if share >= 0.01 else f"{1e4 * share:.1f}"
 
 
 def _clients(parts: Sequence[FalseAlarms]) -> str:
