@@ -28,6 +28,9 @@ def main(
         Path | None, typer.Option(help="Keep recorded attacks and results here, and go on from them.")
     ] = None,
     only: Annotated[list[str] | None, typer.Option(help="Measure only this case (repeatable).")] = None,
+    pictures: Annotated[
+        Path | None, typer.Option(help="Draw each attack on the first deployment into this folder.")
+    ] = None,
     peers: Annotated[
         bool, typer.Option("--peers", help="Measure published detectors beside querywatch instead.")
     ] = False,
@@ -39,7 +42,7 @@ def main(
     recorded once and replayed in every variant.
     """
     started, kept = time.monotonic(), Cache(cache)
-    console, progress = Console(width=150 if peers else 120), Console(stderr=True)
+    console, progress = Console(width=170 if peers else 120), Console(stderr=True)
 
     def told(text: str) -> None:
         progress.print(f"[{time.monotonic() - started:5.0f} s] {text}", markup=False)
@@ -50,14 +53,22 @@ def main(
         console.print(peer_table.peers(peer_table.measured(made, chosen, told), "Beside published detectors"))
         console.print(peer_table.NOTES)
     else:
-        _report(console, made, chosen, told)
+        _report(console, made, chosen, told, pictures)
 
 
 def _report(
-    console: Console, made: Iterable[Deployed], chosen: list[Case], told: Callable[[str], None]
+    console: Console,
+    made: Iterable[Deployed],
+    chosen: list[Case],
+    told: Callable[[str], None],
+    pictures: Path | None,
 ) -> None:
     outcomes: dict[str, list[Outcome]] = {case.name: [] for case in chosen}
-    for deployed in made:
+    for number, deployed in enumerate(made):
+        if pictures is not None and number == 0:
+            from benchmarks.detection.pictures import draw
+
+            told(f"{len(draw(deployed.looks(Case('plain')), pictures))} pictures in {pictures}")
         for case in chosen:
             outcomes[case.name].append(deployed.outcome(case))
             told(f"seed {deployed.plan.seed}: {case.name}")

@@ -25,7 +25,9 @@ _HERE = "benchmarks/detection"
 _CASES = (*TRACES, *(f"{_HERE}/{name}.py" for name in ("judge", "run", "workload")))
 MEASURED = (*_CASES, "detector", "models", "connectors")
 PEERS = (*_CASES, f"{_HERE}/compare.py", f"{_HERE}/peers")
-"""The code that makes recordings, that a measurement rests on, and that a peer's measurement rests on."""
+LOOKS = (f"{_HERE}/compare.py", f"{_HERE}/looks.py")
+"""The code that makes recordings, that a measurement rests on, that a peer's measurement rests on, and what
+a look at an attack rests on beside a measurement."""
 TOOLS = ("adversarial-robustness-toolbox", "cma", "numpy", "river", "scikit-learn", "scipy")
 
 T = TypeVar("T")

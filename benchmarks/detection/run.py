@@ -9,9 +9,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from benchmarks.detection.cache import MEASURED, PEERS, Cache
+from benchmarks.detection.cache import LOOKS, MEASURED, PEERS, Cache
 from benchmarks.detection.compare import FalseAlarms, alert_alarms, false_alarms, found, peer_alarms
 from benchmarks.detection.judge import Found, Outcome, judge
+from benchmarks.detection.looks import Look, looks
 from benchmarks.detection.peers import Peer
 from benchmarks.detection.workload import Plan, Workload
 from benchmarks.traces import log
@@ -73,6 +74,19 @@ class Deployed:
             return false_alarms(alarms, self.workload.deployment.targets, benign)
 
         return self._compared(peer, {"false alarms": True}, FalseAlarms, measure)
+
+    def looks(self, case: Case) -> list[Look]:
+        """How the case's attacks look: one of each kind."""
+        key: dict[str, object] = {"plan": asdict(self.plan), "case": asdict(case), "looks": True}
+
+        def measure() -> list[Look]:
+            benign, attacks = self.sessions(case)
+            own = [session for sessions in attacks for session in sessions]
+            alerts = self._alerts([*benign, *own], case.outputs)
+            results = found(alert_alarms(alerts, [*benign, *own])[len(benign) :], attacks)
+            return looks(self.workload.deployment.targets, benign, attacks, results, alerts)
+
+        return self.cache.get(key, (*MEASURED, *LOOKS), list[Look], measure)
 
     def _compared(
         self, peer: Peer | None, what: dict[str, object], kind: type[T], make: Callable[[], T]
