@@ -64,6 +64,7 @@ def _report(
     pictures: Path | None,
 ) -> None:
     outcomes: dict[str, list[Outcome]] = {case.name: [] for case in chosen}
+    explained: list[tuple[str, str]] = []
     for number, deployed in enumerate(made):
         if pictures is not None and number == 0:
             from benchmarks.detection.pictures import draw
@@ -72,11 +73,16 @@ def _report(
         for case in chosen:
             outcomes[case.name].append(deployed.outcome(case))
             told(f"seed {deployed.plan.seed}: {case.name}")
+        if "plain" in outcomes:
+            explained += deployed.explained()
     if plain := outcomes.get("plain"):
         found = [one for outcome in plain for one in outcome.attacks]
         console.print(tables.attacks(found, "Attacks found, and after how many of their queries"))
         console.print(tables.data_sets(found, "The same by data set: found of all, median queries"))
         console.print(tables.false_alerts(plain, "False alerts at a budget of 1 per 10,000 sessions"))
+        console.print(
+            tables.explainers(explained, "Explainers that nobody has told of (no false alerts above)")
+        )
     console.print(tables.variants(outcomes, "Attacks that hide, and logs that tell less"))
 
 

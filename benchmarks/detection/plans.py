@@ -11,6 +11,7 @@ DATA_SETS = (
     ("digits", "cancer", "wine"),
     ("photos", "phishing", "synthetic"),
     ("segments", "iris", "digits"),
+    ("text", "wine", "photos"),
 )
 """Deployments take these in turn: an image, a table, and another, of mixed difficulty."""
 QUICK_BACKGROUND, BACKGROUND = 400, 1500

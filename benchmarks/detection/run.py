@@ -75,6 +75,22 @@ class Deployed:
 
         return self._compared(peer, {"false alarms": True}, FalseAlarms, measure)
 
+    def explained(self) -> list[tuple[str, str]]:
+        """Undeclared explainers among all benign sessions: the kind of each, and the technique that its first
+        alert named, if there was one."""
+        key: dict[str, object] = {"plan": asdict(self.plan), "explainers": True}
+
+        def measure() -> list[tuple[str, str]]:
+            ours = self.workload.explainers
+            named: dict[tuple[str, str], str] = {}
+            for alert in self._alerts([*self.workload.traffic[1], *ours], "probabilities"):
+                prefix = alert["querywatch"]["trigger"]["request_id"].partition("-")[0]
+                technique = alert["querywatch"]["technique"]["name"]
+                named.setdefault((alert["service"]["name"], prefix), technique)
+            return [(s.kind, named.get((s.model_id, s.request_prefix), "")) for s in ours]
+
+        return self.cache.get(key, MEASURED, list[tuple[str, str]], measure)
+
     def looks(self, case: Case) -> list[Look]:
         """How the case's attacks look: one of each kind."""
         key: dict[str, object] = {"plan": asdict(self.plan), "case": asdict(case), "looks": True}

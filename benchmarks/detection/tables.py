@@ -114,6 +114,18 @@ def false_alerts(outcomes: Sequence[Outcome], title: str) -> Table:
     return table
 
 
+def explainers(explained: Sequence[tuple[str, str]], title: str) -> Table:
+    """Sessions of undeclared explainers by kind: with an alert, and what it named."""
+    names = sorted({technique for _, technique in explained if technique})
+    table = _table(title, "explainer", "sessions", "with an alert", *names)
+    for kind in sorted({kind for kind, _ in explained}):
+        mine = [technique for one, technique in explained if one == kind]
+        alerted = sum(technique != "" for technique in mine)
+        told = f"{alerted} ({alerted / len(mine):.0%})"
+        table.add_row(kind, str(len(mine)), told, *(str(mine.count(name)) for name in names))
+    return table
+
+
 def _rate(table: Table, name: str, count: int, n: int, style: str = "") -> None:
     low, high = clopper_pearson(count, n)
     table.add_row(

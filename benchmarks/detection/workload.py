@@ -57,6 +57,13 @@ class Workload:
             history = self.deployment.benign(self.plan.history_sessions, Period(first, HISTORY_DAYS))
             return history, self.deployment.benign(self.plan.benign_sessions, self.period)
 
+    @cached_property
+    def explainers(self) -> list[log.Session]:
+        """Sessions of explainers that nobody has told of: one for every twenty that report."""
+        _ = self.traffic  # first, since the same generator draws both
+        with threadpool_limits(1):
+            return self.deployment.explainers(max(1, self.plan.benign_sessions // 20), self.period)
+
     @property
     def period(self) -> Period:
         """When the sessions of the trace begin."""

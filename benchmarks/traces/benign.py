@@ -17,6 +17,7 @@ from scipy import ndimage
 from benchmarks.traces.data import Dataset
 from benchmarks.traces.sources import Field
 from benchmarks.traces.targets import Population
+from benchmarks.traces.text import foreign_texts, some_words, to_length_one
 from detector.query import FloatArray
 
 WHITE = 16.0
@@ -64,8 +65,11 @@ def health_check(client: Client, n: int) -> FloatArray:
 
 def what_if(client: Client, n: int) -> FloatArray:
     """A person edits a form: one column through a few values, sometimes a grid, then the next column or
-    record; a discrete input through its values. On images: a few pixels painted or wiped."""
+    record; a discrete input through its values. On images: a few pixels painted or wiped. A text: other
+    words in one place, then in the next."""
     rng, dataset = client.rng, client.population.dataset
+    if dataset.texts:
+        return _rewritten(client, n)
     sent: list[FloatArray] = []
     while len(sent) < n:
         record = client.rows(1)[0]
@@ -93,6 +97,22 @@ def what_if(client: Client, n: int) -> FloatArray:
     return np.array(sent[:n])
 
 
+WORD = 0.15
+"""The length of one word's vector beside a paragraph's, some 50 words long."""
+
+
+def _rewritten(client: Client, n: int) -> FloatArray:
+    sent: list[FloatArray] = []
+    while len(sent) < n:
+        text = client.rows(1)
+        sent.append(text[0])
+        for _ in range(int(client.rng.integers(1, 5))):
+            tries = to_length_one(text + WORD * some_words(client.rng, int(client.rng.integers(1, 9))))
+            sent += list(tries)
+            text = tries[-1:]
+    return np.array(sent[:n])
+
+
 def _other_values(field: Field, record: FloatArray, rng: np.random.Generator) -> FloatArray:
     """The field's values but the record's own, in a list's order or any."""
     other = field.values[np.any(field.values != record[field.columns], axis=1)]
@@ -102,11 +122,14 @@ def _other_values(field: Field, record: FloatArray, rng: np.random.Generator) ->
 def augmentation(client: Client, n: int) -> FloatArray:
     """Test-time augmentation: each input with some variants. Images shifted, turned or noised (fractions
     stay, in half of the clients); tables within measurement error, tables of discrete inputs alone with
-    one of them changed."""
+    one of them changed; texts with some words more."""
     rng, dataset = client.rng, client.population.dataset
     variants = int(rng.integers(3, 11))
     bases = np.repeat(client.rows(n // variants + 1), variants, axis=0)[:n]
     first = np.arange(n) % variants == 0
+    if dataset.texts:
+        more = sum(some_words(rng, n) for _ in range(int(rng.integers(1, 6))))
+        return np.where(first[:, None], bases, to_length_one(bases + WORD * more))
     if dataset.columns == len(dataset.fields):
         return np.array(
             [x if f else _one_changed(x, dataset, rng) for x, f in zip(bases, first, strict=True)]
@@ -149,7 +172,8 @@ def sorted_batch(client: Client, n: int) -> FloatArray:
 
 def drift(client: Client, n: int) -> FloatArray:
     """A video or a sensor: each input close to the last, moving smoothly from one scene to the next, with
-    sensor noise. Fractions stay in half of the clients; discrete inputs jump midway."""
+    sensor noise. Fractions stay in half of the clients; discrete inputs jump midway. Of texts: a window that
+    slides over a long one."""
     rng, dataset = client.rng, client.population.dataset
     frames = int(rng.integers(5, 60))
     scenes = client.rows(n // frames + 2)
@@ -157,6 +181,8 @@ def drift(client: Client, n: int) -> FloatArray:
     scene = at.astype(np.int64)
     t = (0.5 - 0.5 * np.cos(np.pi * (at - scene)))[:, None]
     smooth = (1 - t) * scenes[scene] + t * scenes[scene + 1]
+    if dataset.texts:
+        return to_length_one(smooth)
     noise = rng.choice([0.0, 0.005, 0.02, 0.05]) * client.population.spread
     moved = np.clip(smooth + rng.normal(size=smooth.shape) * noise, dataset.low, dataset.high)
     return dataset.keep_discrete(moved) if rng.random() < 0.5 else dataset.snap(moved)
@@ -170,9 +196,11 @@ def load_test(client: Client, n: int) -> FloatArray:
 
 def new_population(client: Client, n: int) -> FloatArray:
     """Users unlike those the model was made for: another pen or scanner, another laboratory's calibration,
-    other frequencies of categories."""
+    other frequencies of categories; texts that are also about something else."""
     rng, dataset = client.rng, client.population.dataset
     rows = client.rows(n)
+    if dataset.texts:
+        return to_length_one(rows + rng.uniform(0.2, 0.8) * foreign_texts(rng, n))
     if dataset.side:
         brighter = rng.uniform(0.55, 1.3), rng.uniform(0.0, 2.0) * (dataset.high[0] / WHITE)
         return dataset.snap(rows * brighter[0] + brighter[1])
@@ -209,19 +237,29 @@ SINGLE_USER: tuple[Callable[[Client, int], FloatArray], ...] = (
 )
 
 
+def long_batch(client: Client, n: int) -> FloatArray:
+    """A whole table scored at one go, in no order or in that of a column."""
+    return (sorted_batch if client.rng.random() < 0.5 else ordinary)(client, n)
+
+
 @dataclass(frozen=True)
 class Kind:
-    """A kind's share of sessions, its length (median, log sigma; heavy-tailed) and its usual paces."""
+    """A kind's share of sessions, its length (median, log sigma; heavy-tailed; within bounds) and its usual
+    paces."""
 
     draw: Callable[[Client, int], FloatArray]
     share: float
     median: float
     sigma: float
     paces: tuple[str, ...]
+    shortest: int = 3
+    longest: int = 500
 
-    def length(self, rng: np.random.Generator, longest: int = 500) -> int:
-        """Queries of one session, 3 to `longest`."""
-        return int(np.clip(round(self.median * np.exp(self.sigma * rng.normal())), 3, longest))
+    def length(self, rng: np.random.Generator) -> int:
+        """Queries of one session."""
+        return int(
+            np.clip(round(self.median * np.exp(self.sigma * rng.normal())), self.shortest, self.longest)
+        )
 
 
 KINDS: dict[str, Kind] = {
@@ -236,4 +274,8 @@ KINDS: dict[str, Kind] = {
     "load_test": Kind(load_test, 0.05, 15, 1.0, ("job", "app")),
     "shared_address": Kind(shared_address, 0.07, 15, 0.9, ("app", "person", "job")),
     "new_population": Kind(new_population, 0.06, 8, 0.9, ("person", "app", "bulk")),
+    # One session in 170, and still two queries in five.
+    "long_batch": Kind(long_batch, 0.002, 1400, 0.3, ("bulk", "job"), 1000, 3000),
+    "long_drift": Kind(drift, 0.002, 1400, 0.3, ("clock", "app", "job"), 1000, 3000),
+    "long_shared_address": Kind(shared_address, 0.002, 1400, 0.3, ("app", "job"), 1000, 3000),
 }

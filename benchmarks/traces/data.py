@@ -9,6 +9,7 @@ from scipy import ndimage
 from sklearn import datasets
 
 from benchmarks.traces.sources import SOURCES, Field, patches, photographs
+from benchmarks.traces.text import foreign_texts, to_length_one
 from detector.query import FloatArray, IntArray
 
 DATASETS = tuple(SOURCES)
@@ -23,6 +24,7 @@ class Dataset:
     decimals [d]    digits behind the point that the data's own source writes
     side            edge of the square image in pixels, 0 for a table
     fields          the discrete inputs of a table; their columns take no value but the fields' own
+    texts           rows are vectors of texts, of length 1
     """
 
     name: str
@@ -31,6 +33,7 @@ class Dataset:
     decimals: IntArray
     side: int
     fields: tuple[Field, ...]
+    texts: bool
     train: FloatArray
     train_labels: IntArray
     live: FloatArray
@@ -48,6 +51,8 @@ class Dataset:
 
     def snap(self, x: FloatArray) -> FloatArray:
         """x [n, d] as the data's own source would write it: within range, rounded to its decimals."""
+        if self.texts:
+            return to_length_one(x)
         scale = 10.0**self.decimals
         return self.keep_discrete(np.round(np.clip(x, self.low, self.high) * scale) / scale)
 
@@ -89,6 +94,7 @@ def load(name: str, seed: int) -> Dataset:
         decimals=_decimals(inputs),
         side=source.side,
         fields=source.fields,
+        texts=source.texts,
         train=inputs[:trained],
         train_labels=labels[:trained],
         attacker=inputs[trained:attackers],
@@ -104,8 +110,10 @@ def foreign_pool(dataset: Dataset, rng: np.random.Generator, rows: int) -> Float
     For images: random patches of scikit-learn's two sample photographs, as grey values (for patches of
     these photographs: handwritten digits, enlarged). For tables: the columns of other tables (wine,
     diabetes, iris, linnerud), each stretched to the column's public range; the thief reads the model's
-    documentation and sends discrete inputs at their nearest value.
+    documentation and sends discrete inputs at their nearest value. For texts: about something else.
     """
+    if dataset.texts:
+        return foreign_texts(rng, rows)
     if dataset.name == "photos":
         return dataset.snap(_enlarged_digits(rng, rows, dataset.side) * (dataset.high / 16.0))
     if dataset.side:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from benchmarks.traces import benign, log, schedule
+from benchmarks.traces import benign, explainers, log, schedule
+from benchmarks.traces.benign import Client, Kind
 from benchmarks.traces.dealing import deal
-from benchmarks.traces.identities import Directory
+from benchmarks.traces.identities import Directory, Identity
 from benchmarks.traces.recorder import significant
 from benchmarks.traces.recording import record
 from benchmarks.traces.schedule import Period
@@ -31,13 +32,25 @@ class Deployment:
 
     def benign(self, count: int, period: Period) -> list[log.Session]:
         """`count` honest sessions: kinds by their shares, models in turn."""
-        names = list(benign.KINDS)
-        shares = np.array([kind.share for kind in benign.KINDS.values()])
+        return self._sessions(benign.KINDS, count, period)
+
+    def explainers(self, count: int, period: Period) -> list[log.Session]:
+        """`count` sessions of explainers that nobody has told of, from clients never seen before."""
+        return self._sessions(explainers.KINDS, count, period, new=True)
+
+    def _sessions(
+        self, kinds: Mapping[str, Kind], count: int, period: Period, new: bool = False
+    ) -> list[log.Session]:
+        names = list(kinds)
+        shares = np.array([kind.share for kind in kinds.values()])
         chosen = self.rng.choice(len(names), count, p=shares / shares.sum())
         made: list[log.Session] = []
         for first, target in enumerate(self.targets):
-            mine = range(first, count, len(self.targets))
-            sessions = [self._honest(target, names[chosen[i]], period) for i in mine]
+            sessions = []
+            for i in range(first, count, len(self.targets)):
+                who = (self._directory.register if new else self._directory.pick)(target.model_id)
+                name = names[chosen[i]]
+                sessions.append(self._honest(target, name, kinds[name], who, period))
             if sessions:
                 # The model answers row by row; one call for all sessions is only faster.
                 answers = target.predict(np.vstack([s.inputs for s in sessions]))
@@ -54,11 +67,10 @@ class Deployment:
         recording = record(target, name, budget, who.digits, rng)
         return deal(recording, variant, target, who, self._directory, self.rng, period)
 
-    def _honest(self, target: Target, name: str, period: Period) -> log.Session:
-        rng, kind = self.rng, benign.KINDS[name]
-        who = self._directory.pick(target.model_id)
+    def _honest(self, target: Target, name: str, kind: Kind, who: Identity, period: Period) -> log.Session:
+        rng = self.rng
         mix = rng.dirichlet(np.full(target.dataset.classes, rng.choice([0.5, 1.0, 5.0])))
-        drawn = kind.draw(benign.Client(target.population, rng, mix), kind.length(rng))
+        drawn = kind.draw(Client(target.population, rng, mix), kind.length(rng))
         inputs = significant(drawn, who.digits)
         calls = schedule.bulk_calls(rng, len(inputs))
         pace = str(rng.choice(kind.paces))

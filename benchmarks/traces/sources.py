@@ -4,6 +4,7 @@ From scikit-learn: the UCI test set of handwritten digits (1,797 images of 8x8 g
 Wisconsin diagnostic breast cancer table (569 rows of 30 measurements), the UCI wine (178 rows of 13) and
 iris (150 rows of 4) tables, two photographs, and a generator of synthetic tables. From River: the UCI
 image segmentation table (2,310 rows of 18) and the UCI phishing table (1,250 rows of 9 discrete columns).
+Texts are paragraphs of the packages' own documentation (`benchmarks/traces/text.py`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 from sklearn import datasets
 
+from benchmarks.traces.text import texts
 from detector.query import FloatArray, IntArray
 
 PATCH_SIDE = 12
@@ -40,13 +42,14 @@ class Field:
 @dataclass(frozen=True)
 class Source:
     """Rows [n, d] with labels [n] as published; `side` and `fields` as in `Dataset`. The public range is
-    `span` for every column, or what the rows show."""
+    `span` for every column, or what the rows show. `texts`: the rows are vectors of texts."""
 
     rows: FloatArray
     labels: IntArray
     side: int = 0
     span: tuple[float, float] | None = None
     fields: tuple[Field, ...] = ()
+    texts: bool = False
 
 
 def _bunch(bunch: Any, side: int = 0, span: tuple[float, float] | None = None) -> Source:
@@ -132,6 +135,7 @@ SOURCES: dict[str, Callable[[int], Source]] = {
     "photos": _photos,
     "synthetic": _synthetic,
     "iris": lambda _: _bunch(datasets.load_iris()),
+    "text": lambda seed: Source(*texts(seed), span=(-1.0, 1.0), texts=True),
 }
 """Every data set by name, as a function of the deployment's seed."""
 

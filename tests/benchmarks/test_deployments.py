@@ -20,7 +20,7 @@ from benchmarks.traces.targets import Population, train
 
 SEED = 3
 NEW = tuple(name for name in DATASETS if name not in ("digits", "cancer"))
-WIDTHS = {"wine": 13, "segments": 18, "phishing": 9, "photos": 144, "synthetic": 29, "iris": 4}
+WIDTHS = {"wine": 13, "segments": 18, "phishing": 9, "photos": 144, "synthetic": 29, "iris": 4, "text": 256}
 DISCRETE = {"segments": 2, "phishing": 9, "synthetic": 4}
 
 
@@ -81,7 +81,7 @@ def test_benign_inputs_of_every_kind_are_natural(name: str) -> None:
         assert (sent >= data.low - 1e-9).all()
         assert (sent <= data.high + 1e-9).all()
         np.testing.assert_array_equal(sent, data.keep_discrete(sent))
-        if kind not in ("augmentation", "drift", "shared_address"):
+        if kind not in ("augmentation", "drift", "shared_address", "long_drift", "long_shared_address"):
             np.testing.assert_array_equal(sent, data.snap(sent))
 
 
@@ -113,7 +113,9 @@ def test_every_seed_makes_another_synthetic_table() -> None:
     assert len({t.classes for t in tables}) > 1
 
 
-@pytest.mark.parametrize(("name", "least"), [("segments", 0.9), ("phishing", 0.85), ("photos", 0.6)])
+@pytest.mark.parametrize(
+    ("name", "least"), [("segments", 0.9), ("phishing", 0.85), ("photos", 0.6), ("text", 0.6)]
+)
 def test_models_learn_their_task(name: str, least: float) -> None:
     target = train(name, SEED)
     right = target.predict(target.dataset.live).argmax(axis=1) == target.dataset.live_labels

@@ -15,7 +15,7 @@ from benchmarks.detection.cache import TRACES, Cache, Stored
 from benchmarks.detection.plans import cases, compared, deployments
 from benchmarks.detection.run import Case, Deployed
 from benchmarks.detection.workload import Plan, Workload
-from benchmarks.traces import VARIANTS, Variant
+from benchmarks.traces import VARIANTS, Variant, explainers
 
 PLAN = Plan(5, ("cancer",), 700, 60, ("random_extraction", "hop_skip_jump"), (120,))
 
@@ -87,6 +87,21 @@ def test_the_tables_say_what_was_found(deployed: Deployed) -> None:
     text = console.export_text()
     for told in ("hop_skip_jump", "100%", "cancer", "1/1", "0 of 60", "0.0 to"):
         assert told in text
+
+
+def test_explainers_are_reported_apart(deployed: Deployed) -> None:
+    explained = deployed.explained()
+    assert len(explained) == 3
+    assert {kind for kind, _ in explained} <= set(explainers.KINDS)
+    console = Console(width=140, file=io.StringIO(), record=True)
+    told = [("lime", ""), ("shap", "model_probing"), ("shap", ""), ("shap", "model_probing")]
+    console.print(tables.explainers(told, "explainers"))
+    lines = [line.replace("│", "").split() for line in console.export_text().splitlines()]
+    assert ["lime", "1", "0", "(0%)", "0"] in lines
+    assert ["shap", "3", "2", "(67%)", "2"] in lines
+    assert not {s.client_id for s in deployed.workload.explainers} & {
+        s.client_id for sessions in deployed.workload.traffic for s in sessions
+    }
 
 
 def test_peers_are_measured_beside_querywatch(deployed: Deployed, folder: Path) -> None:

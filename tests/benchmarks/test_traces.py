@@ -155,7 +155,7 @@ def test_outputs_say_what_the_log_tells(tmp_path: Path, outputs: Any, fields: se
 
 @pytest.mark.parametrize("name", KINDS)
 def test_benign_inputs_are_natural(name: str, targets: dict[str, Target]) -> None:
-    computed = {"augmentation", "drift"}
+    computed = {"augmentation", "drift", "long_drift", "long_shared_address"}
     for target in targets.values():
         data = target.dataset
         for seed in range(4):

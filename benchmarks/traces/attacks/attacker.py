@@ -108,11 +108,3 @@ def import_art() -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="PyTorch not found", category=UserWarning)
         import art.attacks.evasion  # noqa: F401
-
-
-def import_cma() -> Any:
-    """The module `cma`, without its warning that Matplotlib is missing (only its plots need it)."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Could not import matplotlib", category=UserWarning)
-        import cma
-    return cma

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.traces.attacks.attacker import Attacker, import_cma
+from benchmarks.traces.attacks.attacker import Attacker
 from detector.query import FloatArray
 
 ENOUGH = 0.99
@@ -61,7 +61,9 @@ def _gradient(attacker: Attacker, x: FloatArray, target: int, h: float, here: fl
 
 def cma_es(attacker: Attacker) -> None:
     """CMA-ES on the target class's confidence: populations round a moving mean; class after class."""
-    cma, rng = import_cma(), attacker.rng
+    import cma
+
+    rng = attacker.rng
     kind = str(rng.choice(["blank", "grey", "noise"], p=[0.3, 0.5, 0.2]))
     sigma = float(rng.choice([0.1, 0.2, 0.3]))
     while True:

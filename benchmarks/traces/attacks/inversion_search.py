@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.traces.attacks.attacker import Attacker, import_cma
+from benchmarks.traces.attacks.attacker import Attacker
 from benchmarks.traces.attacks.inversion import ENOUGH
 from benchmarks.traces.attacks.latent import Latent
 from detector.query import FloatArray
@@ -120,7 +120,9 @@ def nelder_mead(attacker: Attacker) -> None:
 
 def latent_cma_es(attacker: Attacker) -> None:
     """CMA-ES over the codes of a generator, as SMILE and its kin search a GAN's latent space."""
-    cma, rng, latent = import_cma(), attacker.rng, Latent(attacker)
+    import cma
+
+    rng, latent = attacker.rng, Latent(attacker)
 
     def search(target: int) -> None:
         goal = _Goal(attacker, latent.decode, target)
