@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from benchmarks.detection import peer_table, tables
+from benchmarks.detection import no_profile, peer_table, tables
 from benchmarks.detection.cache import Cache
 from benchmarks.detection.judge import Outcome
 from benchmarks.detection.plans import cases, compared, deployments
@@ -34,6 +34,9 @@ def main(
     peers: Annotated[
         bool, typer.Option("--peers", help="Measure published detectors beside querywatch instead.")
     ] = False,
+    without_profile: Annotated[
+        bool, typer.Option("--no-profile", help="Measure one pass that learns as it goes instead.")
+    ] = False,
 ) -> None:
     """Measure detection and false alerts with unchanged defaults.
 
@@ -52,8 +55,23 @@ def main(
     if peers:
         console.print(peer_table.peers(peer_table.measured(made, chosen, told), "Beside published detectors"))
         console.print(peer_table.NOTES)
+    elif without_profile:
+        _one_pass(console, made, told)
     else:
         _report(console, made, chosen, told, pictures)
+
+
+def _one_pass(console: Console, made: Iterable[Deployed], told: Callable[[str], None]) -> None:
+    mixed, clean = [], []
+    for deployed in made:
+        mixed.append(deployed.unprofiled(clean=False))
+        clean.append(deployed.unprofiled(clean=True))
+        told(f"seed {deployed.plan.seed}: no profile")
+    for passes, when in ((mixed, "at any time"), (clean, "after a clean start")):
+        found = [attack for one in passes for attack in one.outcome.attacks]
+        console.print(tables.attacks(found, f"No profile, learning as it goes; attacks begin {when}"))
+        console.print(tables.false_alerts([one.outcome for one in passes], f"False alerts; attacks {when}"))
+    console.print(no_profile.table(mixed, clean, "No profile, by when the attack began"))
 
 
 def _report(

@@ -26,8 +26,9 @@ _CASES = (*TRACES, *(f"{_HERE}/{name}.py" for name in ("judge", "run", "workload
 MEASURED = (*_CASES, "detector", "models", "connectors")
 PEERS = (*_CASES, f"{_HERE}/compare.py", f"{_HERE}/peers")
 LOOKS = (f"{_HERE}/compare.py", f"{_HERE}/looks.py")
-"""The code that makes recordings, that a measurement rests on, that a peer's measurement rests on, and what
-a look at an attack rests on beside a measurement."""
+UNPROFILED = (f"{_HERE}/no_profile.py",)
+"""The code that makes recordings, that a measurement rests on, that a peer's measurement rests on; and what
+a look at an attack, or a pass without a profile, rests on beside a measurement."""
 TOOLS = ("adversarial-robustness-toolbox", "cma", "numpy", "river", "scikit-learn", "scipy")
 
 T = TypeVar("T")

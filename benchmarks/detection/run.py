@@ -9,10 +9,11 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from benchmarks.detection.cache import LOOKS, MEASURED, PEERS, Cache
+from benchmarks.detection.cache import LOOKS, MEASURED, PEERS, UNPROFILED, Cache
 from benchmarks.detection.compare import FalseAlarms, alert_alarms, false_alarms, found, peer_alarms
 from benchmarks.detection.judge import Found, Outcome, judge
 from benchmarks.detection.looks import Look, looks
+from benchmarks.detection.no_profile import Unprofiled, past_share
 from benchmarks.detection.peers import Peer
 from benchmarks.detection.workload import Plan, Workload
 from benchmarks.traces import log
@@ -74,6 +75,31 @@ class Deployed:
             return false_alarms(alarms, self.workload.deployment.targets, benign)
 
         return self._compared(peer, {"false alarms": True}, FalseAlarms, measure)
+
+    def unprofiled(self, clean: bool) -> Unprofiled:
+        """All benign sessions and every attack in one pass without a profile; the models take turns. Attacks
+        begin at any time, or, with a `clean` start, when those sessions are over that elsewhere teach."""
+        key: dict[str, object] = {"plan": asdict(self.plan), "no profile": True, "clean": clean}
+
+        def measure() -> Unprofiled:
+            work, case = self.workload, Case("no profile", every=False)
+            benign = [*work.traffic[0], *work.traffic[1]]
+            period = work.period if clean else work.whole_period
+            attacks = work.attacks(case.name, case.variant, self._recordings(case), period)
+            own = [session for sessions in attacks for session in sessions]
+            shard = Shard(settings_of(Config(), learn=True), {})
+            alerts, first = [], {s.model_id: 1.0 for s in benign}
+            for records in self._batches([*benign, *own], case.outputs):
+                alerts += [alert.document for alert in shard.process(records).alerts]
+                for name, state in shard.models.items():
+                    if state.profile is not None and first[name] == 1.0:
+                        first[name] = past_share([*benign, *own], name, records[-1].timestamp)
+            begun = [past_share([*benign, *own], s[0].model_id, min(x.times[0] for x in s)) for s in attacks]
+            ours = sum(len(s.times) for s in own)
+            share = ours / (ours + sum(len(s.times) for s in benign))
+            return Unprofiled(judge(alerts, benign, attacks), begun, first, share)
+
+        return self.cache.get(key, (*MEASURED, *UNPROFILED), Unprofiled, measure)
 
     def explained(self) -> list[tuple[str, str]]:
         """Undeclared explainers among all benign sessions: the kind of each, and the technique that its first

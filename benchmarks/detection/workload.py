@@ -101,9 +101,17 @@ class Workload:
         rng = np.random.default_rng([self.plan.seed, 2])
         return {t.model_id: log.Units.draw(rng, t.dataset.columns) for t in self.deployment.targets}
 
-    def attacks(self, name: str, variant: Variant, chosen: Sequence[Recording]) -> list[list[log.Session]]:
-        """The sessions of each recording in the variant called `name`. Attackers are new clients, or have
-        an honest client's key, as often as honest sessions come from new clients."""
+    @property
+    def whole_period(self) -> Period:
+        """When the sessions of the history or of the trace begin."""
+        return Period(self.deployment.first_day, HISTORY_DAYS + 1 + TRACE_DAYS)
+
+    def attacks(
+        self, name: str, variant: Variant, chosen: Sequence[Recording], period: Period | None = None
+    ) -> list[list[log.Session]]:
+        """The sessions of each recording in the variant called `name`, begun in that period (None: that of
+        the trace). Attackers are new clients, or have an honest client's key, as often as honest sessions
+        come from new clients."""
         rng = np.random.default_rng([self.plan.seed, 4, zlib.crc32(name.encode())])
         directory = Directory(rng)
         known = {(s.model_id, s.client_id): s for s in self.traffic[1]}
@@ -119,7 +127,7 @@ class Workload:
                     directory.pick(recording.model_id),
                     directory,
                     rng,
-                    self.period,
+                    period or self.period,
                 )
                 for recording in chosen
             ]
