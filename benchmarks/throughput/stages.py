@@ -1,73 +1,110 @@
-"""The stages of a replay alone, in this process: read and decode, to columns, the core.
-
-Times are of the processor, so that other load on the machine matters little.
-"""
+"""The stages of a replay alone, in this process, by processor time."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 
-from connectors.files import FileSource
-from connectors.formats.native import NativeDecoder
+import numpy as np
+
+from benchmarks.throughput.prepared import Prepared, best, raw_batches, run_querywatch
+from connectors.file_sinks import NdjsonAlertSink
+from detector import profile as profiles
+from detector.alert import Alert
 from detector.collector import calm_collector
-from detector.columns import to_batch
 from detector.config import Config
+from detector.edge import make_decoder
 from detector.model_state import Settings
-from detector.pipeline import Shard
-from detector.profile import load
-from detector.query import DeadLetter, QueryBatch, Record
-
-END_OF_TIME = 4e9
+from detector.pipeline import Shard, warm_up
+from models.base import Matrix, Vector
+from models.ensemble import Ensemble
 
 
-def decode_all(log: Path, config: Config) -> list[list[Record]]:
-    """The log's records in batches. Every line must decode."""
-    limits = config.limits
-    decoder = NativeDecoder(
-        record_bytes=limits.record_bytes, nesting=limits.nesting, input_length=limits.input_length
-    )
-    source = FileSource(
-        [log],
-        batch_queries=config.pipeline.batch_queries,
-        record_bytes=limits.record_bytes,
-        latest=END_OF_TIME,
-    )
-    batches = []
-    for raw in source.batches():
-        records, bad = decoder.decode(raw)
-        assert not bad
-        batches.append(records)
-    return batches
+class Silent(Ensemble):
+    """Has no opinion, and takes no time over it."""
+
+    def __init__(self) -> None:
+        pass
+
+    def score(self, x: Matrix) -> Vector:
+        return np.full(len(x), np.nan)
 
 
-def stages(log: Path, profile: Path, *, learn: bool, times: int = 3) -> dict[str, float]:
-    """Processor seconds of each stage, the best of `times`: decode, columns, core (columns included)."""
+def stages(prepared: Prepared, *, learn: bool = False, times: int = 3) -> dict[str, float]:
+    """Processor seconds of each stage over the whole log; those that cannot run alone are differences."""
     calm_collector()
-    config = Config()
-    profiles = load(profile)
-    batches = decode_all(log, config)
+    known = profiles.load(prepared.profile)
+    warm_up(known)
+    silent = {name: replace(profile, ensemble=Silent()) for name, profile in known.items()}
+    raws = raw_batches(prepared.log)
+    decoder = make_decoder(Config())
+    decoded = [decoder.decode(raw)[0] for raw in raws]
 
-    def columns() -> list[tuple[QueryBatch, list[DeadLetter]]]:
-        return [to_batch("bench", batch, "", 0) for batch in batches]
+    def decode() -> None:
+        for raw in raws:
+            decoder.decode(raw)
 
-    def core() -> None:
-        shard = Shard(Settings(learn=learn), profiles)
-        for batch in batches:
-            shard.process(batch)
+    def core(judges: dict[str, profiles.ModelProfile], *, learn: bool) -> list[Alert]:
+        shard = Shard(Settings(learn=learn), judges)
+        return [alert for records in decoded for alert in shard.process(records).alerts]
 
+    alerts = core(known, learn=False)
+    measured = best(lambda: core(silent, learn=False), times)
+    judged = best(lambda: core(known, learn=learn), times)
     return {
-        "read + decode": _best(lambda: decode_all(log, config), times),
-        "columns": _best(columns, times),
-        "core (with columns)": _best(core, times),
+        "read": best(lambda: raw_batches(prepared.log), times),
+        "decode": best(decode, times),
+        "columns, sessions, features": measured,
+        "models, policy": judged - measured,
+        "sink (NDJSON)": best(lambda: _write(alerts), times),
     }
 
 
-def _best(work: Callable[[], object], times: int) -> float:
-    seconds = []
-    for _ in range(times):
-        begun = time.process_time()
-        work()
-        seconds.append(time.process_time() - begun)
-    return min(seconds)
+def replay(prepared: Prepared) -> float:
+    """Processor seconds of `querywatch replay` of the whole log, less those of its first query."""
+    with tempfile.TemporaryDirectory(prefix="querywatch-") as name:
+        one = Path(name) / "one.ndjson"
+        with prepared.log.open("rb") as file:
+            one.write_bytes(file.readline())
+        options = [
+            "--profile",
+            str(prepared.profile),
+            "--frozen",
+            "--alerts",
+            str(Path(name) / "alerts.ndjson"),
+        ]
+        start, whole = (
+            min(run_querywatch("replay", str(log), *options).cpu for _ in range(2))
+            for log in (one, prepared.log)
+        )
+    return whole - start
+
+
+def _write(alerts: list[Alert]) -> None:
+    with tempfile.TemporaryDirectory(prefix="querywatch-") as folder:
+        sink = NdjsonAlertSink(str(Path(folder) / "alerts.ndjson"))
+        sink.open()
+        sink.write(alerts)
+        sink.close()
+
+
+def print_calls(prepared: Prepared) -> str:
+    """Where the time of the core goes, call by call (cProfile)."""
+    import cProfile
+    import io
+    import pstats
+
+    known = profiles.load(prepared.profile)
+    warm_up(known)
+    decoder = make_decoder(Config())
+    raws = raw_batches(prepared.log)
+    shard = Shard(Settings(learn=False), known)
+    calls = cProfile.Profile()
+    calls.enable()
+    for raw in raws:
+        shard.process(decoder.decode(raw)[0])
+    calls.disable()
+    text = io.StringIO()
+    pstats.Stats(calls, stream=text).sort_stats("tottime").print_stats(25)
+    return text.getvalue()

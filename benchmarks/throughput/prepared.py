@@ -1,0 +1,109 @@
+"""What every part of the benchmark works on: a log, and a profile learned from another of the same kind."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.throughput.log import write_log
+from connectors.files import FileSource
+from detector.config import Config
+from detector.query import RawBatch
+
+END_OF_TIME = 4e9
+HISTORY_QUERIES = 20_000
+EACH = 100
+"""Queries of a session, about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """`log` holds `queries` records of `numbers` numbers each, `profile` was fitted on another log."""
+
+    log: Path
+    profile: Path
+    queries: int
+    numbers: int
+    base64: bool
+
+    @property
+    def name(self) -> str:
+        """For a table."""
+        return f"{self.numbers} numbers, {'base64 float32' if self.base64 else 'JSON lists'}"
+
+
+def prepare(folder: Path, queries: int, numbers: int, *, base64: bool) -> Prepared:
+    """Write the log and its history, and learn the profile."""
+    stem = f"{numbers}-{'base64' if base64 else 'lists'}"
+    history, log, profile = (folder / f"{stem}.{end}" for end in ("history", "log", "qwp"))
+    write_log(history, HISTORY_QUERIES, numbers, 400, seed=1, base64_inputs=base64)
+    write_log(log, queries, numbers, max(200, queries // EACH), seed=2, base64_inputs=base64, attacks=True)
+    run_querywatch("fit", str(history), "--profile", str(profile))
+    history.unlink()
+    return Prepared(log, profile, queries, numbers, base64)
+
+
+def raw_batches(log: Path) -> list[RawBatch]:
+    """The log's lines, as `replay` reads them, in memory."""
+    config = Config()
+    source = FileSource(
+        [log],
+        batch_queries=config.pipeline.batch_queries,
+        record_bytes=config.limits.record_bytes,
+        latest=END_OF_TIME,
+    )
+    return [raw for raw in source.batches() if isinstance(raw, RawBatch)]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A finished process: what it printed, seconds by the wall clock and of the processor."""
+
+    output: str
+    errors: str
+    wall: float
+    cpu: float
+
+
+def run_querywatch(*arguments: str, code: int = 0) -> Run:
+    """The command in a process of its own."""
+    return run([sys.executable, "-m", "detector", *arguments], code=code)
+
+
+def run(command: list[str], *, code: int = 0, environment: dict[str, str] | None = None) -> Run:
+    """Run a command to its end. Raises SystemExit when it ends with another code."""
+    before, begun = _children(), time.perf_counter()
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    wall = time.perf_counter() - begun
+    if done.returncode != code:
+        raise SystemExit(f"{' '.join(command)} ended with {done.returncode}:\n{done.stderr}")
+    return Run(done.stdout, done.stderr, wall, _children() - before)
+
+
+def run_part(module: str, **arguments: object) -> dict[str, Any]:
+    """Run `python -m MODULE`, which reads its arguments and prints its result as JSON, apart from this
+    process and its memory."""
+    found = json.loads(run([sys.executable, "-m", module, json.dumps(arguments)]).output)
+    assert isinstance(found, dict)
+    return found
+
+
+def _children() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def best(work: Any, times: int) -> float:
+    """Processor seconds of `work()`, the best of `times`: other load on the machine only ever adds."""
+    seconds = []
+    for _ in range(times):
+        begun = time.process_time()
+        work()
+        seconds.append(time.process_time() - begun)
+    return min(seconds)

@@ -1,0 +1,166 @@
+"""Each part of the benchmark, run and printed."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from benchmarks.throughput import servers
+from benchmarks.throughput import stages as stage
+from benchmarks.throughput.bare import decode_only
+from benchmarks.throughput.prepared import Prepared, run_part
+from benchmarks.throughput.quix import quix
+from benchmarks.throughput.service import Topic, from_kafka
+from tests.servers.elasticsearch import ElasticsearchServer
+from tests.servers.kafka import KafkaServer
+
+ALERTS = 10_000
+FEW = 20_000
+"""Queries that the peers get."""
+CLIENTS = ("kafka-python", "confluent")
+GOALS = {"decode": 0.5, "plain kafka-python": 4.0, "plain confluent": 6.0, "quix": 5.0, "workers": 1.6}
+
+
+def _head(text: str) -> None:
+    print(f"\n{text}", flush=True)
+
+
+def _rate(name: str, queries: float, seconds: float, more: str = "") -> None:
+    print(f"  {name:42}{queries / seconds:>12,.0f}/s {1e6 * seconds / queries:>8.2f} us  {more}", flush=True)
+
+
+def startup(prepared: Prepared, folder: Path) -> None:
+    """Seconds of a start."""
+    _head("start-up to the end of a replay of one query, wall clock")
+    for name, seconds in servers.start_up(prepared, folder).items():
+        print(f"  {name:42}{seconds:>12.1f} s")
+
+
+@cache
+def _stages(prepared: Prepared, learn: bool) -> dict[str, float]:
+    return stage.stages(prepared, learn=learn)
+
+
+def stages(prepared: Prepared, *, learn: bool, calls: bool) -> None:
+    """Each stage alone, the whole, and the whole against decoding only (c)."""
+    found = _stages(prepared, learn)
+    whole = sum(found.values())
+    _head(f"stages of a replay, {prepared.name}{', learning' if learn else ''}")
+    for name, seconds in found.items():
+        _rate(name, prepared.queries, seconds, f"{seconds / whole:.0%}")
+    _rate("whole", prepared.queries, whole)
+    if not learn:
+        _rate("whole, `querywatch replay`", prepared.queries, stage.replay(prepared))
+    for name, seconds in _decode_only(prepared).items():
+        ratio = f"whole at {seconds / whole:.2f} of it (goal {GOALS['decode']:g})"
+        _rate(f"(c) read and decode {name} only", prepared.queries, seconds, ratio)
+    if calls:
+        print(stage.print_calls(prepared))
+
+
+@cache
+def _decode_only(prepared: Prepared) -> dict[str, float]:
+    return decode_only(prepared)
+
+
+def live(prepared: Prepared, sessions: list[int], each: int) -> None:
+    """Speed, memory and saving with many live sessions."""
+    _head(f"live sessions of {each} queries of {prepared.numbers} numbers, after decoding")
+    first = 0.0
+    for count in sessions:
+        found = run_part(
+            "benchmarks.throughput.live",
+            kind="many",
+            sessions=count,
+            numbers=prepared.numbers,
+            each=each,
+            queries=min(100_000, prepared.queries),
+            profile=str(prepared.profile),
+        )
+        first = first or found["seconds"]
+        _rate(
+            f"{found['live']:,.0f} live sessions",
+            1.0,
+            found["seconds"],
+            f"{first / found['seconds']:.2f} of the first, {found['resident'] / count:,.0f} bytes a session",
+        )
+        print(
+            f"{'':6}state {found['bytes'] / 2**20:,.0f} MiB: made in {found['dump']:.2f} s, "
+            f"written in {found['write']:.2f} s (wall clock)"
+        )
+    print(f"  sessions.memory_mb = 1024 keeps {found['kept by default']:,.0f} sessions a model and partition")
+
+
+def one(prepared: Prepared, queries: int) -> None:
+    """One very long session."""
+    _head(f"one session of {queries:,} queries of {prepared.numbers} numbers, after decoding")
+    found = run_part(
+        "benchmarks.throughput.live",
+        kind="one",
+        numbers=prepared.numbers,
+        queries=queries,
+        profile=str(prepared.profile),
+    )
+    _rate("second tenth", 1.0, found["first"])
+    _rate("last tenth", 1.0, found["last"], f"memory grown by {found['grown'] / 2**20:.1f} MiB")
+
+
+def elasticsearch(prepared: Prepared, alerts: int = ALERTS) -> None:
+    """Alerts a second, one writer."""
+    _head("alerts into Elasticsearch, one writer, wall clock")
+    with ElasticsearchServer() as server:
+        seconds = servers.into_elasticsearch(prepared, server, alerts)
+    _rate(f"{alerts:,} alerts", alerts, seconds)
+
+
+def kafka(prepared: Prepared, folder: Path) -> None:
+    """Kafka to Elasticsearch with one worker and with two."""
+    _head(f"Kafka to Elasticsearch, {prepared.name}; the servers share these cores")
+    with KafkaServer() as broker, ElasticsearchServer() as node:
+        for client in CLIENTS:
+            walls = []
+            for workers in (1, 2):
+                topic = Topic(broker, prepared.log)
+                found = from_kafka(prepared, folder, topic, node, workers=workers, client=client)
+                walls.append(found["seconds"])
+                name = f"{client}, {workers} worker{'s' if workers > 1 else ''}"
+                _rate(f"{name}, wall clock", prepared.queries, found["seconds"])
+                _rate(f"{name}, processor", prepared.queries, found["cpu"], f"{found['alerts']:,.0f} alerts")
+            print(
+                f"  two against one by the wall clock: {walls[0] / walls[1]:.2f} (goal {GOALS['workers']:g})"
+            )
+
+
+def peers(prepared: Prepared, folder: Path) -> None:
+    """(a) and (b) beside querywatch, each from a topic of the same records."""
+    _head(f"peers, from Kafka, {prepared.name}")
+    few = min(prepared.queries, FEW)
+    ours = {}
+    with KafkaServer() as broker:
+        for client in CLIENTS:
+            topic = Topic(broker, prepared.log)
+            ours[client] = from_kafka(prepared, folder, topic, None, workers=1, client=client)["cpu"]
+            _rate(f"querywatch, {client}", prepared.queries, ours[client])
+        for every in (1, 4):
+            found = run_part(
+                "benchmarks.throughput.plain_loop",
+                bootstrap=broker.bootstrap,
+                topic=topic.name,
+                queries=few,
+                every=every,
+                profile=str(prepared.profile),
+            )
+            said = "each event" if every == 1 else f"every {every}th, as querywatch"
+            _rate(f"(a) plain loop, model at {said}", few, found["seconds"])
+            _ratios(ours, prepared.queries, found["seconds"] / few, "plain")
+        seconds = quix(broker.bootstrap, topic.name, few)
+        _rate("(b) Quix Streams, its state store, no model", few, seconds)
+        _ratios(ours, prepared.queries, seconds / few, "quix")
+
+
+def _ratios(ours: dict[str, float], queries: int, theirs: float, goal: str) -> None:
+    for client, seconds in ours.items():
+        wanted = GOALS.get(f"{goal} {client}", GOALS.get(goal, 0.0))
+        print(
+            f"{'':6}querywatch with {client}: {theirs / (seconds / queries):.1f} times that (goal {wanted:g})"
+        )
