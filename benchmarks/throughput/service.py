@@ -12,9 +12,9 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.request
 import uuid
 from collections.abc import Callable
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -131,10 +131,13 @@ def _pids(log: Path) -> list[int]:
 
 def _processed(port: int) -> int:
     """Queries that the worker at this port has processed."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
-        for line in answer.read().decode().splitlines():
-            if line.startswith("querywatch_queries_total "):
-                return int(float(line.split()[1]))
+    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request("GET", "/metrics")
+    said = connection.getresponse().read().decode()
+    connection.close()
+    for line in said.splitlines():
+        if line.startswith("querywatch_queries_total "):
+            return int(float(line.split()[1]))
     raise SystemExit("the metrics do not say how many queries were processed")
 
 
