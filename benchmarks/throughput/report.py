@@ -150,7 +150,7 @@ def peers(prepared: Prepared, folder: Path) -> None:
                 every=every,
                 profile=str(prepared.profile),
             )
-            said = "each event" if every == 1 else f"every {every}th, as querywatch"
+            said = "each event" if every == 1 else f"every {every}th of a session"
             _rate(f"(a) plain loop, model at {said}", few, found["seconds"])
             _ratios(ours, prepared.queries, found["seconds"] / few, "plain")
         seconds = quix(broker.bootstrap, topic.name, few)
