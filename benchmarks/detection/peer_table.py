@@ -19,8 +19,8 @@ OURS = "querywatch"
 NOTES = """\
 Cells: attacks found of all, and the median of the attack's own queries until the first alarm. An alarm on
 any query of an attack finds it, be it a dummy; an alert of querywatch counts at the query that triggered
-it, as peers' alarms do. 75% dummies make 1,200 queries of 300: some peers alarm on any session so long,
-and the benign ones are shorter. False alerts: benign sessions with an alarm, where no attack is in the log,
+it, as peers' alarms do. 75% dummies make 1,200 queries of 300: some peers alarm on any session so long, and
+few benign ones are. False alerts: benign sessions with an alarm, where no attack is in the log,
 and Clopper and Pearson's interval with sessions of one client as a cluster. 'Copies apart' leaves out
 alarms on exact copies of earlier queries, which querywatch passes over; 'clients' were ever blamed.
 Stateful Detection and PrivMon see the model's training data, and delta similarity the same attacks on
