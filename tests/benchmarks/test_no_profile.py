@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -13,6 +14,8 @@ from benchmarks.detection.judge import FalseAlert, Found, Outcome
 from benchmarks.detection.no_profile import Unprofiled, past_share, table
 from benchmarks.detection.run import Deployed
 from benchmarks.detection.workload import Plan
+from benchmarks.traces.schedule import DAY
+from benchmarks.traces.variants import PLAIN
 
 PLAN = Plan(5, ("cancer",), 1500, 200, ("random_extraction", "hop_skip_jump"), (150,))
 
@@ -22,21 +25,24 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Deployed:
     return Deployed(PLAN, Cache(tmp_path_factory.mktemp("cache")))
 
 
-def test_all_sessions_are_in_one_pass_and_attacks_begin_early(deployed: Deployed) -> None:
-    mixed = deployed.unprofiled(clean=False)
-    assert sum(mixed.outcome.benign.values()) == 1700
-    assert [one.kind for one in mixed.outcome.attacks] == list(PLAN.attacks)
-    assert all(0.0 <= share < 1.0 for share in mixed.begun)
-    assert 0.0 < mixed.attack_share < 0.1
-    (model,) = deployed.workload.deployment.targets
-    assert 0.0 < mixed.first_profile[model.model_id] < 0.9
-
-
-def test_after_a_clean_start_an_attack_is_found(deployed: Deployed) -> None:
+def test_all_sessions_are_in_one_pass_and_an_attack_after_a_clean_start_is_found(deployed: Deployed) -> None:
     clean = deployed.unprofiled(clean=True)
-    assert min(clean.begun) > 0.5
+    assert sum(clean.outcome.benign.values()) == 1700
+    assert [one.kind for one in clean.outcome.attacks] == list(PLAN.attacks)
     assert any(one.after is not None for one in clean.outcome.attacks)
-    assert clean.outcome.false_alerts == []
+    assert 0.5 < min(clean.begun) < 1.0
+    assert 0.0 < clean.attack_share < 0.1
+    (model,) = deployed.workload.deployment.targets
+    assert 0.0 < clean.first_profile[model.model_id] < 0.9
+
+
+def test_attacks_may_begin_in_the_history(deployed: Deployed) -> None:
+    work = deployed.workload
+    dealt = work.attacks("no profile", PLAIN, work.recordings * 20, work.whole_period)
+    begun = np.array([sessions[0].times[0] for sessions in dealt])
+    share = (begun - work.whole_period.first_day) / (work.whole_period.days * DAY)
+    assert 0.0 <= share.min() < 0.3
+    assert 0.7 < share.max() < 1.0
 
 
 def test_the_share_that_is_past_counts_one_models_queries(deployed: Deployed) -> None:
