@@ -17,10 +17,13 @@ from detector.features.catalogue import NAMES
 from detector.features.inputs import Inputs
 from detector.linking import follow_links
 from detector.links import DISTANCES, FIRST_DISTANCE, UNUSED, Links, allocate, leave
+from detector.pool import longer
 from detector.query import IntArray, QueryBatch
 from detector.sessions import EVICTED_SHARE, EXPIRE_EVERY
 
 CAPACITY = 8
+BY_CLIENT = ("recent", "member", "sessions", "sent", "spoke")
+"""Columns of the links with one entry a client."""
 LAPSE = EXPIRE_EVERY
 """A campaign that sent nothing for so many queries of the model is over."""
 
@@ -40,7 +43,8 @@ class Campaigns:
     def __init__(self, d: int, sketch: int, clients: int, bound: int) -> None:
         self.bound = max(bound, CAPACITY)
         self.links: Links = allocate(sketch, clients, CAPACITY)
-        self.entities = Entities(CAPACITY, d, sketch)
+        self.entities = Entities(self.bound, d, sketch)
+        self.entities.grow(CAPACITY)
         self._row = np.zeros(POINTS, dtype=np.int64)
         self._meta = np.zeros((POINTS, layout.META))
         self._features = np.zeros((POINTS, len(NAMES)))
@@ -51,18 +55,18 @@ class Campaigns:
         """Distance to other clients' odd queries that few benign ones fall below, as far as seen here."""
         return float(self.links.usual[0])
 
+    @property
+    def slots(self) -> int:
+        """Slots for campaigns, taken or not."""
+        return len(self.links.clients)
+
     def know(self, clients: int) -> None:
         """Make room for `clients` client numbers."""
-        more = clients - len(self.links.member)
-        if more > 0:
-            links = self.links
-            self.links = links._replace(
-                recent=np.concatenate([links.recent, np.zeros(more)]),
-                member=np.concatenate([links.member, np.full(more, -1, dtype=np.int64)]),
-                sessions=np.concatenate([links.sessions, np.zeros(more, dtype=np.int64)]),
-                sent=np.concatenate([links.sent, np.zeros(more, dtype=np.int64)]),
-                spoke=np.concatenate([links.spoke, np.zeros(more, dtype=np.int64)]),
-            )
+        before = len(self.links.member)
+        if clients > before:
+            for name in BY_CLIENT:
+                longer(getattr(self.links, name), clients)
+            self.links.member[before:] = -1
 
     def follow(
         self,
@@ -76,6 +80,7 @@ class Campaigns:
         clients: ClientTable,
     ) -> tuple[int, Points, bool]:
         """`follow_links`, with the points as they are until the next call; writes `work.campaign`."""
+        self.entities.reserve(stop - start)
         done, m, full = follow_links(
             self.links,
             self.entities.slots,
@@ -164,9 +169,10 @@ class Campaigns:
             int(self.links.mark[campaign]),
         )
 
-    def state(self) -> dict[str, npt.NDArray[np.generic]]:
-        """Everything but the entities."""
+    def state(self, clients: int) -> dict[str, npt.NDArray[np.generic]]:
+        """Everything but the entities, of the first `clients` numbers of clients."""
         links = self.links
+        links = links._replace(**{name: getattr(links, name)[:clients] for name in BY_CLIENT})
         # What lies above the top of the stack of free slots is left over from earlier.
         free = np.where(np.arange(len(links.free)) < links.counters[UNUSED], links.free, -1)
         return dict(links._replace(free=free)._asdict())

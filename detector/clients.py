@@ -9,23 +9,29 @@ is that session.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from detector import pool
+from detector.directory import Directory
+from detector.keys import keys_of
 from detector.policy import KINDS
-from detector.query import IntArray
-from detector.sessions import EVICTED_SHARE, FIRST_CAPACITY, SessionTable
+from detector.pool import longer, next_size
+from detector.query import IntArray, Record
+from detector.sessions import EVICTED_SHARE, FIRST_CAPACITY
 
-BYTES = 400
-"""Of one client without a slot: its key and its columns."""
+BYTES = 16 + 8 + 4 * 8 + 8 * KINDS + 3 * 4 + 1 + 4 * 8 + 96
+"""Of one client without a slot: its key, its part of the index, its columns here and in `detector.links`,
+and its name."""
 PER_SESSION = 2
 """Clients remembered for each session that there is room for."""
 
-Client = tuple[str, str]
 
-
+@lru_cache(maxsize=1024)
 def _number(tenant: str) -> int:
     """A number for a tenant id, 63 bits of its hash: tenants are told apart without a list of them."""
     return int.from_bytes(hashlib.sha256(tenant.encode("utf-8", "surrogatepass")).digest()[:8], "big") >> 1
@@ -41,82 +47,108 @@ class ClientTable:
     def __init__(self, bound: int, slots: int) -> None:
         self.bound = bound
         self.slot_bound = max(slots, 8)
-        self.capacity = min(FIRST_CAPACITY, bound)
+        self.capacity = 0
         self.slot_capacity = min(FIRST_CAPACITY, self.slot_bound)
         self.evicted = 0
         self.freed = self.freed_suspicious = 0
         """Slots that were taken from clients for others, since this was made or restored."""
         self._starts = 0
-        self._numbers: dict[Client, int] = {}
-        self._keys: list[Client | None] = [None] * self.capacity
-        self._free = list(range(self.capacity - 1, -1, -1))
-        self._last_start = np.zeros(self.capacity, dtype=np.int64)
-        self._open = np.zeros(self.capacity, dtype=np.int64)
-        self.sessions = np.zeros(self.capacity, dtype=np.int64)
-        self.entity = np.full(self.capacity, -1, dtype=np.int64)
-        self.serial = np.zeros(self.capacity, dtype=np.int64)
-        self.tenant = np.zeros(self.capacity, dtype=np.int64)
-        self.heard = np.full((self.capacity, KINDS), -1, dtype=np.int64)
+        self._directory = Directory()
+        self._numbers = pool.make(bound)
+        self._names: list[str] = []
+        self._taken = np.zeros(0, dtype=np.bool_)
+        self._last_start = np.zeros(0, dtype=np.int64)
+        self._open = np.zeros(0, dtype=np.int32)
+        self.sessions = np.zeros(0, dtype=np.int32)
+        self.entity = np.zeros(0, dtype=np.int32)
+        self.serial = np.zeros(0, dtype=np.int64)
+        self.tenant = np.zeros(0, dtype=np.int64)
+        self.heard = np.zeros((0, KINDS), dtype=np.int64)
         self.seen = np.zeros(self.slot_capacity, dtype=np.int64)
         self.free_slots = np.arange(self.slot_capacity - 1, -1, -1, dtype=np.int64)
         self.unused = np.array([self.slot_capacity], dtype=np.int64)
+        self._make_numbers(min(FIRST_CAPACITY, bound))
 
     def __len__(self) -> int:
-        return len(self._numbers)
+        return len(self._directory)
 
-    def join(self, table: SessionTable, start: int, stop: int, slot: IntArray, fresh: Any) -> int:
-        """Number the clients of the sessions that begin at queries start..stop.
+    @property
+    def _columns(self) -> dict[str, npt.NDArray[Any]]:
+        return {
+            "taken": self._taken,
+            "last_start": self._last_start,
+            "open": self._open,
+            "sessions": self.sessions,
+            "entity": self.entity,
+            "serial": self.serial,
+            "tenant": self.tenant,
+            "heard": self.heard,
+        }
+
+    @property
+    def used(self) -> int:
+        """Numbers that have ever been given are those below this."""
+        return int(self._numbers.counters[pool.HIGH])
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes allocated, without the names."""
+        columns = sum(column.nbytes for column in self._columns.values())
+        return self._directory.nbytes + self._numbers.back.nbytes + columns
+
+    def join(
+        self, sessions: IntArray, records: Sequence[Record], start: int, stop: int, slot: IntArray, fresh: Any
+    ) -> int:
+        """Number the clients of the sessions that begin at queries start..stop, in `sessions` [slots].
 
         Stops early, before a query whose client needs a number when none is free; returns where.
         """
-        for i in (start + np.flatnonzero(fresh[start:stop])).tolist():
-            key = table.client_of(int(slot[i]))
-            c = self._numbers.get(key, -1)
-            if c < 0:
-                if not self._free and not self._grow():
-                    return int(i)
-                c = self._free.pop()
-                self._numbers[key], self._keys[c] = c, key
-                self.serial[c], self.tenant[c] = self._starts, _number(key[1])
-            self._starts += 1
-            self._last_start[c] = self._starts
-            self._open[c] += 1
-            table.owner[slot[i]] = c
-        return stop
+        rows = start + np.flatnonzero(fresh[start:stop])
+        if len(rows) == 0:
+            return stop
+        some = [records[i] for i in rows.tolist()]
+        keys = keys_of(([r.client_id for r in some], [r.tenant_id for r in some]))
+        found = self._directory.find(keys)
+        new = np.flatnonzero(found < 0)
+        self._make_numbers(self._numbers.wanted(len(new)))
+        begun = self._directory.add_new(keys, new, found, self._numbers)
+        left = np.flatnonzero(found < 0)
+        done = int(left[0]) if len(left) else len(rows)
+        numbers = found[:done]
+        for i in begun.tolist():
+            c, record = int(found[i]), some[i]
+            self._names[c] = record.client_id
+            self._taken[c], self.tenant[c] = True, _number(record.tenant_id)
+            self.serial[c] = self._starts + i
+        self._last_start[numbers] = self._starts + 1 + np.arange(done)
+        self._starts += done
+        np.add.at(self._open, numbers, 1)
+        sessions[slot[rows[:done]]] = numbers
+        return int(rows[done]) if done < len(rows) else stop
 
     def leave(self, owners: IntArray) -> None:
         """Sessions of these clients, one entry a session, are open no longer."""
         np.subtract.at(self._open, owners, 1)
 
-    def _grow(self) -> bool:
-        if self.capacity >= self.bound:
-            return False
-        more = min(self.capacity, self.bound - self.capacity)
-        self._free = list(range(self.capacity + more - 1, self.capacity - 1, -1))
-        self._keys.extend([None] * more)
-
-        def longer(column: IntArray, value: int) -> IntArray:
-            return np.concatenate([column, np.full((more, *column.shape[1:]), value, dtype=np.int64)])
-
-        self._last_start, self._open = longer(self._last_start, 0), longer(self._open, 0)
-        self.sessions, self.serial = longer(self.sessions, 0), longer(self.serial, 0)
-        self.tenant = longer(self.tenant, 0)
-        self.entity, self.heard = longer(self.entity, -1), longer(self.heard, -1)
-        self.capacity += more
-        return True
+    def _make_numbers(self, wanted: int) -> None:
+        before, self.capacity = self.capacity, min(next_size(self.capacity, wanted), self.bound)
+        self._directory.grow(self.capacity)
+        for column in (*self._columns.values(), self._numbers.back):
+            longer(column, self.capacity)
+        self.entity[before:], self.heard[before:] = -1, -1
+        self._names.extend([""] * (self.capacity - before))
 
     def evict(self) -> tuple[IntArray, IntArray]:
         """Forget an eighth of the clients without an open session, those first whose last session began
         longest ago. Returns their numbers and the slots that this frees."""
-        idle = np.array([c for c in self._numbers.values() if self._open[c] == 0], dtype=np.int64)
-        gone = idle[np.argsort(self._last_start[idle])][: max(1, len(self._numbers) // EVICTED_SHARE)]
-        slots = self.entity[gone]
+        idle = np.flatnonzero(self._taken & (self._open == 0))
+        gone = idle[np.argsort(self._last_start[idle])][: max(1, len(self) // EVICTED_SHARE)]
+        slots = self.entity[gone].astype(np.int64)
+        self._directory.remove(gone)
+        self._taken[gone] = False
         for c in gone.tolist():
-            key = self._keys[c]
-            if key is not None:
-                del self._numbers[key]
-            self._keys[c] = None
-        self._free.extend(sorted(gone.tolist(), reverse=True))
+            self._names[c] = ""
+        pool.give_back_many(self._numbers, np.sort(gone))
         self.sessions[gone], self.entity[gone], self.heard[gone] = 0, -1, -1
         self.evicted += len(gone)
         return gone, self._release(slots[slots >= 0])
@@ -150,21 +182,18 @@ class ClientTable:
 
     def names(self, numbers: IntArray) -> list[str]:
         """Client ids, sorted."""
-        return sorted(key[0] for key in (self._keys[c] for c in numbers.tolist()) if key is not None)
+        return sorted(self._names[c] for c in numbers.tolist() if self._taken[c])
 
     def state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[np.generic]]]:
         """Everything, as JSON-ready values and arrays."""
-        meta = {"evicted": self.evicted, "starts": self._starts, "keys": self._keys, "free": self._free}
+        used = self.used
+        meta = {"evicted": self.evicted, "starts": self._starts, "names": self._names[:used]}
         # What lies above the top of the stack of free slots is left over from earlier.
         free = np.where(np.arange(self.slot_capacity) < self.unused[0], self.free_slots, -1)
         return meta, {
-            "last_start": self._last_start,
-            "open": self._open,
-            "sessions": self.sessions,
-            "entity": self.entity,
-            "serial": self.serial,
-            "tenant": self.tenant,
-            "heard": self.heard,
+            **{name: column[:used] for name, column in self._columns.items()},
+            "keys": self._directory.keys[:used],
+            **pool.state(self._numbers),
             "seen": self.seen,
             "free_slots": free,
             "unused": self.unused,
@@ -173,18 +202,17 @@ class ClientTable:
     def load(self, meta: dict[str, Any], arrays: dict[str, Any]) -> None:
         """The inverse of `state`; bounds that are smaller than what was saved give way."""
         self.evicted, self._starts = meta["evicted"], meta["starts"]
-        self._keys = [None if key is None else (key[0], key[1]) for key in meta["keys"]]
-        self._numbers = {key: c for c, key in enumerate(self._keys) if key is not None}
-        self._free = list(meta["free"])
-
-        def column(name: str) -> IntArray:
-            return np.array(arrays[name], dtype=np.int64)
-
-        self._last_start, self._open = column("last_start"), column("open")
-        self.sessions, self.entity, self.serial = column("sessions"), column("entity"), column("serial")
-        self.tenant = column("tenant")
-        self.heard, self.seen = column("heard"), column("seen")
-        self.free_slots, self.unused = column("free_slots"), column("unused")
-        self.capacity, self.slot_capacity = len(self._keys), len(self.seen)
-        self.bound = max(self.bound, self.capacity)
+        used = len(arrays["keys"])
+        self.bound = max(self.bound, used)
+        self._make_numbers(used)
+        self._numbers = pool.load(arrays, self.bound, self.capacity)
+        self._names[:used] = meta["names"]
+        for name, column in self._columns.items():
+            column[:used] = arrays[name]
+        self._directory.load(arrays["keys"], np.flatnonzero(self._taken))
+        self._directory.grow(self.capacity)
+        self.seen, self.free_slots, self.unused = (
+            np.array(arrays[name], dtype=np.int64) for name in ("seen", "free_slots", "unused")
+        )
+        self.slot_capacity = len(self.seen)
         self.slot_bound = max(self.slot_bound, self.slot_capacity)

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from detector import policy
+from detector import policy, pool
+from detector.container import Arrays
 from detector.features import layout
 from detector.features.catalogue import NAMES
 from detector.features.inputs import Inputs
-from detector.features.kernel import advance, release_track
+from detector.features.kernel import advance, release_blocks
 from detector.query import FloatArray, IntArray, QueryBatch
 
 POINTS = 512
@@ -22,8 +24,13 @@ POINTS = 512
 
 
 def bytes_each(d: int, sketch: int) -> int:
-    """Bytes that one entity takes."""
-    return layout.bytes_per_session(d, sketch) + policy.bytes_per_session()
+    """Bytes that one entity takes, with its share of the blocks."""
+    ring = layout.block_type(sketch).itemsize // layout.BLOCK_SHARE
+    return _row(d, sketch).itemsize + ring + policy.block_bytes() // policy.SERIES_SHARE
+
+
+def _row(d: int, sketch: int) -> np.dtype[np.void]:
+    return layout.row_type([*layout.row_fields(d, sketch), *policy.ROW_FIELDS])
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,21 +109,53 @@ class Work:
 
 
 class Entities:
-    """State of `capacity` entities of a model with inputs of d numbers, sketched by `sketch`."""
+    """State of at most `bound` entities of a model with inputs of d numbers, sketched by `sketch`.
 
-    def __init__(self, capacity: int, d: int, sketch: int) -> None:
-        self.slots = layout.allocate(capacity, d, sketch)
-        self.episodes = policy.allocate(capacity)
+    `slots` and `episodes` are views of `rows`, one row of bytes an entity, and of the blocks that are lent.
+    """
+
+    def __init__(self, bound: int, d: int, sketch: int) -> None:
+        self.bound = bound
+        self.rows = np.zeros(layout.FEWEST, dtype=_row(d, sketch))
+        self.more = np.zeros(layout.FEWEST, dtype=layout.block_type(sketch))
+        self.series = np.zeros((0, policy.SERIES, 2), dtype=np.float32)
+        self.rings = pool.make(layout.blocks_for(bound))
+        self.shown = pool.make(policy.blocks_for(bound))
+        self.counters = np.zeros(2, dtype=np.int64)
+        self._view()
         self._row = np.zeros(POINTS, dtype=np.int64)
         self._meta = np.zeros((POINTS, layout.META))
         self._features = np.zeros((POINTS, len(NAMES)))
         self._series = np.zeros((POINTS, layout.RECENT, 2))
 
+    def _view(self) -> None:
+        self.slots = layout.views(self.rows, self.more, self.rings, self.counters)
+        self.episodes = policy.views(self.rows, self.series, self.shown)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes allocated for the entities."""
+        arrays = (self.rows, self.more, self.series, self.rings.back, self.shown.back)
+        return sum(array.nbytes for array in arrays)
+
     def grow(self, capacity: int) -> None:
         """Make room for `capacity` entities, if there is less."""
-        if capacity > len(self.slots.track):
-            self.slots = layout.grow(self.slots, capacity)
-            self.episodes = policy.grow(self.episodes, capacity)
+        if capacity > len(self.rows):
+            pool.longer(self.rows, capacity)
+            self._view()
+
+    def reserve(self, queries: int = 0, points: int = 0) -> None:
+        """Make room for what may be lent at so many queries, and when so many points are judged."""
+        more = min(pool.next_size(len(self.more), self.rings.wanted(queries)), layout.blocks_for(self.bound))
+        series = min(
+            pool.next_size(len(self.series), self.shown.wanted(points)), policy.blocks_for(self.bound)
+        )
+        if more > len(self.more) or series > len(self.series):
+            pool.longer(self.more, more)
+            pool.longer(self.series, series)
+            pool.longer(self.rings.back, more)
+            pool.longer(self.shown.back, series)
+            self._view()
 
     def measure(
         self,
@@ -135,6 +174,7 @@ class Entities:
         slot [n], fresh [n], gap [s], odd [n, 2] as in `advance`. Returns the next query to account for, and
         the points, as views that the next call overwrites.
         """
+        self.reserve(stop - start)
         done, m = advance(
             self.slots,
             inputs,
@@ -180,7 +220,7 @@ class Entities:
 
     def measure_anew(self) -> None:
         """Begin anew with the next query of each entity: what was measured in other units is forgotten."""
-        self.slots.scalars[self.slots.scalars[:, layout.QUERIES] > 0, layout.RESTART] = 1.0
+        self.slots.restart[self.slots.counts[:, layout.QUERIES] > 0] = 1
 
     def suspicion(self, threshold: float) -> FloatArray:
         """Evidence where it is worth keeping an entity for, else 0: [capacity]."""
@@ -189,8 +229,41 @@ class Entities:
 
     def release(self, gone: IntArray) -> None:
         """Forget the entities in these slots."""
-        for s in gone:
-            release_track(self.slots, s)
-        self.slots.scalars[gone, layout.QUERIES] = 0.0
-        self.episodes.evidence[gone] = 0.0
-        self.episodes.counts[gone] = 0
+        release_blocks(self.slots, gone)
+        self.slots.counts[gone, layout.QUERIES] = 0
+        policy.forget(self.episodes, gone)
+
+    def state(self, used: int) -> Arrays:
+        """Everything of the first `used` entities, as arrays; rows as their bytes."""
+        lent = int(self.rings.counters[pool.HIGH])
+        shown = int(self.shown.counters[pool.HIGH])
+        return {
+            "rows": _bytes(self.rows[:used]),
+            "more": _bytes(self.more[:lent]),
+            "series": self.series[:shown],
+            "counters": self.counters,
+            **{f"rings/{name}": array for name, array in pool.state(self.rings).items()},
+            **{f"shown/{name}": array for name, array in pool.state(self.shown).items()},
+        }
+
+    def load(self, arrays: Arrays) -> None:
+        """The inverse of `state`; bounds that are smaller than what was saved give way."""
+        for name, kept in (("rows", self.rows), ("more", self.more)):
+            rows = np.ascontiguousarray(arrays[name])
+            pool.longer(kept, len(rows))
+            kept[: len(rows)] = rows.reshape(-1).view(kept.dtype)
+        series = arrays["series"]
+        pool.longer(self.series, len(series))
+        self.series[: len(series)] = series
+        self.counters[:] = arrays["counters"]
+        self.rings = pool.load(_under(arrays, "rings/"), layout.blocks_for(self.bound), len(self.more))
+        self.shown = pool.load(_under(arrays, "shown/"), policy.blocks_for(self.bound), len(self.series))
+        self._view()
+
+
+def _bytes(rows: npt.NDArray[np.void]) -> npt.NDArray[np.uint8]:
+    return rows.view(np.uint8).reshape(len(rows), rows.itemsize)
+
+
+def _under(arrays: Arrays, prefix: str) -> Arrays:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

@@ -70,10 +70,10 @@ class Links(NamedTuple):
     strange: IntArray
     nearest: FloatArray
     usual: FloatArray
-    recent: FloatArray
-    member: IntArray
-    sessions: IntArray
-    sent: IntArray
+    recent: npt.NDArray[np.float32]
+    member: npt.NDArray[np.int32]
+    sessions: npt.NDArray[np.int32]
+    sent: npt.NDArray[np.int32]
     spoke: IntArray
     clients: IntArray
     begun: IntArray
@@ -99,10 +99,10 @@ def allocate(sketch: int, clients: int, slots: int) -> Links:
         strange=np.zeros(WINDOW, dtype=np.int64),
         nearest=np.zeros(NEAREST),
         usual=np.full(1, FIRST_DISTANCE),
-        recent=np.zeros(clients),
-        member=np.full(clients, -1, dtype=np.int64),
-        sessions=np.zeros(clients, dtype=np.int64),
-        sent=np.zeros(clients, dtype=np.int64),
+        recent=np.zeros(clients, dtype=np.float32),
+        member=np.full(clients, -1, dtype=np.int32),
+        sessions=np.zeros(clients, dtype=np.int32),
+        sent=np.zeros(clients, dtype=np.int32),
         spoke=np.zeros(clients, dtype=np.int64),
         clients=np.zeros(slots, dtype=np.int64),
         begun=np.zeros(slots, dtype=np.int64),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from detector import policy
+from detector import policy, sessions
 from detector.alert import Alert
 from detector.campaigns import Campaigns
 from detector.clients import BYTES, PER_SESSION, ClientTable
@@ -50,14 +50,16 @@ class ModelState:
         for_clients = settings.memory // CLIENT_MEMORY
         for_campaigns = settings.memory // CAMPAIGN_MEMORY
         for_sessions = settings.memory - for_clients - for_campaigns
-        self.sessions = SessionTable(for_sessions // (each + PER_SESSION * BYTES))
+        self.sessions = SessionTable(for_sessions // (each + sessions.BYTES + PER_SESSION * BYTES))
         self.clients = ClientTable(PER_SESSION * self.sessions.bound, for_clients // each)
         self.campaigns = Campaigns(d, sketch, self.clients.capacity, for_campaigns // each)
         self.entities = (
-            Entities(self.sessions.capacity, d, sketch),
-            Entities(self.clients.slot_capacity, d, sketch),
+            Entities(self.sessions.bound, d, sketch),
+            Entities(self.clients.slot_bound, d, sketch),
             self.campaigns.entities,
         )
+        self.entities[SESSION].grow(self.sessions.capacity)
+        self.entities[CLIENT].grow(self.clients.slot_capacity)
         self.profile = profile
         self.inputs: Inputs = profile.inputs if profile else units.unlearned(d)
         self.sample = InputSample(d) if settings.learn and profile is None else None
@@ -68,7 +70,7 @@ class ModelState:
     @property
     def begun(self) -> int:
         """Sessions begun so far."""
-        return int(self.entities[SESSION].slots.counters[1])
+        return int(self.entities[SESSION].counters[0])
 
     @property
     def open_episodes(self) -> int:
@@ -97,7 +99,9 @@ class ModelState:
             first = self.sessions.queries - stop
             self.entities[SESSION].grow(self.sessions.capacity)
             while start < stop:
-                known = self.clients.join(self.sessions, start, stop, work.slot, work.fresh)
+                known = self.clients.join(
+                    self.sessions.owner, batch.records, start, stop, work.slot, work.fresh
+                )
                 self.campaigns.know(self.clients.capacity)
                 work.owner[start:known] = self.sessions.owner[work.slot[start:known]]
                 self._advance(batch, start, known, first, work, alerts)
@@ -107,7 +111,7 @@ class ModelState:
                     self.entities[CLIENT].release(slots)
                     self.campaigns.forget(gone)
             if self.sessions.sweep_due:
-                last_times = self.entities[SESSION].slots.scalars[:, layout.LAST_TIME]
+                last_times = self.entities[SESSION].slots.times[:, layout.LAST_TIME]
                 self._release(self.sessions.sweep(last_times, self.settings.gap))
                 self.campaigns.sweep(self.sessions.queries)
             if start < n and self.sessions.full:
@@ -209,6 +213,8 @@ class ModelState:
             first=first,
         )
         thresholds = self._thresholds()
+        for entities, count in zip(self.entities, np.bincount(kind, minlength=policy.KINDS), strict=True):
+            entities.reserve(points=int(count))
         kinds = tuple(entities.episodes for entities in self.entities)
         at = 0
         while True:

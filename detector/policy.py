@@ -17,8 +17,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from detector import pool
 from detector.evidence import accumulate
-from detector.features.layout import EVERY, FIRST_EVALUATION, RECENT
+from detector.features.layout import EVERY, FEWEST, FIRST_EVALUATION, RECENT, Field, row_type
+from detector.pool import Pool
 from detector.query import FloatArray, IntArray
 from models.compiled import jit
 
@@ -47,22 +49,43 @@ class Episodes(NamedTuple):
     """Policy state of `capacity` entities of one kind; `judge` changes it in place.
 
     evidence [capacity]; since [capacity] number of the query at which it last left 0
-    counts [capacity, 5] int64: episodes so far, open (0 or 1), revision, level of the last message,
+    counts [capacity, 5] int32: episodes so far, open (0 or 1), revision, level of the last message,
     silent (0 or 1)
-    told [capacity] queries, and told_clients [capacity] clients of a campaign, when the last message went
-    out; began [capacity] time the episode began
-    series [capacity, SERIES, 2] float32 recent (confidence, distance); points [capacity] written so far
+    told [capacity] queries, and told_clients [capacity] int32 clients of a campaign, when the last message
+    went out; began [capacity] time the episode began
+    shown [capacity] int32: 1 + number of the block for the series that was lent, 0 none; points [capacity]
+    int32 written to it so far
+    series [blocks, SERIES, 2] float32 recent (confidence, distance), for entities whose evidence is worth
+    it; blocks: which are lent
     """
 
     evidence: FloatArray
     since: IntArray
-    counts: IntArray
+    counts: npt.NDArray[np.int32]
     told: FloatArray
-    told_clients: IntArray
+    told_clients: npt.NDArray[np.int32]
     began: FloatArray
+    shown: npt.NDArray[np.int32]
+    points: npt.NDArray[np.int32]
     series: npt.NDArray[np.float32]
-    points: IntArray
+    blocks: Pool
 
+
+ROW_FIELDS: list[Field] = [
+    ("episodes_evidence", "<f8", ()),
+    ("episodes_since", "<i8", ()),
+    ("episodes_told", "<f8", ()),
+    ("episodes_began", "<f8", ()),
+    ("episodes_counts", "<i4", (5,)),
+    ("episodes_told_clients", "<i4", ()),
+    ("episodes_shown", "<i4", ()),
+    ("episodes_points", "<i4", ()),
+]
+"""What one row holds beside `detector.features.layout.row_fields`."""
+SERIES_SHARE = 8
+"""There is a block for the series of every so many entities."""
+SHOWN_FROM = 0.125
+"""Evidence over threshold from which the series of an entity is kept."""
 
 EPISODES, OPEN, REVISION, LEVEL, SILENT = range(5)
 
@@ -90,32 +113,47 @@ class Judged(NamedTuple):
     first: int
 
 
+def blocks_for(entities: int) -> int:
+    """Series that are kept for so many entities."""
+    return max(8, entities // SERIES_SHARE)
+
+
+def block_bytes() -> int:
+    """Bytes of one series."""
+    return 4 * 2 * SERIES
+
+
+def views(rows: Any, series: npt.NDArray[np.float32], lent: Pool) -> Episodes:
+    """The columns of rows [capacity] that hold ROW_FIELDS."""
+    own = {name.removeprefix("episodes_"): rows[name] for name, _, _ in ROW_FIELDS}
+    return Episodes(**own, series=series, blocks=lent)
+
+
 def allocate(capacity: int) -> Episodes:
-    """State in which nothing ever happened."""
-    return Episodes(
-        evidence=np.zeros(capacity),
-        since=np.zeros(capacity, dtype=np.int64),
-        counts=np.zeros((capacity, 5), dtype=np.int64),
-        told=np.zeros(capacity),
-        told_clients=np.zeros(capacity, dtype=np.int64),
-        began=np.zeros(capacity),
-        series=np.full((capacity, SERIES, 2), np.nan, dtype=np.float32),
-        points=np.zeros(capacity, dtype=np.int64),
-    )
+    """State of so many entities in which nothing ever happened; it is not to grow."""
+    most = max(8, capacity)
+    lent = pool.make(most)
+    pool.longer(lent.back, most)
+    series = np.zeros((most, SERIES, 2), dtype=np.float32)
+    return views(np.zeros(max(capacity, FEWEST), dtype=row_type(ROW_FIELDS)), series, lent)
 
 
-def grow(episodes: Episodes, capacity: int) -> Episodes:
-    """The same state with room for `capacity` sessions."""
-    wider = allocate(capacity)
-    old = len(episodes.evidence)
-    for name in Episodes._fields:
-        getattr(wider, name)[:old] = getattr(episodes, name)
-    return wider
+@jit
+def release_series(episodes: Any, s: int) -> None:
+    """Take back the block that was lent to the entity in slot s."""
+    if episodes.shown[s] > 0:
+        pool.give_back(episodes.blocks, episodes.shown[s] - 1)
+        episodes.shown[s] = 0
+    episodes.points[s] = 0
 
 
-def bytes_per_session() -> int:
-    """Bytes of one session's policy state."""
-    return 8 * (2 + 5 + 1 + 1 + 1 + 1) + 4 * 2 * SERIES
+@jit
+def forget(episodes: Any, gone: Any) -> None:
+    """The entities in slots gone [n] are no more."""
+    for s in gone:
+        release_series(episodes, s)
+        episodes.evidence[s] = 0.0
+        episodes.counts[s, :] = 0
 
 
 @jit
@@ -132,14 +170,25 @@ def _open_session(episodes: Any, s: int) -> None:
     episodes.since[s] = 0
     episodes.counts[s, :] = 0
     episodes.told[s] = 0.0
-    episodes.points[s] = 0
+    release_series(episodes, s)
 
 
 @jit
-def _keep_series(episodes: Any, s: int, recent: Any, count: int) -> None:
+def _keep_series(episodes: Any, s: int, recent: Any, worth: bool) -> None:
+    """Add the queries since the last point to the series of an entity whose evidence is worth it."""
+    if not worth:
+        release_series(episodes, s)
+        return
+    count = EVERY
+    if episodes.shown[s] == 0:
+        episodes.shown[s] = pool.lend(episodes.blocks) + 1
+        if episodes.shown[s] == 0:
+            return
+        count = RECENT
+    series = episodes.series[episodes.shown[s] - 1]
     for r in range(RECENT - count, RECENT):
-        episodes.series[s, episodes.points[s] % SERIES, 0] = recent[r, 0]
-        episodes.series[s, episodes.points[s] % SERIES, 1] = recent[r, 1]
+        series[episodes.points[s] % SERIES, 0] = recent[r, 0]
+        series[episodes.points[s] % SERIES, 1] = recent[r, 1]
         episodes.points[s] += 1
 
 
@@ -218,15 +267,14 @@ def judge(
         kind, s, owner = points.kind[m], points.slots[m], points.owner[m]
         episodes, threshold = kinds[kind], thresholds[kind]
         queries = points.meta[m, 3]
-        first = points.meta[m, 0] == FIRST_EVALUATION
-        if first:
+        if points.meta[m, 0] == FIRST_EVALUATION:
             _open_session(episodes, s)
-        _keep_series(episodes, s, points.series[m], FIRST_EVALUATION if first else EVERY)
         if episodes.evidence[s] == 0.0:
             episodes.since[s] = points.when[m]
         episodes.evidence[s] = accumulate(episodes.evidence[s], points.scores[m])
         evidence = episodes.evidence[s]
         counts = episodes.counts[s]
+        _keep_series(episodes, s, points.series[m], evidence > SHOWN_FROM * threshold or counts[OPEN] == 1)
         event = NOTHING
         if counts[OPEN] == 0:
             if evidence >= threshold:
@@ -275,12 +323,16 @@ def judge(
 
 
 def recent_series(episodes: Episodes, s: int) -> tuple[list[float | None], list[float | None]]:
-    """(confidence, distance) of the session's last queries, oldest first, at most SERIES; None: unknown."""
+    """(confidence, distance) of the session's last queries, oldest first, at most SERIES; None: unknown.
+
+    They begin when the evidence was first worth keeping them.
+    """
     written = int(episodes.points[s])
+    series = episodes.series[max(int(episodes.shown[s]) - 1, 0)]
     order = [k % SERIES for k in range(max(0, written - SERIES), written)]
 
     def column(c: int) -> list[float | None]:
-        values = episodes.series[s, order, c].astype(np.float64)
+        values = series[order, c].astype(np.float64)
         return [None if np.isnan(v) else round(float(v), 5) for v in values]
 
     return column(0), column(1)

@@ -13,6 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from detector import pool
+from detector.directory import Directory
+from detector.keys import keys_of
+from detector.pool import Pool, longer, next_size
 from detector.query import FloatArray, IntArray, Record
 
 EXPIRE_EVERY = 65_536
@@ -23,8 +27,8 @@ with a wrong clock cannot move it."""
 EVICTED_SHARE = 8
 """When the bound is reached, an eighth of the sessions go at once, so that the search for them is rare."""
 FIRST_CAPACITY = 64
-
-Key = tuple[str, str, str]
+BYTES = 16 + 8 + 8 + 8 + 1 + 4
+"""Of one session here: its key, its part of the index, its columns."""
 
 
 class SessionTable:
@@ -32,26 +36,38 @@ class SessionTable:
 
     def __init__(self, bound: int) -> None:
         self.bound = max(bound, 8)
-        self.capacity = min(FIRST_CAPACITY, self.bound)
+        self.capacity = 0
         self.queries = 0
         self.evicted = 0
         self.evicted_suspicious = 0
         """Since this table was made or restored."""
-        self._slots: dict[Key, int] = {}
-        self._keys: list[Key | None] = [None] * self.capacity
-        self._free = list(range(self.capacity - 1, -1, -1))
-        self._seen = np.zeros(self.capacity, dtype=np.int64)
+        self._directory = Directory()
+        self._slots: Pool = pool.make(self.bound)
+        self._taken = np.zeros(0, dtype=np.bool_)
+        self._seen = np.zeros(0, dtype=np.int64)
         self._times: list[float] = []
-        self.owner = np.full(self.capacity, -1, dtype=np.int64)
+        self.owner = np.zeros(0, dtype=np.int64)
         """Number of each session's client (`detector.clients`), written by the owner of this table."""
+        self._make_room(min(FIRST_CAPACITY, self.bound))
 
     def __len__(self) -> int:
-        return len(self._slots)
+        return len(self._directory)
 
     @property
     def full(self) -> bool:
         """True when a new session has no slot until `evict` made room."""
-        return not self._free and self.capacity >= self.bound
+        return self._slots.exhausted
+
+    @property
+    def used(self) -> int:
+        """Slots that have ever been taken are those below this."""
+        return int(self._slots.counters[pool.HIGH])
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes allocated."""
+        arrays = (self._taken, self._seen, self.owner, self._slots.back)
+        return self._directory.nbytes + sum(array.nbytes for array in arrays)
 
     @property
     def sweep_due(self) -> bool:
@@ -67,20 +83,20 @@ class SessionTable:
         makes room or sweeps, and goes on from there.
         """
         stop = min(len(records), start + EXPIRE_EVERY - self.queries % EXPIRE_EVERY)
-        keys = [(r.client_id, r.session_id, r.tenant_id) for r in records[start:stop]]
-        known = self._slots.get
-        found = [known(key, -1) for key in keys]
+        some = records[start:stop]
+        keys = keys_of(
+            ([r.client_id for r in some], [r.session_id for r in some], [r.tenant_id for r in some])
+        )
+        found = self._directory.find(keys)
         fresh[start:stop] = False
-        if -1 in found:
-            for i in [i for i, s in enumerate(found) if s < 0]:
-                s = known(keys[i], -1)  # perhaps begun a few queries ago
-                if s < 0:
-                    if not self._free and not self._grow():
-                        stop = start + i
-                        break
-                    s = self._begin(keys[i])
-                    fresh[start + i] = True
-                found[i] = s
+        new = np.flatnonzero(found < 0)
+        if len(new):
+            self._make_room(self._slots.wanted(len(new)))
+            begun = self._directory.add_new(keys, new, found, self._slots)
+            fresh[start + begun] = True
+            self._taken[found[begun]] = True
+            if (left := np.flatnonzero(found < 0)).size:
+                stop = start + int(left[0])
         slot[start:stop] = found[: stop - start]
         numbers = np.arange(self.queries + 1, self.queries + 1 + stop - start)
         self._seen[slot[start:stop]] = numbers  # the last of a session's numbers stays
@@ -90,28 +106,11 @@ class SessionTable:
         self.queries += stop - start
         return stop
 
-    def _begin(self, key: Key) -> int:
-        """A free slot for a new session."""
-        s = self._free.pop()
-        self._slots[key] = s
-        self._keys[s] = key
-        return s
-
-    def client_of(self, slot: int) -> tuple[str, str]:
-        """(client id, tenant id) of the session in a slot that is taken."""
-        key = self._keys[slot]
-        return ("", "") if key is None else (key[0], key[2])
-
-    def _grow(self) -> bool:
-        if self.capacity >= self.bound:
-            return False
-        wider = min(2 * self.capacity, self.bound)
-        self._free = list(range(wider - 1, self.capacity - 1, -1))
-        self._keys.extend([None] * (wider - self.capacity))
-        self._seen = np.concatenate([self._seen, np.zeros(wider - self.capacity, dtype=np.int64)])
-        self.owner = np.concatenate([self.owner, np.full(wider - self.capacity, -1, dtype=np.int64)])
-        self.capacity = wider
-        return True
+    def _make_room(self, wanted: int) -> None:
+        self.capacity = min(next_size(self.capacity, wanted), self.bound)
+        self._directory.grow(self.capacity)
+        for column in (self._taken, self._seen, self.owner, self._slots.back):
+            longer(column, self.capacity)
 
     def sweep(self, last_times: FloatArray, gap: float) -> IntArray:
         """Free the slots whose last query is more than `gap` before the clock; returns them.
@@ -120,52 +119,48 @@ class SessionTable:
         """
         clock = float(np.median(self._times))
         self._times.clear()
-        idle = [s for s in self._slots.values() if last_times[s] < clock - gap]
-        return self._release(idle)
+        return self._release(np.flatnonzero(self._taken & (last_times[: self.capacity] < clock - gap)))
 
     def evict(self, suspicion: FloatArray) -> IntArray:
         """Free an eighth of the slots, least recently used first, suspicious ones last; returns them.
 
         suspicion [capacity] is 0 for an ordinary session; higher stays longer.
         """
-        used = np.array(sorted(self._slots.values()), dtype=np.int64)
+        used = np.flatnonzero(self._taken)
         order = np.lexsort((self._seen[used], suspicion[used]))
         gone = used[order[: max(1, len(used) // EVICTED_SHARE)]]
         self.evicted += len(gone)
         self.evicted_suspicious += int(np.count_nonzero(suspicion[gone]))
-        return self._release(gone.tolist())
+        return self._release(gone)
 
-    def _release(self, slots: list[int]) -> IntArray:
-        for s in slots:
-            key = self._keys[s]
-            if key is not None:
-                del self._slots[key]
-            self._keys[s] = None
-        self._free.extend(sorted(slots, reverse=True))
-        return np.array(slots, dtype=np.int64)
+    def _release(self, slots: IntArray) -> IntArray:
+        self._directory.remove(slots)
+        self._taken[slots] = False
+        pool.give_back_many(self._slots, np.sort(slots))
+        return slots
 
-    def state(self) -> dict[str, Any]:
-        """Everything, as JSON-ready values."""
-        return {
-            "queries": self.queries,
-            "evicted": self.evicted,
-            "keys": self._keys,
-            "free": self._free,
-            "seen": self._seen.tolist(),
-            "times": self._times,
-            "owner": self.owner.tolist(),
+    def state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[np.generic]]]:
+        """Everything, as JSON-ready values and arrays."""
+        meta = {"queries": self.queries, "evicted": self.evicted, "times": self._times}
+        used = self.used
+        return meta, {
+            "keys": self._directory.keys[:used],
+            "taken": self._taken[:used],
+            "seen": self._seen[:used],
+            "owner": self.owner[:used],
+            **pool.state(self._slots),
         }
 
     @classmethod
-    def from_state(cls, state: dict[str, Any], bound: int) -> SessionTable:
+    def from_state(cls, meta: dict[str, Any], arrays: dict[str, Any], bound: int) -> SessionTable:
         """The inverse of `state`, for `bound` sessions, or as many slots as the state has."""
-        table = cls(max(bound, len(state["keys"])))
-        table.queries, table.evicted = state["queries"], state["evicted"]
-        table._keys = [None if key is None else (key[0], key[1], key[2]) for key in state["keys"]]
-        table.capacity = len(table._keys)
-        table._slots = {key: s for s, key in enumerate(table._keys) if key is not None}
-        table._free = list(state["free"])
-        table._seen = np.array(state["seen"], dtype=np.int64)
-        table._times = list(state["times"])
-        table.owner = np.array(state["owner"], dtype=np.int64)
+        used = len(arrays["keys"])
+        table = cls(max(bound, used))
+        table._make_room(used)
+        table.queries, table.evicted, table._times = meta["queries"], meta["evicted"], list(meta["times"])
+        table._slots = pool.load(arrays, table.bound, table.capacity)
+        table._taken[:used], table._seen[:used] = arrays["taken"], arrays["seen"]
+        table.owner[:used] = arrays["owner"]
+        table._directory.load(arrays["keys"], np.flatnonzero(table._taken))
+        table._directory.grow(table.capacity)
         return table

@@ -14,12 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from detector import policy
 from detector.clients import PER_SESSION
 from detector.container import Arrays, Damaged, pack, unpack
 from detector.errors import OtherVersion, ProfileError, StateError
 from detector.features import inputs as units
-from detector.features import layout
 from detector.features.catalogue import NAMES
 from detector.learner import InputSample, Learner
 from detector.model_state import ModelState, Settings
@@ -29,7 +27,7 @@ from detector.profile import ModelProfile, restore_profile
 from detector.router import OddLength
 from detector.sessions import SessionTable
 
-FORMAT = 2
+FORMAT = 3
 VERSION = f"{FORMAT}-{hashlib.sha256(json.dumps(NAMES).encode()).hexdigest()[:8]}"
 """Names what a release must agree on to read a state: its format, and the features it holds."""
 
@@ -102,16 +100,15 @@ def canonical_digest(data: bytes) -> str:
 
 def _dump_model(state: ModelState) -> tuple[dict[str, Any], Arrays]:
     arrays: Arrays = {}
-    for kind, entities in zip(KIND_NAMES, state.entities, strict=True):
-        slots = entities.slots
-        # What lies above the top of the stack of free tracks is left over from earlier.
-        free = np.where(np.arange(len(slots.free)) < slots.counters[0], slots.free, -1)
-        arrays |= {f"{kind}/slots/{k}": v for k, v in slots._replace(free=free)._asdict().items()}
-        arrays |= {f"{kind}/episodes/{k}": v for k, v in entities.episodes._asdict().items()}
-    meta: dict[str, Any] = {"d": state.d, "sessions": state.sessions.state()}
+    used = (state.sessions.used, state.clients.slot_capacity, state.campaigns.slots)
+    for kind, entities, slots in zip(KIND_NAMES, state.entities, used, strict=True):
+        arrays |= {f"{kind}/entities/{k}": v for k, v in entities.state(slots).items()}
+    meta: dict[str, Any] = {"d": state.d}
+    meta["sessions"], own = state.sessions.state()
+    arrays |= {f"sessions/{k}": v for k, v in own.items()}
     meta["clients"], own = state.clients.state()
     arrays |= {f"clients/{k}": v for k, v in own.items()}
-    arrays |= {f"links/{k}": v for k, v in state.campaigns.state().items()}
+    arrays |= {f"links/{k}": v for k, v in state.campaigns.state(state.clients.used).items()}
     if state.profile is not None:
         meta["profile"] = state.profile.version
         arrays |= {f"profile/{k}": v for k, v in state.profile.arrays().items()}
@@ -140,13 +137,12 @@ def _restore_model(
     else:
         profile = _learned(under("profile/")) if "profile" in meta else None
     state = ModelState(meta["name"], meta["d"], settings, profile)
-    state.sessions = SessionTable.from_state(meta["sessions"], state.sessions.bound)
+    state.sessions = SessionTable.from_state(meta["sessions"], under("sessions/"), state.sessions.bound)
     state.clients.bound = PER_SESSION * state.sessions.bound
     state.clients.load(meta["clients"], under("clients/"))
     state.campaigns.load(under("links/"))
     for kind, entities in zip(KIND_NAMES, state.entities, strict=True):
-        entities.slots = layout.Slots(**{k: _owned(v) for k, v in under(f"{kind}/slots/").items()})
-        entities.episodes = policy.Episodes(**{k: _owned(v) for k, v in under(f"{kind}/episodes/").items()})
+        entities.load(under(f"{kind}/entities/"))
     if profile is None:
         state.inputs = units.from_arrays(under("inputs/"))
     elif profile.version != meta.get("profile"):
@@ -167,7 +163,3 @@ def _learned(arrays: Arrays) -> ModelProfile:
         return restore_profile(arrays)
     except ProfileError as error:
         raise OtherVersion(f"the profile in the state was learned by another version: {error}") from error
-
-
-def _owned(array: Any) -> Any:
-    return np.ascontiguousarray(array).copy()

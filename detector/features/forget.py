@@ -29,6 +29,17 @@ def blend(row: Any, column: int, value: float, weight: float) -> None:
 
 
 @jit
-def deviation(row: Any, mean: int, square: int) -> float:
-    """Standard deviation from a forgetting mean and mean square."""
-    return float(np.sqrt(max(row[square] - row[mean] * row[mean], 0.0)))
+def spread_out(row: Any, mean: int, variance: int, value: float, weight: float) -> None:
+    """Move a forgetting mean and the variance round it towards `value`.
+
+    The variance itself is kept: the mean square less the squared mean would lose its digits in float32.
+    """
+    away = value - row[mean]
+    row[variance] = (1.0 - weight) * (row[variance] + weight * away * away)
+    row[mean] += weight * away
+
+
+@jit
+def deviation(row: Any, variance: int) -> float:
+    """Standard deviation from a forgetting variance."""
+    return float(np.sqrt(row[variance]))

@@ -1,17 +1,19 @@
-"""Where the state of a session lies: rows of columns, one slot a session.
+"""Where the state of an entity lies: one row of bytes each, so that finding it touches one stretch of memory.
 
-Every session has a slot: its last input and step, and the running statistics below. A *track* holds what
-is costlier (sketches of the last inputs, the centroid) and is lent to sessions that live past
-`TRACK_FROM` inputs. There is a track for every slot as yet; fewer would do.
+A row holds the last input exactly, the last step and the sketches of the last RING inputs rounded, and the
+running statistics below in float32. An entity that earns it (queries came near each other, or it is
+long) is lent a block for MORE further sketches; most sessions end before.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from detector import pool
+from detector.pool import Pool
 from detector.query import FloatArray
 
 MEMORY = 16
@@ -22,38 +24,48 @@ FIRST_EVALUATION = 8
 EVERY = 4
 """Sessions are evaluated at their 8th distinct input and at every 4th from then on."""
 TRACK_FROM = 4
-RING = 16
+"""Distinct inputs after which sketches are kept."""
+RING, MORE = 4, 12
+"""Sketches in the row of an entity, and in the block that it may be lent."""
+LONG = 24
+"""Distinct inputs from which an entity is lent a block, near queries or not, while many are left."""
+BLOCK_SHARE = 4
+"""There is a block for every so many entities; the last quarter of them is for near queries."""
 CLASSES = 16
 """Classes are folded onto this many accumulators (class number modulo 16)."""
 FARTHEST = 1e15
 """No scaled column counts as further away: float32 state stays finite, and one wild input blinds nothing."""
+SMALLEST = 1e-30
+"""What lies below in scaled units is rounded to 0: a scale must be a normal float32 number."""
 META = 4
 """Columns that `advance` writes beside the features of an evaluation point."""
 RECENT = 8
 """Confidences and distances kept for the evidence series until the next evaluation point."""
+STEP_LEVELS, SKETCH_LEVELS, SHARE_LEVELS = 127.0, 32767.0, 32767.0
+"""What the largest number of a step, the largest of a sketch, and a share of 1 are rounded to."""
 
-# Columns of `scalars`. Counters first, then the last values, then forgetting statistics.
+# Columns of `times`, of `counts` and of `stats`. Counts that only matter while small are among the last.
+START, LAST_TIME = range(2)
+QUERIES, DISTINCT, SERIAL = range(3)
 (
-    QUERIES,
-    DISTINCT,
     STEPS,
     COSINES,
     ANSWERS,
     RADII,
-    START,
-    LAST_TIME,
-    SERIAL,
+    MARGINS,
+    LABELS,
+    FOLLOWINGS,
+    NEAR_RUN,
     LAST_LENGTH,
-    LAST_LABEL,
     LAST_CONFIDENCE,
     LAST_RISE,
     TARGET,
     LOG_STEP,
-    LOG_STEP_SQUARE,
+    STEP_VARIANCE,
     LOG_NEAREST,
     LOG_NEAREST_SLOW,
     LOG_RADIUS,
-    LOG_RADIUS_SQUARE,
+    RADIUS_VARIANCE,
     NEAR,
     EXACT,
     OFF_GRID,
@@ -66,97 +78,133 @@ RECENT = 8
     RETURNS,
     HALVING,
     MARGIN,
-    MARGINS,
     FLIPS,
-    LABELS,
     CLOSE_FLIPS,
     CONFIDENCE_STEP,
     DOUBT,
     FOLLOWING,
-    FOLLOWINGS,
-    NEAR_RUN,
     CENTRES,
-    RESTART,
-) = range(43)
-SCALARS = 43
+) = range(36)
+STATS = 36
 
-# Blocks of CLASSES columns in `classes`.
-P_LAST, P_BEST, P_TREND, P_RECORD, P_RECENT, P_LONGER, LABEL_SHARE, CONFIDENCE_SHARE = range(8)
-BLOCKS = 8
+# Rows of `answers` and of `shares`, each of CLASSES columns.
+P_LAST, P_BEST, P_RECENT, P_LONGER = range(4)
+P_TREND, P_RECORD, LABEL_SHARE, CONFIDENCE_SHARE = range(4)
+
+
+FEWEST = 2
+"""Rows to allocate at least: the columns of fewer are contiguous, and kernels would be compiled anew."""
 
 
 class Slots(NamedTuple):
-    """Feature state of `capacity` sessions of one model; the kernels change it in place.
+    """Feature state of `capacity` entities of one model; the kernels change it in place.
 
-    last_input [capacity, d] float64: exact, so that steps far smaller than the values survive
-    last_step [capacity, d] float32 in scaled units
-    scalars [capacity, SCALARS], classes [capacity, BLOCKS, CLASSES], recent [capacity, RECENT, 2]
-    track [capacity] int64: row of the track arrays, -1 none
-    ring [tracks, RING, sketch] float32, ring_hash [tracks, RING] int64, ring_used [tracks],
-    centroid [tracks, sketch] float64
-    free [tracks] stack of unused tracks; counters [3]: tracks on that stack, sessions begun so far,
-    and serial numbers given so far (more, where sessions under way were measured anew)
+    All but the last five are views of the rows [capacity, ...]:
+    last_input [d] float64: exact, so that steps far smaller than the values survive
+    times [2] float64; counts [3] int64; stats [STATS] float32
+    answers [4, CLASSES] float32; shares [4, CLASSES] int16, in SHARE_LEVELS of 1
+    recent [RECENT, 2] float32; last_label int32; restart int32, 1: to be measured anew
+    step [d] int8, direction of the last step in scaled units, in STEP_LEVELS of its largest number
+    ring [RING, sketch] int16, in SKETCH_LEVELS of ring_scale [RING] float32; ring_hash [RING] int32;
+    ring_used int32: sketches written to the ring; block int32: 1 + number of the block lent, 0 none
+    centroid [sketch] float32
+    more_ring, more_scale, more_hash [blocks, MORE, ...]: the ring continued; blocks: which are lent
+    counters [2] int64: sessions begun so far, and serial numbers given so far (more, where sessions under way
+    were measured anew)
     """
 
     last_input: FloatArray
-    last_step: npt.NDArray[np.float32]
-    scalars: FloatArray
-    classes: FloatArray
-    recent: FloatArray
-    track: npt.NDArray[np.int64]
-    ring: npt.NDArray[np.float32]
-    ring_hash: npt.NDArray[np.int64]
-    ring_used: npt.NDArray[np.int64]
-    centroid: FloatArray
-    free: npt.NDArray[np.int64]
+    times: FloatArray
+    counts: npt.NDArray[np.int64]
+    stats: npt.NDArray[np.float32]
+    answers: npt.NDArray[np.float32]
+    shares: npt.NDArray[np.int16]
+    recent: npt.NDArray[np.float32]
+    last_label: npt.NDArray[np.int32]
+    restart: npt.NDArray[np.int32]
+    step: npt.NDArray[np.int8]
+    ring: npt.NDArray[np.int16]
+    ring_scale: npt.NDArray[np.float32]
+    ring_hash: npt.NDArray[np.int32]
+    ring_used: npt.NDArray[np.int32]
+    block: npt.NDArray[np.int32]
+    centroid: npt.NDArray[np.float32]
+    more_ring: npt.NDArray[np.int16]
+    more_scale: npt.NDArray[np.float32]
+    more_hash: npt.NDArray[np.int32]
+    blocks: Pool
     counters: npt.NDArray[np.int64]
 
 
-def bytes_per_session(d: int, sketch: int) -> int:
-    """Bytes of one slot with its track: what the memory bound is divided by."""
-    slot = 12 * d + 8 * (SCALARS + BLOCKS * CLASSES + 2 * RECENT + 1)
-    return slot + 4 * RING * sketch + 8 * (RING + sketch + 2)
+Field = tuple[str, str, tuple[int, ...]]
 
 
-def allocate(capacity: int, d: int, sketch: int) -> Slots:
-    """Empty state for `capacity` sessions."""
-    return Slots(
-        last_input=np.zeros((capacity, d)),
-        last_step=np.zeros((capacity, d), dtype=np.float32),
-        scalars=np.zeros((capacity, SCALARS)),
-        classes=np.zeros((capacity, BLOCKS, CLASSES)),
-        recent=np.full((capacity, RECENT, 2), np.nan),
-        track=np.full(capacity, -1, dtype=np.int64),
-        ring=np.zeros((capacity, RING, sketch), dtype=np.float32),
-        ring_hash=np.zeros((capacity, RING), dtype=np.int64),
-        ring_used=np.zeros(capacity, dtype=np.int64),
-        centroid=np.zeros((capacity, sketch)),
-        free=np.arange(capacity - 1, -1, -1, dtype=np.int64),
-        counters=np.array([capacity, 0, 0], dtype=np.int64),
+def row_fields(d: int, sketch: int) -> list[Field]:
+    """Name, type and shape of what one row holds."""
+    return [
+        ("last_input", "<f8", (d,)),
+        ("times", "<f8", (2,)),
+        ("counts", "<i8", (3,)),
+        ("stats", "<f4", (STATS,)),
+        ("answers", "<f4", (4, CLASSES)),
+        ("recent", "<f4", (RECENT, 2)),
+        ("ring_scale", "<f4", (RING,)),
+        ("centroid", "<f4", (sketch,)),
+        ("ring_hash", "<i4", (RING,)),
+        ("ring_used", "<i4", ()),
+        ("block", "<i4", ()),
+        ("last_label", "<i4", ()),
+        ("restart", "<i4", ()),
+        ("shares", "<i2", (4, CLASSES)),
+        ("ring", "<i2", (RING, sketch)),
+        ("step", "<i1", (d,)),
+    ]
+
+
+def block_type(sketch: int) -> np.dtype[np.void]:
+    """What one block holds."""
+    return row_type(
+        [
+            ("more_scale", "<f4", (MORE,)),
+            ("more_hash", "<i4", (MORE,)),
+            ("more_ring", "<i2", (MORE, sketch)),
+        ]
     )
 
 
-def grow(slots: Slots, capacity: int) -> Slots:
-    """The same state with room for `capacity` sessions."""
-    old = len(slots.track)
-    wider = allocate(capacity, slots.last_input.shape[1], slots.centroid.shape[1])
-    for name in (
-        "last_input",
-        "last_step",
-        "scalars",
-        "classes",
-        "recent",
-        "track",
-        "ring",
-        "ring_hash",
-        "ring_used",
-        "centroid",
-    ):
-        getattr(wider, name)[:old] = getattr(slots, name)
-    unused = int(slots.counters[0])
-    fresh = capacity - old
-    # New tracks lie under the old ones on the stack, so the order of use does not depend on when it grew.
-    wider.free[:fresh] = np.arange(capacity - 1, old - 1, -1)
-    wider.free[fresh : fresh + unused] = slots.free[:unused]
-    wider.counters[:] = (fresh + unused, slots.counters[1], slots.counters[2])
-    return wider
+def row_type(fields: list[Field]) -> np.dtype[np.void]:
+    """Rows of these fields, the widest numbers first, so that none straddles, padded to whole words."""
+    fields = sorted(fields, key=lambda field: -np.dtype(field[1]).itemsize)
+    offsets, at = [], 0
+    for _, kind, shape in fields:
+        offsets.append(at)
+        at += np.dtype(kind).itemsize * int(np.prod(shape, dtype=np.int64))
+    return np.dtype(
+        {
+            "names": [name for name, _, _ in fields],
+            "formats": [(kind, shape) for _, kind, shape in fields],
+            "offsets": offsets,
+            "itemsize": -(-at // 8) * 8,
+        }
+    )
+
+
+def blocks_for(entities: int) -> int:
+    """Blocks there are for so many entities."""
+    return max(8, entities // BLOCK_SHARE)
+
+
+def views(rows: Any, blocks: Any, lent: Pool, counters: npt.NDArray[np.int64]) -> Slots:
+    """The columns of rows [capacity] of `row_fields` (and perhaps others) and blocks of `block_type`."""
+    own = {name: rows[name] for name, _, _ in row_fields(1, 1)}
+    own |= {name: blocks[name] for name in block_type(1).names or ()}
+    return Slots(**own, blocks=lent, counters=counters)
+
+
+def allocate(capacity: int, d: int, sketch: int) -> Slots:
+    """Empty state for `capacity` entities that is not to grow."""
+    most = max(8, capacity)
+    lent = pool.make(most)
+    pool.longer(lent.back, most)
+    rows = np.zeros(max(capacity, FEWEST), dtype=row_type(row_fields(d, sketch)))
+    return views(rows, np.zeros(most, dtype=block_type(sketch)), lent, np.zeros(2, dtype=np.int64))

@@ -44,7 +44,7 @@ CENTRE_CHANGES = INDEX["centre_changes"]
 
 
 @jit
-def write_features(row: Any, classes: Any, out: Any) -> None:
+def write_features(row: Any, answers: Any, shares: Any, out: Any) -> None:
     """One row in the order of the catalogue; NaN where the log gives nothing to compute it from."""
     out[:] = np.nan
     if row[at.STEPS] > 0.0:
@@ -57,10 +57,10 @@ def write_features(row: Any, classes: Any, out: Any) -> None:
         out[ONE_COLUMN_STEPS] = row[at.ONE_COLUMN]
         out[RETURNS] = row[at.RETURNS]
     if row[at.STEPS] > 2.0:
-        out[STEP_IRREGULARITY] = deviation(row, at.LOG_STEP, at.LOG_STEP_SQUARE)
+        out[STEP_IRREGULARITY] = deviation(row, at.STEP_VARIANCE)
     if row[at.RADII] > 2.0 and row[at.STEPS] > 0.0:
         out[CENTROID_DISTANCE] = row[at.LOG_RADIUS]
-        out[RADIUS_IRREGULARITY] = deviation(row, at.LOG_RADIUS, at.LOG_RADIUS_SQUARE)
+        out[RADIUS_IRREGULARITY] = deviation(row, at.RADIUS_VARIANCE)
     out[EXACT_DUPLICATES] = row[at.EXACT]
     out[OFF_GRID] = row[at.OFF_GRID]
     out[OFF_MANIFOLD] = row[at.OFF_MANIFOLD]
@@ -70,16 +70,16 @@ def write_features(row: Any, classes: Any, out: Any) -> None:
         out[COLLINEAR_STEPS] = row[at.COLLINEAR]
         out[HALVING_STEPS] = row[at.HALVING]
     if row[at.ANSWERS] > 1.0:
-        out[CONFIDENCE_TREND] = largest(classes[at.P_TREND])
-        out[RECORD_HIGHS] = largest(classes[at.P_RECORD])
-        out[CONFIDENCE_DRIFT] = largest_rise(classes[at.P_RECENT], classes[at.P_LONGER])
-        out[CONFIDENCE_COVERAGE] = entropy(classes[at.CONFIDENCE_SHARE])
+        out[CONFIDENCE_TREND] = largest(shares[at.P_TREND])
+        out[RECORD_HIGHS] = largest(shares[at.P_RECORD])
+        out[CONFIDENCE_DRIFT] = largest_rise(answers[at.P_RECENT], answers[at.P_LONGER])
+        out[CONFIDENCE_COVERAGE] = entropy(shares[at.CONFIDENCE_SHARE])
         out[CONFIDENCE_STEP] = row[at.CONFIDENCE_STEP]
         out[LOG_DOUBT] = row[at.DOUBT]
     if row[at.MARGINS] > 0.0:
         out[LOG_MARGIN] = row[at.MARGIN]
     if row[at.LABELS] > 1.0:
-        out[LABEL_MONOPOLY] = concentration(classes[at.LABEL_SHARE])
+        out[LABEL_MONOPOLY] = concentration(shares[at.LABEL_SHARE])
         out[LABEL_FLIPS] = row[at.FLIPS]
         out[CLOSE_FLIPS] = row[at.CLOSE_FLIPS]
     if row[at.FOLLOWINGS] > 0.0:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from detector.features.forget import blend, rate
+from detector.features.forget import blend, rate, spread_out
 from detector.features.layout import (
     ATOMS,
     COLLINEAR,
@@ -24,9 +24,11 @@ from detector.features.layout import (
     LAST_LENGTH,
     LAST_RISE,
     LOG_STEP,
-    LOG_STEP_SQUARE,
     ONE_COLUMN,
+    SMALLEST,
     SPARSITY,
+    STEP_LEVELS,
+    STEP_VARIANCE,
     STEPS,
 )
 from models.compiled import jit
@@ -39,39 +41,46 @@ UNEVEN = 0.5
 
 
 @jit
-def take_step(x: Any, last: Any, inputs: Any, last_step: Any, row: Any) -> float:
-    """Account for the step from `last` to x, both raw [d]; returns its length in scaled units.
+def take_step(x: Any, slots: Any, s: int, inputs: Any, row: Any) -> float:
+    """Account for the step from the last input of the entity in slot s to x, both raw [d]; returns its length
+    in scaled units.
 
     The step is taken in float64 before scaling: a column near 200,000 keeps steps of 0.001. A change
     in a column that never varied in benign traffic counts as changed but has no length; a step of such
-    changes only gets the smallest length. Both `last` and `last_step` are replaced. Cost O(d).
+    changes only gets the smallest length. Both the last input and the last step are replaced, the step
+    rounded: angles need no more. Cost O(d).
     """
     d = x.shape[0]
+    last, last_step = slots.last_input[s], slots.step[s]
     changed = 0
     square = 0.0
     along = 0.0
     old_square = 0.0
+    largest = 0.0
     for j in range(d):
         raw = x[j] - last[j]
         if raw != 0.0:
             changed += 1
-        square += min(abs(raw * inputs.weight[j]), FARTHEST) ** 2
+        step = min(abs(raw * inputs.weight[j]), FARTHEST)
+        square += step * step
+        largest = max(largest, step)
+    scale = np.float32(largest / STEP_LEVELS if largest > SMALLEST else 0.0)
     for j in range(d):
         step = min(max((x[j] - last[j]) * inputs.weight[j], -FARTHEST), FARTHEST)
-        along += step * last_step[j]
-        old_square += float(last_step[j]) * float(last_step[j])
-        last_step[j] = step
+        old = float(last_step[j])
+        along += step * old
+        old_square += old * old
+        last_step[j] = np.int8(np.rint(step / scale)) if scale > 0.0 else np.int8(0)
         last[j] = x[j]
     length = max(np.sqrt(square), TINY)
     row[STEPS] += 1.0
     weight = rate(row[STEPS])
     log_length = np.log(length)
-    blend(row, LOG_STEP, log_length, weight)
-    blend(row, LOG_STEP_SQUARE, log_length * log_length, weight)
+    spread_out(row, LOG_STEP, STEP_VARIANCE, log_length, weight)
     blend(row, SPARSITY, np.log2(changed / d), weight)
     blend(row, ONE_COLUMN, 1.0 if changed == 1 and d > 1 else 0.0, weight)
-    if row[STEPS] > 1.0 and old_square > 0.0 and square > 0.0:
-        # The step before is float32: beside tiny steps its rounding can carry a cosine beyond 1.
+    if row[STEPS] > 1.0 and old_square > 0.0 and scale > 0.0:
+        # The step before is rounded: that can carry a cosine beyond 1.
         turn(row, min(max(along / np.sqrt(square * old_square), -1.0), 1.0), length)
     row[LAST_LENGTH] = length
     return float(length)

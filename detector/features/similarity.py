@@ -10,21 +10,20 @@ from typing import Any
 
 import numpy as np
 
-from detector.features.forget import blend, rate, slow_rate
+from detector.features.forget import blend, rate, slow_rate, spread_out
 from detector.features.layout import (
     CENTRES,
     FARTHEST,
     LOG_NEAREST,
     LOG_NEAREST_SLOW,
     LOG_RADIUS,
-    LOG_RADIUS_SQUARE,
     NEAR,
     NEAR_RUN,
     OFF_GRID,
     OFF_MANIFOLD,
     RADII,
+    RADIUS_VARIANCE,
     RETURNS,
-    RING,
     STEPS,
 )
 from models.compiled import jit
@@ -90,46 +89,6 @@ def strangeness(x: Any, z: Any, inputs: Any, row: Any, weight: float, odd: Any) 
 
 
 @jit
-def ring_distances(sketch: Any, ring: Any, used: int, out: Any) -> None:
-    """Distance to the nearest of the remembered sketches, and to the nearest but the last: out [2].
-
-    `used` counts sketches ever written; the last one lies at (used - 1) % RING.
-    """
-    out[0] = np.inf
-    out[1] = np.inf
-    for r in range(min(used, RING)):
-        total = 0.0
-        for j in range(sketch.shape[0]):
-            difference = sketch[j] - ring[r, j]
-            total += difference * difference
-        distance = np.sqrt(total)
-        out[0] = min(out[0], distance)
-        if r != (used - 1) % RING:
-            out[1] = min(out[1], distance)
-
-
-@jit
-def in_ring(h: Any, hashes: Any, used: int) -> bool:
-    """True when one of the last RING distinct inputs had this fingerprint."""
-    for r in range(min(used, RING)):
-        if hashes[r] == h:
-            return True
-    return False
-
-
-@jit
-def sketch_in_ring(h: Any, sketch: Any, hashes: Any, ring: Any, used: int) -> bool:
-    """True when one of the last RING distinct inputs had this fingerprint and this sketch (float32)."""
-    for r in range(min(used, RING)):
-        same = hashes[r] == h
-        for j in range(sketch.shape[0]):
-            same = same and ring[r, j] == np.float32(sketch[j])
-        if same:
-            return True
-    return False
-
-
-@jit
 def nearest_seen(row: Any, length: float, nearest: float, older: float) -> None:
     """Update what depends on the distance from a new input to recent ones.
 
@@ -166,6 +125,5 @@ def around_centroid(sketch: Any, centroid: Any, row: Any) -> float:
     radius = np.sqrt(total)
     w = rate(row[RADII] - 1.0)
     log_radius = np.log(radius + TINY)
-    blend(row, LOG_RADIUS, log_radius, w)
-    blend(row, LOG_RADIUS_SQUARE, log_radius * log_radius, w)
+    spread_out(row, LOG_RADIUS, RADIUS_VARIANCE, log_radius, w)
     return float(radius)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detector import links, policy
+from detector import links, policy, pool
 from detector.evidence import DRIFT
 from detector.features.layout import EVERY, FIRST_EVALUATION, RECENT
-from detector.policy import CRITICAL, HIGH, MOST_REVISIONS, NOTHING, RAISE, REVISE, SERIES, Judged
+from detector.policy import CRITICAL, HIGH, MOST_REVISIONS, NOTHING, RAISE, REVISE, SERIES, SHOWN_FROM, Judged
 from detector.query import FloatArray, IntArray
 
 THRESHOLD = 10.0
@@ -133,7 +133,7 @@ def test_a_new_session_in_the_slot_knows_nothing_of_the_last() -> None:
 
 @pytest.mark.parametrize("points", [1, 2, 14, 15, 16, 40])
 def test_the_series_holds_the_last_queries_in_order(points: int) -> None:
-    _, episodes = play([0.0] * points)
+    _, episodes = play(reaching(*[0.2 * THRESHOLD] * points))
     confidence, distance = policy.recent_series(episodes, 0)
     queries = FIRST_EVALUATION + EVERY * (points - 1)
     expected = list(range(max(1, queries - SERIES + 1), queries + 1))
@@ -147,15 +147,26 @@ def test_the_series_says_what_is_unknown() -> None:
     series = np.full((1, RECENT, 2), np.nan)
     series[0, -1] = 0.25, 3.0
     meta = np.array([[float(FIRST_EVALUATION), 0.0, 1.0, 9.0]])
-    judge(episodes, 1.0, judged(np.array([1]), np.array([0.0]), meta, [0.0], series), 0)
+    judge(episodes, 1.0, judged(np.array([1]), np.array([0.0]), meta, reaching(0.5), series), 0)
     assert policy.recent_series(episodes, 1) == ([None] * 7 + [0.25], [None] * 7 + [3.0])
     assert policy.recent_series(episodes, 0) == ([], [])
 
 
-def test_growing_keeps_what_was() -> None:
-    messages, episodes = play(reaching(1.1 * THRESHOLD, 1.2 * THRESHOLD))
-    wider = policy.grow(episodes, 5)
+def test_a_series_is_kept_while_the_evidence_is_worth_it() -> None:
+    little, enough = (share * SHOWN_FROM * THRESHOLD for share in (0.9, 1.1))
+    _, episodes = play(reaching(little, little, enough, enough))
+    queries = FIRST_EVALUATION + 3 * EVERY
+    newest = list(range(queries - RECENT - EVERY + 1, queries + 1))
+    assert policy.recent_series(episodes, 0)[1] == newest
+    assert episodes.blocks.lent == 1
+    play([0.0] * 40, episodes=episodes, first=4)
+    assert policy.recent_series(episodes, 0) == ([], [])
+    assert episodes.blocks.lent == 0
+
+
+def test_without_a_block_for_its_series_a_session_alerts_all_the_same() -> None:
+    episodes = policy.allocate(1)
+    episodes.blocks.counters[pool.BOUND] = 0
+    messages, _ = play(reaching(1.1 * THRESHOLD), episodes=episodes)
     assert messages == [(8, RAISE, 0)]
-    assert policy.recent_series(wider, 0) == policy.recent_series(episodes, 0)
-    assert wider.evidence.tolist() == [episodes.evidence[0], 0.0, 0.0, 0.0, 0.0]
-    assert sum(array.nbytes for array in wider) == 5 * policy.bytes_per_session()
+    assert policy.recent_series(episodes, 0) == ([], [])

@@ -129,4 +129,8 @@ def measure(
 
 def same_state(a: Slots, b: Slots) -> bool:
     """Whether two states are equal bit for bit."""
-    return all(np.asarray(x).tobytes() == np.asarray(y).tobytes() for x, y in zip(a, b, strict=True))
+    return all(
+        np.asarray(x).tobytes() == np.asarray(y).tobytes()
+        for one, other in ((a[:-2], b[:-2]), (a.blocks, b.blocks), ((a.counters,), (b.counters,)))
+        for x, y in zip(one, other, strict=True)
+    )

@@ -50,8 +50,8 @@ def test_inputs_crafted_to_share_a_fingerprint_are_no_repeats() -> None:
     assert {_hash(row) for row in x[12:]} == {target}
     twice = np.concatenate([x, x[-16:]])
     slots = measure(session(twice)).slots
-    assert slots.scalars[0, QUERIES] == 76
-    assert slots.scalars[0, DISTINCT] == 60
+    assert slots.counts[0, QUERIES] == 76
+    assert slots.counts[0, DISTINCT] == 60
 
 
 @pytest.mark.parametrize("where", ["front", "middle", "end"])

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from detector import pool
 from detector.features.catalogue import CATALOGUE, FAMILIES, NAMES, SIDES
 from detector.features.inputs import learn
+from detector.features.layout import LONG, RING, TRACK_FROM
 from detector.query import QueryBatch
 from tests.detector.features.scenarios import far_apart, walk
 from tests.detector.features.stream import GAP, measure, same_state, session
@@ -127,18 +130,31 @@ def test_silence_longer_than_the_gap_begins_a_session_anew() -> None:
 
 def test_state_does_not_grow_with_a_session() -> None:
     short, long = (measure(session(far_apart(n))).slots for n in (8, 5000))
-    assert [array.nbytes for array in short] == [array.nbytes for array in long]
-    assert long.track.tolist() == [0]
+    assert [len(array.tobytes()) for array in short[:-2]] == [len(array.tobytes()) for array in long[:-2]]
+    assert (short.blocks.lent, long.blocks.lent) == (0, 1)
 
 
-def test_short_sessions_take_no_track() -> None:
-    assert measure(session(far_apart(3))).slots.track.tolist() == [-1]
+@pytest.mark.parametrize(
+    ("queries", "length", "lent"),
+    [(LONG - 1, 5.0, 0), (LONG + RING, 5.0, 1), (2 * RING + TRACK_FROM, 0.1, 1)],
+)
+def test_a_full_ring_is_lent_to_long_sessions_and_where_queries_are_near(
+    queries: int, length: float, lent: int
+) -> None:
+    assert measure(session(walk(queries, length=length))).slots.blocks.lent == lent
+
+
+def test_a_session_that_begins_gives_back_what_was_lent() -> None:
+    near = walk(40, length=0.1)
+    times = np.concatenate([np.arange(40.0), [1e6]])
+    slots = measure(session(np.concatenate([near, near[:1]]), times=times.tolist())).slots
+    assert (slots.blocks.lent, slots.block[0], slots.blocks.counters[pool.HIGH]) == (0, 0, 1)
 
 
 def test_the_series_holds_the_newest_confidences_and_distances_in_order() -> None:
     confidence = np.linspace(0.1, 0.9, 16)
     series = measure(session(walk(16, length=0.5), confidence=confidence)).series
-    assert series[-1, :, 0].tolist() == confidence[8:].tolist()
+    assert series[-1, :, 0].tolist() == confidence[8:].astype(np.float32).tolist()
     assert (series[-1, :, 1] <= 0.5 + ROUNDING).all()
 
 
