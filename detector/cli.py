@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from detector import __version__, terminal
+from detector import __version__, cli_topics, terminal
+from detector.cli_topics import ConfigFile
 from detector.collector import calm_collector
 from detector.interrupt import reload_held
 from detector.terminal import reported, say
@@ -26,9 +27,6 @@ app = typer.Typer(
 Logs = Annotated[
     list[str],
     typer.Argument(metavar="LOG...", help="Query logs: files (.gz, .zst), patterns, - for standard input."),
-]
-ConfigFile = Annotated[
-    Path | None, typer.Option("--config", "-c", help="Configuration; `querywatch init` writes one.")
 ]
 ProfileFile = Annotated[
     Path | None, typer.Option("--profile", help="Profile file that judges, written by `querywatch fit`.")
@@ -196,6 +194,9 @@ def run(
         core = edge.settings_of(settings, learn=learn)
         profiles = edge.load_profiles(settings, profile)
         run_service(settings, core, profiles, read=read, until_end=until_end, worker=worker)
+
+
+app.command()(cli_topics.rekey)
 
 
 @app.command()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 
 import structlog
@@ -24,9 +22,7 @@ from detector.profile import ModelProfile
 from detector.reload import Reloader
 from detector.service import Service
 from detector.state_store import StateStore
-
-STOP_SECONDS = 9.0
-"""After a signal to stop, whatever still hangs is cut off: saved states are whole at any moment."""
+from detector.stopping import stopped_by_signals
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +60,7 @@ def run(
         instance_id=workers.instance_id(config, worker) if worker else "",
     )
     with (
-        _stopped_by_signals(service.stop),
+        stopped_by_signals(service.stop),
         on_signals(lambda number: reloader.asked.set(), (RELOAD_SIGNAL,)),
         served(service.monitor, config.health.address, workers.port(config.health.port, worker)),
         closing(service),
@@ -95,25 +91,3 @@ def run(
             dead_letters=account.dead_letters,
             repeated=account.repeated,
         )
-
-
-@contextmanager
-def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
-    """STOP_SIGNALS set `stop`; what hangs for STOP_SECONDS after that ends the process."""
-
-    def ask_to_stop(signum: int) -> None:
-        if not stop.is_set():
-            stop.set()
-            watchdog.start()
-
-    def cut_off() -> None:
-        log.error("did not stop in time, cut off; what was not saved is read again at the next start")
-        os._exit(1)
-
-    watchdog = threading.Timer(STOP_SECONDS, cut_off)
-    watchdog.daemon = True
-    with on_signals(ask_to_stop):
-        try:
-            yield
-        finally:
-            watchdog.cancel()
