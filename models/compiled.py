@@ -20,7 +20,7 @@ R = TypeVar("R")
 
 _NUMBA: Any = numba.config
 _ROOT = Path(__file__).resolve().parent.parent
-_KERNEL_FOLDERS = ("models", "detector/features", "detector")
+_KERNEL_FOLDERS = ("models", "detector/features", "detector", "connectors/formats")
 
 
 def _sources_digest() -> str:

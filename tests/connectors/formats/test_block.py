@@ -1,0 +1,231 @@
+"""Reading many records at one go gives what reading each alone gives, and numbers to the last bit."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from connectors.formats import native
+from connectors.formats.block import BLOCK_BYTES, read_blocks, records_of
+from connectors.formats.floats import read_list, read_number
+from connectors.formats.native import FEWEST_OF_A_BLOCK, NativeDecoder
+from detector.query import DeadLetter, RawBatch, Record
+
+DATA = Path(__file__).parents[2] / "data"
+NOW, LATEST = 1_700_000_000, 1_800_000_000.0
+ORDINARY = b'{"timestamp": 1.5, "model_id": "m", "client_id": "c", "input": [1.0, 2]}'
+
+
+def read(text: str) -> tuple[int, float]:
+    """Where the number ends, and what it is."""
+    out = np.zeros(1)
+    end = read_number(np.frombuffer(text.encode() + b"\0", np.uint8), 0, out, out.view(np.uint64), 0)
+    return end, float(out[0])
+
+
+def bits(value: float) -> bytes:
+    return struct.pack("<d", value)
+
+
+floats = st.floats(allow_nan=False, allow_infinity=False)
+numerals = st.one_of(
+    floats.map(repr),
+    floats.map(lambda x: repr(float(np.float32(max(-1e38, min(x, 1e38)))))),
+    st.floats(-1e6, 1e6).map(lambda x: f"{x:.4f}"),
+    st.integers(-(2**70), 2**70).map(str),
+    st.tuples(st.integers(0, 10**20), st.integers(-330, 330)).map(lambda t: f"{t[0]}e{t[1]}"),
+    st.tuples(st.integers(0, 10**18), st.integers(0, 10**6)).map(lambda t: f"-{t[0]}.{t[1]}E+0"),
+    # Half way between two floats, and next to it.
+    st.tuples(st.integers(2**52, 2**53), st.integers(-1, 1)).map(lambda t: f"{2 * (2 * t[0] + 1) + t[1]}"),
+    st.tuples(st.integers(2**50, 2**51), st.sampled_from(["25", "125", "375", "5"])).map(
+        lambda t: f"{t[0]}.{t[1]}"
+    ),
+    st.text("0123456789.eE+-", max_size=24),
+)
+
+
+@settings(deadline=None)  # the first call may compile
+@given(numerals)
+def test_a_number_is_the_nearest_float_or_left_alone(text: str) -> None:
+    end, value = read(text)
+    if not text or end < len(text):
+        return  # the careful reading's
+    expected = float(json.loads(text))  # through an integer where it is one: that has no negative zero
+    assert bits(value) == bits(expected)
+
+
+@settings(deadline=None)  # the first call may compile
+@given(numerals)
+def test_a_number_in_a_list_is_read_as_alone(text: str) -> None:
+    listed = np.frombuffer(f"[{text}]\0".encode(), np.uint8)
+    out = np.zeros(1)
+    at, count = read_list(listed, 0, 1, out, out.view(np.uint64), 0)
+    end, value = read(text)
+    assert (at > 0) == (end == len(text) and end > 0)
+    if at:
+        assert (at, count) == (len(text) + 2, 1)
+        assert bits(out[0]) == bits(value)
+
+
+def test_ordinary_numbers_are_not_left_to_others() -> None:
+    rng = np.random.default_rng(1)
+    for x in np.concatenate([rng.normal(size=500), rng.normal(size=500).astype(np.float32)]).tolist():
+        for text in (repr(x), f"{x:.4f}", f"{x:.6e}", str(int(1e6 * x))):
+            assert read(text) == (len(text), float(text))
+    assert bits(read("-0.0")[1]) == bits(-0.0)
+    assert bits(read("-0")[1]) == bits(0.0)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "-", "01", "-01.5", ".5", "1.", "1.e5", "1e", "1e+", "+1", "NaN", "1e400", "18446744073709551616",
+     "36893488147419103232.0", "1e-320", "1e99999", "0.1e00001"],
+)  # fmt: skip
+def test_what_is_no_number_or_too_odd_a_one_is_left_alone(text: str) -> None:
+    assert read(text)[0] == 0
+
+
+def decoder(**limits: int) -> NativeDecoder:
+    return NativeDecoder(**{"record_bytes": 2000, "nesting": 16, "input_length": 20, **limits})
+
+
+def plain(found: tuple[list[Record], list[DeadLetter]]) -> list[Any]:
+    """Records and letters of a decoding in a form that compares every bit."""
+
+    def numbers(values: Any) -> Any:
+        return values if values is None or isinstance(values, str) else np.array(values, "<f8").tobytes()
+
+    records, letters = found
+    shown: list[Any] = []
+    for one in records:
+        fields = {name: getattr(one, name) for name in one.__struct_fields__}
+        fields |= {"input": numbers(one.input), "probabilities": numbers(one.probabilities)}
+        fields["kinds"] = [type(one.label), type(one.confidence), type(one.timestamp)]
+        shown.append(fields)
+    return [shown, letters]
+
+
+def both_ways(values: list[bytes], **limits: int) -> None:
+    """Decode at one go, and each alone; both must be the same."""
+    whole = decoder(**limits).decode(RawBatch("log", 3, values, list(range(len(values))), LATEST))
+    alone = decoder(**limits)
+    records: list[Record] = []
+    letters: list[DeadLetter] = []
+    for offset, value in enumerate(values):
+        found = alone.decode(RawBatch("log", 3, [value], [offset], LATEST))
+        records += found[0]
+        letters += found[1]
+    assert plain(whole) == plain((records, letters))
+
+
+def test_the_golden_file_both_ways() -> None:
+    lines = (DATA / "native.ndjson").read_bytes().splitlines()
+    assert len(lines) >= FEWEST_OF_A_BLOCK
+    both_ways(lines, record_bytes=8000, input_length=16)
+    both_ways([ORDINARY] * 3 + lines, record_bytes=8000, input_length=16, nesting=2)
+
+
+texts = st.text(max_size=12) | st.sampled_from(["a" * 512, "a" * 513, "", "x\\y", 'q"q', "\x7f", "é"])
+scalars = st.one_of(st.none(), st.booleans(), st.integers(-(2**64), 2**64), floats, texts)
+lists = st.lists(floats | st.integers(-(2**60), 2**60), max_size=22)
+values = st.one_of(scalars, lists, st.lists(lists, max_size=2), st.dictionaries(texts, scalars, max_size=2))
+required = {
+    "timestamp": st.floats(1, 1.9e9) | st.just(NOW) | values,
+    "model_id": st.just("m") | texts | values,
+    "client_id": texts.filter(bool) | values,
+    "input": lists.filter(bool) | values,
+}
+optional = {
+    **dict.fromkeys(("session_id", "request_id", "source_ip", "user_agent", "tenant_id"), texts | values),
+    "probabilities": st.lists(st.floats(0, 1), max_size=4) | values,
+    "confidence": st.floats(0, 1) | values,
+    "label": st.integers(-(2**64), 2**64) | texts | values,
+    "latency_ms": floats | values,
+    "model_version": texts | values,
+}
+records = st.tuples(
+    st.fixed_dictionaries(required, optional=optional),
+    st.booleans(),
+    st.sampled_from([None, (",", ":"), (" ,\t", " : ")]),
+).map(lambda t: json.dumps(t[0], ensure_ascii=t[1], separators=t[2]).encode("utf-8", "replace"))
+
+
+@settings(deadline=None)  # the first call may compile
+@given(st.lists(records, min_size=1, max_size=6), st.integers(0, 2**32))
+def test_any_records_both_ways(some: list[bytes], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    values = [ORDINARY] * FEWEST_OF_A_BLOCK
+    for value in some:
+        values.insert(int(rng.integers(len(values))), value)
+        damaged = bytearray(value)
+        damaged[int(rng.integers(len(damaged)))] = int(rng.integers(256))
+        values.append(bytes(damaged))
+        values.append(value[: int(rng.integers(len(value)))])
+    both_ways(values)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"", b"\n", b"null", b"{}", b"[]", b"\0", ORDINARY[:-1], ORDINARY + b"}", ORDINARY + b" \r",
+        b" \t" + ORDINARY, b"\xef\xbb\xbf" + ORDINARY, ORDINARY.replace(b"2]", b"2]\n"),
+        ORDINARY.replace(b"}", b', "input": [3]}'), ORDINARY.replace(b"}", b', "x": 1, "x": 2}'),
+        ORDINARY.replace(b"}", b', "label": -0}'), ORDINARY.replace(b"}", b', "label": 1.0}'),
+        ORDINARY.replace(b"}", b', "label": 007}'), ORDINARY.replace(b"}", b",}"),
+        ORDINARY.replace(b'"c"', b"7"), ORDINARY.replace(b'"c"', b'"c\\u0041"'),
+        ORDINARY.replace(b"1.0", b"-0"),
+        ORDINARY.replace(b"1.0", b"-0.0"), ORDINARY.replace(b"2]", b"2,]"), ORDINARY.replace(b"2]", b"[2]]"),
+        ORDINARY.replace(b"1.5", b"1.8e9"), ORDINARY.replace(b"1.5", b"1800000000.001"),
+        ORDINARY.replace(b"input", b"inpu\\u0074"),
+        ORDINARY.replace(b"}", b', "x": true, "probabilities": []}'),
+    ],
+)  # fmt: skip
+def test_odd_values_among_ordinary_ones_both_ways(value: bytes) -> None:
+    both_ways([ORDINARY] * FEWEST_OF_A_BLOCK + [value] + [ORDINARY] * 2)
+
+
+def test_limits_hold_at_their_edge() -> None:
+    def long(count: int) -> bytes:
+        return ORDINARY.replace(b"1.0, 2", b", ".join([b"1.5"] * count))
+
+    edge = len(long(20))
+    values = [long(20), long(21)] * FEWEST_OF_A_BLOCK
+    both_ways(values)
+    both_ways(values, record_bytes=edge)
+    both_ways(values, record_bytes=edge - 1)
+
+
+def test_a_batch_of_many_blocks_keeps_every_record_and_its_place() -> None:
+    value = ORDINARY.replace(b"1.0, 2", b", ".join(b"%d.5" % n for n in range(1000)))
+    count = 2 * BLOCK_BYTES // len(value) + 5
+    values = [value.replace(b'"c"', b'"c%d"' % n) for n in range(count)]
+    blocks = list(read_blocks(values, LATEST, 10_000, 1000))
+    assert len(blocks) > 1
+    assert all(block.ordinary.all() for _, block in blocks)
+    found = [
+        record
+        for first, block in blocks
+        for record in records_of(
+            block, values[first : first + len(block.times)], list(range(first, first + len(block.times)))
+        )
+    ]
+    assert [one.client_id for one in found] == [f"c{n}" for n in range(count)]
+    assert [one.offset for one in found] == list(range(count))
+    assert all(one.raw == value for one, value in zip(found, values, strict=True))
+    assert all(math.isclose(sum(map(float, one.input)), 500_000.0) for one in found)
+
+
+def test_few_values_are_read_each_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = decoder()
+    batch = RawBatch("log", 0, [ORDINARY] * 20, list(range(20)), LATEST)
+    at_one_go = plain(read.decode(batch))
+    monkeypatch.setattr(native, "FEWEST_OF_A_BLOCK", 21)
+    assert plain(read.decode(batch)) == at_one_go
