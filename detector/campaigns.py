@@ -60,6 +60,10 @@ class Campaigns:
         """Slots for campaigns, taken or not."""
         return len(self.links.clients)
 
+    def rebound(self, bound: int) -> None:
+        """Follow at most so many campaigns from now on, or as many as there are slots."""
+        self.bound = max(bound, self.slots)
+
     def know(self, clients: int) -> None:
         """Make room for `clients` client numbers."""
         before = len(self.links.member)

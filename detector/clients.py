@@ -72,6 +72,12 @@ class ClientTable:
     def __len__(self) -> int:
         return len(self._directory)
 
+    def rebound(self, bound: int, slots: int) -> None:
+        """Remember at most so many clients, in so many slots, from now on; or as many as there are."""
+        self.bound = max(bound, self.used)
+        self._numbers.counters[pool.BOUND] = self.bound
+        self.slot_bound = max(slots, 8, self.slot_capacity)
+
     @property
     def _columns(self) -> dict[str, npt.NDArray[Any]]:
         return {
@@ -131,7 +137,8 @@ class ClientTable:
         np.subtract.at(self._open, owners, 1)
 
     def _make_numbers(self, wanted: int) -> None:
-        before, self.capacity = self.capacity, min(next_size(self.capacity, wanted), self.bound)
+        before = self.capacity
+        self.capacity = max(before, min(next_size(before, wanted), self.bound))
         self._directory.grow(self.capacity)
         for column in (*self._columns.values(), self._numbers.back):
             longer(column, self.capacity)

@@ -138,6 +138,12 @@ class Entities:
         arrays = (self.rows, self.more, self.series, self.rings.back, self.shown.back)
         return sum(array.nbytes for array in arrays)
 
+    def rebound(self, bound: int) -> None:
+        """Hold at most `bound` entities from now on, and lend blocks for that many."""
+        self.bound = bound
+        for lent, most in ((self.rings, layout.blocks_for(bound)), (self.shown, policy.blocks_for(bound))):
+            lent.counters[pool.BOUND] = max(most, lent.counters[pool.HIGH])
+
     def grow(self, capacity: int) -> None:
         """Make room for `capacity` entities, if there is less."""
         if capacity > len(self.rows):

@@ -24,12 +24,16 @@ from detector.query import FloatArray, IntArray, QueryBatch
 from detector.sessions import SessionTable
 
 CLIENT_MEMORY, CAMPAIGN_MEMORY = 8, 16
-"""Slots of clients and of campaigns take these parts of the memory; the rest is for sessions."""
+OF_SESSIONS = CAMPAIGN_MEMORY - CAMPAIGN_MEMORY // CLIENT_MEMORY - 1
+"""Slots of clients and of campaigns take these parts of the memory; the rest, 13 in 16, is for sessions."""
+SESSION_BYTES = sessions.BYTES + PER_SESSION * BYTES
+"""Of a session and of clients, beside its row."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the configuration says to the core. gap [s]; memory [bytes] per model and shard."""
+    """What the configuration says to the core. gap [s]; memory [bytes] of a shard, which its
+    models share."""
 
     gap: float = 1800.0
     memory: int = 1 << 30
@@ -41,18 +45,25 @@ class Settings:
 class ModelState:
     """Sessions, clients, campaigns and profile of one model with inputs of d numbers in one shard."""
 
-    def __init__(self, model_id: str, d: int, settings: Settings, profile: ModelProfile | None) -> None:
+    def __init__(
+        self,
+        model_id: str,
+        d: int,
+        settings: Settings,
+        profile: ModelProfile | None,
+        memory: int | None = None,
+    ) -> None:
+        """`memory` [bytes] is its share of the shard's, all of it by default."""
         self.model_id = model_id
         self.d = d
         self.settings = settings
         sketch = min(d, units.SKETCH)
-        each = bytes_each(d, sketch)
-        for_clients = settings.memory // CLIENT_MEMORY
-        for_campaigns = settings.memory // CAMPAIGN_MEMORY
-        for_sessions = settings.memory - for_clients - for_campaigns
-        self.sessions = SessionTable(for_sessions // (each + sessions.BYTES + PER_SESSION * BYTES))
-        self.clients = ClientTable(PER_SESSION * self.sessions.bound, for_clients // each)
-        self.campaigns = Campaigns(d, sketch, self.clients.capacity, for_campaigns // each)
+        self.memory = settings.memory if memory is None else memory
+        self._each = bytes_each(d, sketch)
+        for_sessions, for_clients, for_campaigns = self._room()
+        self.sessions = SessionTable(for_sessions)
+        self.clients = ClientTable(PER_SESSION * self.sessions.bound, for_clients)
+        self.campaigns = Campaigns(d, sketch, self.clients.capacity, for_campaigns)
         self.entities = (
             Entities(self.sessions.bound, d, sketch),
             Entities(self.clients.slot_bound, d, sketch),
@@ -66,6 +77,30 @@ class ModelState:
         self.learner = Learner() if settings.learn else None
         self.suppressed = np.zeros(1, dtype=np.int64)
         """Evaluation points above the threshold without a message, since this was made or restored: [1]."""
+
+    def _room(self) -> tuple[int, int, int]:
+        """Sessions, slots of clients, and campaigns that the memory holds."""
+        clients, campaigns = self.memory // CLIENT_MEMORY, self.memory // CAMPAIGN_MEMORY
+        own = self.memory - clients - campaigns
+        return own // (self._each + SESSION_BYTES), clients // self._each, campaigns // self._each
+
+    @property
+    def held(self) -> int:
+        """Bytes of memory without which what is held now would have no room."""
+        of_sessions = -(-self.sessions.used * (self._each + SESSION_BYTES) * CAMPAIGN_MEMORY // OF_SESSIONS)
+        of_clients = self.clients.slot_capacity * self._each * CLIENT_MEMORY
+        return max(of_sessions, of_clients, self.campaigns.slots * self._each * CAMPAIGN_MEMORY)
+
+    def use_memory(self, memory: int) -> None:
+        """Go on with another share of the memory, at least what is `held`."""
+        self.memory = memory
+        for_sessions, for_clients, for_campaigns = self._room()
+        self.sessions.rebound(for_sessions)
+        self.clients.rebound(PER_SESSION * self.sessions.bound, for_clients)
+        self.campaigns.rebound(for_campaigns)
+        bounds = (self.sessions.bound, self.clients.slot_bound, self.campaigns.bound)
+        for entities, bound in zip(self.entities, bounds, strict=True):
+            entities.rebound(bound)
 
     @property
     def begun(self) -> int:

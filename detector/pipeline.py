@@ -33,6 +33,7 @@ from detector.model_state import ModelState, Settings
 from detector.profile import ModelProfile
 from detector.query import Record
 from detector.router import Outcome, Router
+from detector.shares import Shares
 
 __all__ = ["Outcome", "Settings", "Shard", "warm_up"]
 
@@ -49,11 +50,23 @@ class Shard(Router[ModelState]):
         def make(name: str, d: int) -> ModelState:
             profile = profiles.get(name)
             fits = profile is not None and profile.input_length == d
-            return ModelState(name, d, self.settings, profile if fits else None)
+            memory = self.shares.given[name]
+            return ModelState(name, d, self.settings, profile if fits else None, memory)
 
         self.settings = settings
+        self.shares = Shares(settings.memory)
         expected = {name: profile.input_length for name, profile in profiles.items()}
         super().__init__(make, expected, source, partition)
+
+    def divide(self) -> None:
+        """Divide the memory anew among the models."""
+        self.shares.divide({name: state.held for name, state in self.models.items()})
+        for name, state in self.models.items():
+            state.use_memory(self.shares.given[name])
+
+    def first_seen(self, name: str) -> None:
+        """Give a new model its share of the memory."""
+        self.shares.first_seen(name)
 
     def use_budget(self, budget: float) -> None:
         """Accept another rate of false alerts from the next record on."""

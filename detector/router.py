@@ -11,6 +11,7 @@ from detector.alert import Alert
 from detector.columns import to_batch
 from detector.features.text import DIMENSIONS
 from detector.query import DeadLetter, QueryBatch, Record
+from detector.shares import DIVIDE_EVERY
 
 LARGEST_RUN = 8192
 """Queries that become columns at one go; bounds the working memory."""
@@ -81,6 +82,8 @@ class Router(Generic[Reader]):
         self.source = source
         self.partition = partition
         self.next_offset = 0
+        self.divisions = 0
+        """The newest record's offset in DIVIDE_EVERY."""
         self.models: dict[str, Reader] = {}
         self.lengths: dict[str, int] = {}
         self.matching: dict[str, int] = {}
@@ -92,18 +95,38 @@ class Router(Generic[Reader]):
     def process(self, records: Sequence[Record]) -> Outcome:
         """Account for records in the shard's order. A record delivered twice counts once."""
         outcome = Outcome()
-        for run in self._runs(records, outcome):
-            name = run[0].model_id
-            batch, bad = to_batch(name, run, self.source, self.partition)
-            outcome.dead_letters.extend(bad)
-            if len(batch):
-                if name not in self.models:
-                    self.models[name] = self._make(name, batch.inputs.shape[1])
-                outcome.queries += len(batch)
-                outcome.alerts.extend(self.models[name].process(batch))
+        for part in self._between_divisions(records):
+            for run in self._runs(part, outcome):
+                name = run[0].model_id
+                batch, bad = to_batch(name, run, self.source, self.partition)
+                outcome.dead_letters.extend(bad)
+                if len(batch):
+                    if name not in self.models:
+                        self.models[name] = self._make(name, batch.inputs.shape[1])
+                    outcome.queries += len(batch)
+                    outcome.alerts.extend(self.models[name].process(batch))
         outcome.alerts.sort(key=lambda alert: alert.offset)
         outcome.dead_letters.sort(key=lambda letter: letter.offset)
         return outcome
+
+    def divide(self) -> None:
+        """Divide what the models share; called before the first record of every DIVIDE_EVERY offsets."""
+
+    def first_seen(self, name: str) -> None:
+        """A model is named for the first time."""
+
+    def _between_divisions(self, records: Sequence[Record]) -> Iterator[Sequence[Record]]:
+        """The records, cut where all models are to be at the same point of the log."""
+        begin = 0
+        if records and records[-1].offset // DIVIDE_EVERY > self.divisions:
+            for i, record in enumerate(records):
+                if record.offset // DIVIDE_EVERY > self.divisions:
+                    if i > begin:
+                        yield records[begin:i]
+                    self.divisions, begin = record.offset // DIVIDE_EVERY, i
+                    self.divide()
+        if begin < len(records):
+            yield records[begin:] if begin else records
 
     def _runs(self, records: Sequence[Record], outcome: Outcome) -> Iterator[Sequence[Record]]:
         """Records of one model and one input length each, in order within the model."""
@@ -173,6 +196,7 @@ class Router(Generic[Reader]):
         known = self.lengths.get(name)
         if known is None:
             known = self.lengths[name] = self._first_length(name, length)
+            self.first_seen(name)
         return known
 
     def _first_length(self, name: str, length: int) -> int:

@@ -53,6 +53,11 @@ class SessionTable:
     def __len__(self) -> int:
         return len(self._directory)
 
+    def rebound(self, bound: int) -> None:
+        """Hold at most so many sessions from now on, or as many slots as are in use."""
+        self.bound = max(bound, 8, self.used)
+        self._slots.counters[pool.BOUND] = self.bound
+
     @property
     def full(self) -> bool:
         """True when a new session has no slot until `evict` made room."""
@@ -107,7 +112,7 @@ class SessionTable:
         return stop
 
     def _make_room(self, wanted: int) -> None:
-        self.capacity = min(next_size(self.capacity, wanted), self.bound)
+        self.capacity = max(self.capacity, min(next_size(self.capacity, wanted), self.bound))
         self._directory.grow(self.capacity)
         for column in (self._taken, self._seen, self.owner, self._slots.back):
             longer(column, self.capacity)

@@ -49,6 +49,8 @@ def dump(shard: Shard) -> bytes:
         "next_offset": shard.next_offset,
         "lengths": shard.lengths,
         "matching": shard.matching,
+        "divisions": shard.divisions,
+        "memory": shard.shares.given,
         "odd": [
             [name, d, sorted(odd.clients), odd.queries, odd.began] for (name, d), odd in shard.odd.items()
         ],
@@ -72,12 +74,14 @@ def restore(data: bytes, settings: Settings, profiles: Mapping[str, ModelProfile
     shard.next_offset = meta["next_offset"]
     shard.lengths = dict(meta["lengths"])
     shard.matching = dict(meta["matching"])
+    shard.divisions, shard.shares.given = meta["divisions"], dict(meta["memory"])
     shard.odd = {
         (name, d): OddLength(set(clients), queries, began) for name, d, clients, queries, began in meta["odd"]
     }
     for i, model in enumerate(meta["models"]):
         own = {k.partition("/")[2]: v for k, v in arrays.items() if k.startswith(f"{i}/")}
-        shard.models[model["name"]] = _restore_model(model, own, settings, profiles)
+        memory = shard.shares.given[model["name"]]
+        shard.models[model["name"]] = _restore_model(model, own, settings, profiles, memory)
     return shard
 
 
@@ -124,7 +128,11 @@ def _dump_model(state: ModelState) -> tuple[dict[str, Any], Arrays]:
 
 
 def _restore_model(
-    meta: dict[str, Any], arrays: Arrays, settings: Settings, profiles: Mapping[str, ModelProfile]
+    meta: dict[str, Any],
+    arrays: Arrays,
+    settings: Settings,
+    profiles: Mapping[str, ModelProfile],
+    memory: int,
 ) -> ModelState:
     def under(prefix: str) -> Arrays:
         return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
@@ -136,7 +144,7 @@ def _restore_model(
         profile: ModelProfile | None = given
     else:
         profile = _learned(under("profile/")) if "profile" in meta else None
-    state = ModelState(meta["name"], meta["d"], settings, profile)
+    state = ModelState(meta["name"], meta["d"], settings, profile, memory)
     state.sessions = SessionTable.from_state(meta["sessions"], under("sessions/"), state.sessions.bound)
     state.clients.bound = PER_SESSION * state.sessions.bound
     state.clients.load(meta["clients"], under("clients/"))
