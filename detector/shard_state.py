@@ -56,7 +56,7 @@ def dump(shard: Shard) -> bytes:
         ],
         "models": models,
     }
-    return pack(meta, arrays)
+    return pack(meta, arrays, compressed=False)
 
 
 def restore(data: bytes, settings: Settings, profiles: Mapping[str, ModelProfile]) -> Shard:
