@@ -69,7 +69,7 @@ class Sessions(_Section, frozen=True):
     gap_minutes: Annotated[float, Meta(gt=0)] = 30.0
     """Silence of one client, in the records' own time, that ends a session."""
     memory_mb: Annotated[int, Meta(ge=16)] = 1024
-    """Bound on the state of sessions, clients and campaigns of one shard (a partition, or the replayed files),
+    """Bound on the state of sessions, clients and campaigns of a shard (a partition, or the replayed files),
     shared by its models; beyond it the least recently used sessions are evicted."""
 
 
