@@ -14,6 +14,12 @@ from elastic_transport.client_utils import DEFAULT
 from elasticsearch import ApiError, Elasticsearch, TransportError
 from elasticsearch.exceptions import SSLError, UnsupportedProductError
 
+from connectors.client_certificate import (
+    CertificateSettings,
+    refused_certificate,
+    show_certificate,
+    tls_context,
+)
 from detector.errors import SinkError, SinkNotReady, SinkUnavailable
 
 NAME = "elasticsearch"
@@ -22,7 +28,7 @@ OVERLOADED = frozenset({429, 500, 502, 503, 504})
 """Answers after which the same request may succeed later."""
 
 
-class ElasticsearchSettings(Protocol):
+class ElasticsearchSettings(CertificateSettings, Protocol):
     """What the Elasticsearch connector reads of the configuration (section `elasticsearch`)."""
 
     @property
@@ -36,8 +42,6 @@ class ElasticsearchSettings(Protocol):
     @property
     def password(self) -> str: ...
     @property
-    def ca_file(self) -> str: ...
-    @property
     def timeout_seconds(self) -> float: ...
 
 
@@ -47,15 +51,21 @@ def make_client(settings: ElasticsearchSettings) -> Elasticsearch:
         raise SinkNotReady(
             NAME, "elasticsearch.hosts is empty; name a cluster, such as https://localhost:9200"
         )
-    if settings.ca_file and any(urlsplit(host).scheme != "https" for host in settings.hosts):
-        raise SinkNotReady(NAME, "elasticsearch.ca_file is set, but not every host is https")
+    own_tls = settings.ca_file or settings.certificate_file or settings.key_file
+    if own_tls and any(urlsplit(host).scheme != "https" for host in settings.hosts):
+        key = "ca_file" if settings.ca_file else "certificate_file"
+        raise SinkNotReady(NAME, f"elasticsearch.{key} is set, but not every host is https")
     basic = (settings.username, settings.password) if settings.username and not settings.api_key else None
     try:
+        context = tls_context(settings) if own_tls else None
+        problem = show_certificate(context, settings, "elasticsearch") if context else ""
+        if problem:
+            raise SinkNotReady(NAME, problem)
         return Elasticsearch(
             list(settings.hosts),
             api_key=settings.api_key or None,
             basic_auth=basic,
-            ssl_context=ssl.create_default_context(cafile=settings.ca_file) if settings.ca_file else DEFAULT,
+            ssl_context=context or DEFAULT,
             max_retries=0,
             retry_on_timeout=False,
             request_timeout=settings.timeout_seconds,
@@ -83,6 +93,8 @@ def to_sink_error(error: ApiError | TransportError, settings: ElasticsearchSetti
         return SinkNotReady(NAME, f"{where} is not Elasticsearch; check elasticsearch.hosts")
     if isinstance(error, ApiError):
         return _refusal(error.meta.status, reason_of(error.body), where)
+    if refused := refused_certificate(_innermost(error), settings, "elasticsearch"):
+        return SinkNotReady(NAME, f"{where} {refused}")
     if isinstance(error, SSLError):
         return SinkNotReady(
             NAME,
@@ -118,9 +130,14 @@ def reason_of(body: object) -> str:
     return ": ".join([str(outer.get("type", "error")), *reasons])[:300]
 
 
-def _cause(error: BaseException) -> str:
-    # The client's own text names its classes and nothing more; the innermost error names the fault.
+def _innermost(error: BaseException) -> BaseException:
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
+    return error
+
+
+def _cause(error: BaseException) -> str:
+    # The client's own text names its classes and nothing more; the innermost error names the fault.
+    error = _innermost(error)
     text = error.verify_message if isinstance(error, ssl.SSLCertVerificationError) else str(error)
     return f"{type(error).__name__} {text.removesuffix('.')}"[:300]

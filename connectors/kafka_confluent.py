@@ -288,6 +288,11 @@ def client_options(settings: KafkaSettings) -> dict[str, Any]:
     }
     if settings.ca_file:
         options["ssl.ca.location"] = settings.ca_file
+    if settings.certificate_file:
+        options["ssl.certificate.location"] = settings.certificate_file
+        options["ssl.key.location"] = settings.key_file or settings.certificate_file
+    if settings.key_password:
+        options["ssl.key.password"] = settings.key_password
     if settings.sasl_mechanism:
         options["sasl.mechanism"] = settings.sasl_mechanism
     if settings.sasl_mechanism == OAUTH:

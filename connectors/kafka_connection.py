@@ -25,6 +25,7 @@ from kafka.errors import (
 )
 from kafka.net.compat import KafkaNetClient
 
+from connectors.client_certificate import refused_certificate
 from connectors.kafka_security import (
     OAUTH,
     SecuritySettings,
@@ -134,6 +135,8 @@ def explain(error: BaseException, settings: KafkaSettings) -> str:
             f"the certificate of Kafka at {servers} is not accepted: {why}; check that kafka.ca_file is "
             f"the authority that signed it and that kafka.bootstrap_servers has its names"
         )
+    if refused := refused_certificate(error, settings, "kafka"):
+        return f"Kafka at {servers} {refused}"
     if isinstance(error, ssl.SSLError) and error.filename is None:
         return (
             f"Kafka at {servers} does not complete a TLS handshake ({error.reason or error}); check the "

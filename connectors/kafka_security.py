@@ -23,6 +23,8 @@ from kafka.errors import (
 )
 from kafka.net.sasl.oauth import AbstractTokenProvider
 
+from connectors import client_certificate
+from connectors.client_certificate import CertificateSettings
 from detector.errors import SourceError
 
 PROBE_SECONDS = 3.0
@@ -32,18 +34,18 @@ TOKEN_SECONDS = 300.0
 """Longest that the confluent client keeps a token before it reads the file again."""
 
 OAUTH = "OAUTHBEARER"
+_ANY_REQUEST = bytes.fromhex("0000000a 0012 0000 00000001 ffff")
+"""ApiVersions, version 0, which every broker answers anybody: size, key, version, number, no client id."""
 _REFUSALS = (SaslAuthenticationFailedError, UnsupportedSaslMechanismError, IllegalSaslStateError, SourceError)
 
 
-class SecuritySettings(Protocol):
+class SecuritySettings(CertificateSettings, Protocol):
     """What is read here of the configuration (section `kafka`)."""
 
     @property
     def bootstrap_servers(self) -> tuple[str, ...]: ...
     @property
     def security_protocol(self) -> str: ...
-    @property
-    def ca_file(self) -> str: ...
     @property
     def sasl_mechanism(self) -> str: ...
     @property
@@ -71,10 +73,9 @@ def refuse_contradictions(settings: SecuritySettings) -> None:
             f"kafka.sasl_mechanism is {settings.sasl_mechanism}, but kafka.security_protocol is "
             f"{settings.security_protocol}, which signs nobody in; use SASL_SSL"
         )
-    elif settings.ca_file and not uses_tls(settings):
-        problem = (
-            f"kafka.ca_file is set, but kafka.security_protocol {settings.security_protocol} uses no TLS"
-        )
+    elif (settings.ca_file or settings.certificate_file) and not uses_tls(settings):
+        key = "ca_file" if settings.ca_file else "certificate_file"
+        problem = f"kafka.{key} is set, but kafka.security_protocol {settings.security_protocol} uses no TLS"
     elif settings.sasl_mechanism == OAUTH and not settings.oauth_token_file:
         problem = "kafka.oauth_token_file is empty, but kafka.sasl_mechanism is OAUTHBEARER"
     elif settings.sasl_mechanism not in {"", OAUTH} and not (settings.username and settings.password):
@@ -85,9 +86,10 @@ def refuse_contradictions(settings: SecuritySettings) -> None:
 
 
 def tls_context(settings: SecuritySettings) -> ssl.SSLContext:
-    """Trusts the configured authority only, or the system's; host names are checked. Raises OSError."""
-    context = ssl.create_default_context(cafile=settings.ca_file or None)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    """As `client_certificate.tls_context`, with the certificate to show. Raises OSError, SourceError."""
+    context = client_certificate.tls_context(settings)
+    if problem := client_certificate.show_certificate(context, settings, "kafka"):
+        raise SourceError(problem)
     return context
 
 
@@ -171,7 +173,10 @@ def _host_and_port(server: str) -> tuple[str, int]:
 
 def _shake_hands(context: ssl.SSLContext, connection: socket.socket, host: str) -> None:
     try:
-        context.wrap_socket(connection, server_hostname=host).close()
+        with context.wrap_socket(connection, server_hostname=host) as secured:
+            # In TLS 1.3 a server that does not like our certificate says so after the handshake.
+            secured.sendall(_ANY_REQUEST)
+            secured.recv(1)
     except ssl.SSLError:
         raise
     except OSError as error:  # it hung up, or said nothing for PROBE_SECONDS

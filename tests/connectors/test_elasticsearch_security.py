@@ -15,7 +15,7 @@ from connectors.elasticsearch import ElasticsearchSink, check
 from detector.alert import Alert
 from detector.config import Elasticsearch
 from detector.errors import SinkError, SinkNotReady, SinkUnavailable
-from tests.servers.certificates import Authority
+from tests.servers.certificates import Authority, Certificate
 from tests.servers.secured_elasticsearch import SecuredElasticsearchServer
 
 pytestmark = pytest.mark.servers
@@ -80,6 +80,14 @@ def test_basic_authentication_is_let_in(world: World) -> None:
     assert _write(world.right) == (1, 1)
 
 
+def test_a_client_certificate_is_shown(world: World) -> None:
+    shown = world.server.certificate
+    right = msgspec.structs.replace(
+        world.right, certificate_file=str(shown.certificate), key_file=str(shown.key)
+    )
+    assert _write(right) == (1, 1)
+
+
 def test_an_api_key_with_the_documented_rights_is_let_in(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -112,6 +120,11 @@ def _host(scheme: str, user: str = "") -> Change:
     )
 
 
+def _strange(world: World) -> Certificate:
+    """A certificate of an authority that the node does not know."""
+    return Authority(world.other_authority.parent, "strange").certify("stranger")
+
+
 WRONG: dict[str, tuple[Change, type[SinkError], str]] = {
     "password": (
         _but(password="wrong-secret"),
@@ -130,6 +143,25 @@ WRONG: dict[str, tuple[Change, type[SinkError], str]] = {
     ),
     "system's authorities": (_but(ca_file=""), SinkNotReady, "TLS connection to .* fails: .*issuer"),
     "missing authority": (_but(ca_file="missing.pem"), SinkNotReady, "ca_file cannot be used: No such file"),
+    "certificate of another authority": (
+        lambda world: msgspec.structs.replace(world.right, certificate_file=str(_strange(world).both)),
+        SinkNotReady,
+        r"does not accept the certificate in elasticsearch\.certificate_file",
+    ),
+    "missing certificate": (
+        _but(certificate_file="absent.crt"),
+        SinkNotReady,
+        r"elasticsearch\.certificate_file cannot be read: absent\.crt",
+    ),
+    "another key": (
+        lambda world: msgspec.structs.replace(
+            world.right,
+            certificate_file=str(world.server.certificate.certificate),
+            key_file=str(_strange(world).key),
+        ),
+        SinkNotReady,
+        r"elasticsearch\.key_file is not the key of",
+    ),
     "no TLS": (_host("http"), SinkUnavailable, "no answer from .*and whether it wants https"),
 }
 

@@ -18,8 +18,8 @@ from connectors.kafka_source import make_source
 from detector.config import Kafka
 from detector.errors import SinkNotReady, SourceError
 from detector.query import DeadLetter
-from tests.servers.certificates import Authority
-from tests.servers.secured_kafka import ELSEWHERE, EXPIRED, SecuredKafkaServer, unsigned_token
+from tests.servers.certificates import Authority, encrypted
+from tests.servers.secured_kafka import ELSEWHERE, EXPIRED, MUTUAL, SecuredKafkaServer, unsigned_token
 
 Client = Literal["kafka-python", "confluent"]
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER")
@@ -46,6 +46,9 @@ class World:
         file = self.folder / f"token-{uuid.uuid4().hex}"
         file.write_text(content, encoding="utf-8")
         return str(file)
+
+
+Change = Callable[[World], Kafka]
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +103,39 @@ def test_right_credentials_are_let_in(
     assert _read(settings, 2) == [b"one", b"two"]
 
 
+def _mutual(**changes: object) -> Change:
+    """Settings for the listener that wants a certificate, with the right one but for `changes`."""
+
+    def settings(world: World) -> Kafka:
+        shown = world.server.certificate
+        right = Kafka(
+            bootstrap_servers=(world.server.address(MUTUAL),),
+            topic=world.right.topic,
+            security_protocol="SSL",
+            ca_file=world.right.ca_file,
+            certificate_file=str(shown.certificate),
+            key_file=str(shown.key),
+        )
+        return msgspec.structs.replace(right, **changes)
+
+    return settings
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("files", ["two", "one", "encrypted"])
+def test_the_right_certificate_is_let_in(world: World, client: Client, files: str) -> None:
+    settings = msgspec.structs.replace(_mutual()(world), client=client)
+    shown = world.server.certificate
+    if files == "one":
+        settings = msgspec.structs.replace(settings, certificate_file=str(shown.both), key_file="")
+    if files == "encrypted":
+        locked = world.folder / f"locked-{client}.key"
+        locked.write_bytes(encrypted(shown.key, b"opens it"))
+        settings = msgspec.structs.replace(settings, key_file=str(locked), key_password="opens it")
+    assert "1 partition" in check(settings)
+    assert _read(settings, 2) == [b"one", b"two"]
+
+
 @pytest.mark.servers
 def test_dead_letters_go_through_the_sign_in_too(world: World) -> None:
     topic = f"letters-{uuid.uuid4().hex}"
@@ -109,9 +145,6 @@ def test_dead_letters_go_through_the_sign_in_too(world: World) -> None:
     sink.write_dead_letters([DeadLetter("not_json", "", b"raw", "source", 0, 1)])
     sink.close()
     assert _read(msgspec.structs.replace(world.right, topic=topic), 1) == [b"raw"]
-
-
-Change = Callable[[World], Kafka]
 
 
 def _but(**changes: object) -> Change:
@@ -126,6 +159,12 @@ def _oauth(content: str | None = None, file: str = "") -> Change:
         password="",
         oauth_token_file=file if content is None else world.token(content),
     )
+
+
+def _strange(world: World) -> dict[str, str]:
+    """A certificate of an authority that the broker does not know."""
+    made = Authority(world.folder, "strange").certify("stranger")
+    return {"certificate_file": str(made.certificate), "key_file": str(made.key)}
 
 
 WRONG: dict[str, tuple[Change, str]] = {
@@ -167,6 +206,24 @@ WRONG: dict[str, tuple[Change, str]] = {
         lambda world: msgspec.structs.replace(world.right, bootstrap_servers=(world.server.bootstrap,)),
         r"does not complete a TLS handshake .*kafka\.security_protocol \(SASL_SSL\)",
     ),
+    "no certificate": (
+        _mutual(certificate_file="", key_file=""),
+        r"wants a certificate of its clients \([A-Z0-9_]+\); set kafka\.certificate_file",
+    ),
+    "certificate of another authority": (
+        lambda world: _mutual(**_strange(world))(world),
+        r"does not accept the certificate in kafka\.certificate_file",
+    ),
+    "missing certificate": (
+        _mutual(certificate_file="absent.crt"),
+        r"kafka\.certificate_file cannot be read: absent\.crt: No such file",
+    ),
+    "another key": (
+        lambda world: _mutual(key_file=_strange(world)["key_file"])(world),
+        r"kafka\.key_file is not the key of kafka\.certificate_file",
+    ),
+    "no key": (_mutual(key_file=""), r"cannot be used \(.*both must be PEM"),
+    "key without certificate": (_mutual(certificate_file=""), r"key_file is set, but not kafka\.certificate"),
     "expired token": (_oauth(unsigned_token("detector", -1.0)), "the token in .* has expired; renew it"),
     "refused token": (_oauth("no-token-of-theirs"), "refuses the token in [^ ]*; renew it"),
     "token without rights": (_oauth(unsigned_token("stranger")), "has no topic"),
@@ -214,6 +271,7 @@ def test_a_token_is_read_again_at_each_connection(world: World) -> None:
         (Kafka(security_protocol="SASL_SSL"), r"sasl_mechanism is empty"),
         (Kafka(sasl_mechanism="PLAIN"), "PLAINTEXT, which signs nobody in; use SASL_SSL"),
         (Kafka(ca_file="ca.pem"), r"kafka\.ca_file is set, but .* uses no TLS"),
+        (Kafka(certificate_file="a.crt"), r"kafka\.certificate_file is set, but .* uses no TLS"),
         (Kafka(security_protocol="SASL_SSL", sasl_mechanism="OAUTHBEARER"), "oauth_token_file is empty"),
         (Kafka(security_protocol="SASL_SSL", sasl_mechanism="PLAIN", username="u"), "needs .*password"),
     ],

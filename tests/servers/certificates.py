@@ -10,7 +10,13 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 _HOURS = timedelta(hours=1)
 LOCAL = ("localhost", "127.0.0.1")
@@ -60,6 +66,12 @@ class Authority:
         made.key.write_bytes(private)
         made.both.write_bytes(private + chain)
         return made
+
+
+def encrypted(key: Path, password: bytes) -> bytes:
+    """A key's PEM, to be opened by a password."""
+    private = load_pem_private_key(key.read_bytes(), None)
+    return private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(password))
 
 
 def _builder(

@@ -21,6 +21,8 @@ xpack.security.enabled: true
 xpack.security.http.ssl.enabled: true
 xpack.security.http.ssl.certificate: {config}/http.crt
 xpack.security.http.ssl.key: {config}/http.key
+xpack.security.http.ssl.client_authentication: optional
+xpack.security.http.ssl.certificate_authorities: {config}/authority.crt
 """
 
 
@@ -36,11 +38,14 @@ class SecuredElasticsearchServer(ElasticsearchServer):
         self.ca_file = authority.file
         """The authority that signed the node's certificate (PEM)."""
         made = authority.certify("http")
+        self.certificate = authority.certify(self.user)
+        """A certificate for a client; clients may come without, but not with that of another authority."""
         super().__init__(
             scheme="https",
             settings=_SETTINGS,
             files={
                 "http.crt": made.certificate.read_text(encoding="ascii"),
+                "authority.crt": authority.file.read_text(encoding="ascii"),
                 "http.key": made.key.read_text(encoding="ascii"),
                 "users": f"{self.user}:{_hashed(self.password)}\n",
                 "users_roles": f"superuser:{self.user}\n",

@@ -14,14 +14,14 @@ from tests.servers.certificates import Authority
 from tests.servers.kafka import KafkaServer
 from tests.servers.process import free_port
 
-SECURED, EXPIRED, ELSEWHERE = "SECURED", "EXPIRED", "ELSEWHERE"
+SECURED, EXPIRED, ELSEWHERE, MUTUAL = "SECURED", "EXPIRED", "ELSEWHERE", "MUTUAL"
 _MODULES = "org.apache.kafka.common.security"
 
 # The tests set up topics through PLAINTEXT, where everybody is User:ANONYMOUS and may do everything.
 _SETTINGS = """\
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,{protocols}
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,MUTUAL:SSL,{protocols}
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
-super.users=User:ANONYMOUS;User:{user}
+super.users=User:ANONYMOUS;User:{user};User:CN={user}
 sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER
 """
 _LISTENER = """\
@@ -33,6 +33,13 @@ listener.name.{name}.scram-sha-512.sasl.jaas.config={modules}.scram.ScramLoginMo
 listener.name.{name}.oauthbearer.sasl.jaas.config={modules}.oauthbearer.OAuthBearerLoginModule required \
 unsecuredLoginStringClaim_sub="broker";
 """
+_MUTUAL = """\
+listener.name.mutual.ssl.keystore.type=PEM
+listener.name.mutual.ssl.keystore.location={keystore}
+listener.name.mutual.ssl.truststore.type=PEM
+listener.name.mutual.ssl.truststore.location={authority}
+listener.name.mutual.ssl.client.auth=required
+"""
 
 
 class SecuredKafkaServer(KafkaServer):
@@ -40,7 +47,8 @@ class SecuredKafkaServer(KafkaServer):
 
     SECURED is as it should be, EXPIRED shows an expired certificate, ELSEWHERE one for another host. All
     take PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, and OAUTHBEARER with tokens that nobody signed. `user` may do
-    everything, `stranger` may sign in and do nothing; both have `password`.
+    everything, `stranger` may sign in and do nothing; both have `password`. MUTUAL takes no passwords, but
+    certificates of its authority; `certificate` is that of `user`.
     """
 
     user, stranger = "detector", "stranger"
@@ -56,7 +64,8 @@ class SecuredKafkaServer(KafkaServer):
             EXPIRED: authority.certify("expired", expired=True),
             ELSEWHERE: authority.certify("elsewhere", ("kafka.example",)),
         }
-        self._ports = {name: free_port() for name in keystores}
+        self.certificate = authority.certify(self.user)
+        self._ports = {name: free_port() for name in (*keystores, MUTUAL)}
         people = (self.user, self.stranger)
         settings = _SETTINGS.format(
             protocols=",".join(f"{name}:SASL_SSL" for name in keystores), user=self.user
@@ -68,6 +77,7 @@ class SecuredKafkaServer(KafkaServer):
                 modules=_MODULES,
                 users=" ".join(f'user_{who}="{self.password}"' for who in people),
             )
+        settings += _MUTUAL.format(keystore=keystores[SECURED].both, authority=authority.file)
         scram = [
             f"--add-scram=SCRAM-SHA-{bits}=[name={who},password={self.password}]"
             for bits in (256, 512)
@@ -76,7 +86,7 @@ class SecuredKafkaServer(KafkaServer):
         super().__init__(listeners=self._ports, settings=settings, format_options=scram)
 
     def address(self, listener: str = SECURED) -> str:
-        """`host:port` of one of the SASL_SSL listeners."""
+        """`host:port` of one of the listeners with TLS."""
         return f"127.0.0.1:{self._ports[listener]}"
 
     def close(self) -> None:
