@@ -82,12 +82,15 @@ class TransactionalWriter:
             self._producer.begin_transaction()
             for record, key in zip(records, keys, strict=True):
                 origin = f"{self._source}/{record.partition}/{record.offset}"
+                # Kafka knows headers without a value; kafka-python reads them, but does not write them.
+                headers = [(name, value or b"") for name, value in record.headers]
                 sent.append(
                     self._producer.send(
                         self._settings.topic,
-                        value=record.value,
+                        # Nor does it write a record with neither key nor value; it reads as an empty one.
+                        value=record.value or b"",
                         key=key,
-                        headers=[*record.headers, (HEADER, origin.encode())],
+                        headers=[*headers, (HEADER, origin.encode())],
                         partition=record.partition % self._partitions if key is None else None,
                         timestamp_ms=record.timestamp if record.timestamp >= 0 else None,
                     )

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from confluent_kafka import Producer
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 
 from connectors.formats.native import NativeDecoder
@@ -152,6 +153,22 @@ def test_the_copy_keeps_time_and_headers(kafka_server: KafkaServer, topics: tupl
     (record,) = _read(kafka_server, target)
     assert record.timestamp == sent
     assert record.headers[0] == ("trace", b"7")
+
+
+@servers
+def test_a_record_without_a_value_and_a_header_without_one_are_copied(
+    kafka_server: KafkaServer, topics: tuple[str, str]
+) -> None:
+    source, target = topics
+    producer = Producer({"bootstrap.servers": kafka_server.bootstrap})
+    producer.produce(source, value=None, key=b"deleted", headers=[("trace", None)])
+    producer.flush()
+
+    assert rekey(_config(kafka_server, target), source, until_end=True) == (1, 1)
+
+    (record,) = _read(kafka_server, target)
+    assert (record.key, record.value) == (None, b"")
+    assert record.headers[0] == ("trace", b"")
 
 
 @servers
