@@ -1,7 +1,8 @@
 """The live run: partitions in, alerts out, nothing lost and nothing told twice.
 
 For each poll: decode, process, hand over to the dispatcher. Every `state.save_seconds`, once all sinks have
-stored all of it: save each partition's state, which holds its next offset, then commit those offsets.
+stored all of it: copy each partition's state, which holds its next offset. A thread writes it; then those
+offsets are committed.
 Delivery always comes before saving, so whatever a stop at any moment leaves undelivered is read again, and an
 alert that is written again has the same id.
 
@@ -116,7 +117,7 @@ class Service:
     def revoked(self, partitions: list[int]) -> None:
         """Let go of what belongs to other members by now, saved where all of it was delivered."""
         moved = [partition for partition in partitions if partition in self._saver.unsaved]
-        if moved and self._dispatcher.wait_settled(SETTLE_SECONDS):
+        if not moved or self._dispatcher.wait_settled(SETTLE_SECONDS):
             self._saver.save_for_others(moved)
         for partition in partitions:
             self.shards.pop(partition, None)
@@ -155,6 +156,7 @@ class Service:
             if self.open():
                 self._run(until_end=until_end)
         finally:
+            self._saver.close()
             self.close()
             self._claims.release_all()
 
@@ -167,8 +169,9 @@ class Service:
                 self._take(batch)
             self._turn()
             self._hold_back()
+            self._tell(self._saver.tend(self._source))
             if time.monotonic() >= next_save and self._dispatcher.wait_settled(SETTLE_SECONDS):
-                self._save()
+                self._saver.begin(self._source)
                 next_save = time.monotonic() + self._config.state.save_seconds
             done = until_end and not self._backlog and self._at_end(idle=not batches)
             if done and self._dispatcher.wait_settled(POLL_SECONDS):
@@ -260,7 +263,10 @@ class Service:
         return self._saver.problem
 
     def _save(self) -> None:
-        if saved := self._saver.save(self._source):
+        self._tell(self._saver.save(self._source))
+
+    def _tell(self, saved: dict[int, int]) -> None:
+        if saved:
             log.info("saved", offsets=saved, queries=self.account.queries, alerts=self.account.alerts)
 
     def _at_end(self, *, idle: bool) -> bool:

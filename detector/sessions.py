@@ -146,7 +146,7 @@ class SessionTable:
 
     def state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[np.generic]]]:
         """Everything, as JSON-ready values and arrays."""
-        meta = {"queries": self.queries, "evicted": self.evicted, "times": self._times}
+        meta = {"queries": self.queries, "evicted": self.evicted, "times": list(self._times)}
         used = self.used
         return meta, {
             "keys": self._directory.keys[:used],

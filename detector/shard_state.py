@@ -34,6 +34,22 @@ VERSION = f"{FORMAT}-{hashlib.sha256(json.dumps(NAMES).encode()).hexdigest()[:8]
 
 def dump(shard: Shard) -> bytes:
     """The state of `shard`, complete: restored, it goes on as if it had never stopped."""
+    return packed(*_describe(shard))
+
+
+def snapshot(shard: Shard) -> tuple[dict[str, Any], Arrays]:
+    """What `packed` makes into the bytes that `dump` gives now, while the shard goes on: a copy."""
+    meta, arrays = _describe(shard)
+    return meta, {name: array.copy() for name, array in arrays.items()}
+
+
+def packed(meta: dict[str, Any], arrays: Arrays) -> bytes:
+    """A snapshot as bytes."""
+    return pack(meta, arrays, compressed=False)
+
+
+def _describe(shard: Shard) -> tuple[dict[str, Any], Arrays]:
+    """The state of a shard: values of its own, and views of its arrays."""
     arrays: Arrays = {}
     models = []
     for i, (name, state) in enumerate(sorted(shard.models.items())):
@@ -47,16 +63,16 @@ def dump(shard: Shard) -> bytes:
         "source": shard.source,
         "partition": shard.partition,
         "next_offset": shard.next_offset,
-        "lengths": shard.lengths,
-        "matching": shard.matching,
+        "lengths": dict(shard.lengths),
+        "matching": dict(shard.matching),
         "divisions": shard.divisions,
-        "memory": shard.shares.given,
+        "memory": dict(shard.shares.given),
         "odd": [
             [name, d, sorted(odd.clients), odd.queries, odd.began] for (name, d), odd in shard.odd.items()
         ],
         "models": models,
     }
-    return pack(meta, arrays, compressed=False)
+    return meta, arrays
 
 
 def restore(data: bytes, settings: Settings, profiles: Mapping[str, ModelProfile]) -> Shard:
