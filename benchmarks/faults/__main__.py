@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.faults import churn, kills, members, outages, topics
+from benchmarks.faults import churn, fuzz, kills, members, outages, topics
 from benchmarks.faults.account import Account
 from benchmarks.faults.log import make_queries
 from benchmarks.faults.site import Site, command
@@ -21,7 +21,9 @@ from tests import traffic
 from tests.servers.elasticsearch import ElasticsearchServer
 from tests.servers.kafka import KafkaServer
 
-PARTS = ("kills", "rollover", "broker", "elasticsearch", "cluster", "disk", "topics", "members", "churn")
+SERVED = ("kills", "rollover", "broker", "elasticsearch", "cluster", "disk", "topics", "members")
+"""Parts that need the servers."""
+PARTS = (*SERVED, "fuzz", "churn")
 CHURN_MEGABYTES = (1024, 64)
 """Bounds of the session state: one that holds every session that is alive, and one that evicts."""
 
@@ -33,6 +35,7 @@ def main(
     records: Annotated[int, typer.Option(min=5000, help="Records of the log.")] = 200_000,
     kill_moments: Annotated[int, typer.Option("--kills", min=1, help="Random moments of kill -9.")] = 25,
     sessions: Annotated[int, typer.Option(min=10_000, help="Sessions of the churn.")] = 2_000_000,
+    fuzzed: Annotated[int, typer.Option(min=10_000, help="Records of the fuzzing.")] = 1_000_000,
     only: Annotated[str, typer.Option(help=f"Parts, by comma; all are: {','.join(PARTS)}")] = ",".join(PARTS),
     seed: Annotated[int, typer.Option(help="Of the log and of the moments.")] = 1,
 ) -> None:
@@ -43,7 +46,7 @@ def main(
         raise typer.BadParameter(f"no such part: {', '.join(sorted(unknown))}")
     well = True
     with tempfile.TemporaryDirectory(prefix="querywatch-faults-") as folder:
-        for part in _parts(Path(folder), wanted, records, kill_moments, sessions, seed):
+        for part in _parts(Path(folder), wanted, records, kill_moments, sessions, fuzzed, seed):
             began = time.monotonic()
             try:
                 account = part()
@@ -59,16 +62,19 @@ def main(
 
 
 def _parts(
-    folder: Path, wanted: list[str], records: int, kill_moments: int, sessions: int, seed: int
+    folder: Path, wanted: list[str], records: int, kill_moments: int, sessions: int, fuzzed: int, seed: int
 ) -> Iterator[Callable[[], Account]]:
-    if set(wanted) != {"churn"}:
+    if set(wanted) & set(SERVED):
         with ExitStack() as servers:
             kafka, node = servers.enter_context(KafkaServer()), servers.enter_context(ElasticsearchServer())
             yield from _with_servers(Site(folder, kafka, node), wanted, records, kill_moments, seed)
+    profile = folder / "core.qwp"
+    if {"fuzz", "churn"} & set(wanted):
+        traffic.write(folder / "core.ndjson", traffic.benign(300, seed=1))
+        command(folder, "fit", "core.ndjson", "--profile", str(profile))
+    if "fuzz" in wanted:
+        yield partial(fuzz.fuzz, profile, fuzzed, seed)
     if "churn" in wanted:
-        profile = folder / "churn.qwp"
-        traffic.write(folder / "churn.ndjson", traffic.benign(300, seed=1))
-        command(folder, "fit", "churn.ndjson", "--profile", str(profile))
         for megabytes in CHURN_MEGABYTES:
             yield partial(churn.churn, profile, sessions, megabytes)
 

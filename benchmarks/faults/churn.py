@@ -48,7 +48,7 @@ def churn(profile_file: Path, sessions: int, memory_mb: int) -> Account:
             (found if user.startswith("attacker") else benign).add(user)
         queries += len(records)
         if queries >= per_sample * (len(sampled) + 1) and len(sampled) < SAMPLES:
-            sampled.append(_resident_mb())
+            sampled.append(resident_mb())
     seconds = time.process_time() - began
     table = shard.models["toy"].sessions
     began = time.process_time()
@@ -114,6 +114,7 @@ def _attacks() -> Iterator[Record]:
             )
 
 
-def _resident_mb() -> float:
+def resident_mb() -> float:
+    """Memory of this process [MB]."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * 4096 / 2**20
