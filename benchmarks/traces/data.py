@@ -13,6 +13,7 @@ from benchmarks.traces.text import foreign_texts, to_length_one
 from detector.query import FloatArray, IntArray
 
 DATASETS = tuple(SOURCES)
+OF_PHOTOGRAPHS = ("photos", "textures")
 TRAIN_SHARE, ATTACKER_SHARE = 0.4, 0.15
 
 
@@ -109,17 +110,20 @@ def foreign_pool(dataset: Dataset, rng: np.random.Generator, rows: int) -> Float
 
     For images: random patches of scikit-learn's two sample photographs, as grey values (for patches of
     these photographs: handwritten digits, enlarged). For tables: the columns of other tables (wine,
-    diabetes, iris, linnerud), each stretched to the column's public range; the thief reads the model's
-    documentation and sends discrete inputs at their nearest value. For texts: about something else.
+    diabetes, iris, linnerud; again with other rows where they are too few), each stretched to the column's
+    public range; the thief reads the model's documentation and sends discrete inputs at their nearest value.
+    For texts: about something else.
     """
     if dataset.texts:
         return foreign_texts(rng, rows)
-    if dataset.name == "photos":
+    if dataset.name in OF_PHOTOGRAPHS:
         return dataset.snap(_enlarged_digits(rng, rows, dataset.side) * (dataset.high / 16.0))
     if dataset.side:
         grey = patches(rng, photographs(), rows, dataset.side, most_zoom=4)
         return dataset.snap(grey * (dataset.high / 255.0))
     others = [_unit_columns(table, rng, rows) for table in _other_tables(dataset.name)]
+    while sum(o.shape[1] for o in others) < dataset.columns:
+        others += [_unit_columns(table, rng, rows) for table in _other_tables(dataset.name)]
     drawn = np.hstack(others)[:, rng.permutation(sum(o.shape[1] for o in others))[: dataset.columns]]
     return dataset.keep_discrete(dataset.from_unit(drawn))
 

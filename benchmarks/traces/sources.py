@@ -2,9 +2,9 @@
 
 From scikit-learn: the UCI test set of handwritten digits (1,797 images of 8x8 grey values 0..16), the
 Wisconsin diagnostic breast cancer table (569 rows of 30 measurements), the UCI wine (178 rows of 13) and
-iris (150 rows of 4) tables, two photographs, and a generator of synthetic tables. From River: the UCI
-image segmentation table (2,310 rows of 18) and the UCI phishing table (1,250 rows of 9 discrete columns).
-Texts are paragraphs of the packages' own documentation (`benchmarks/traces/text.py`).
+iris (150 rows of 4) tables, two photographs, and a generator of synthetic tables; the rest is made here.
+From River: the UCI image segmentation table (2,310 rows of 18) and the UCI phishing table (1,250 rows of 9
+discrete columns). Texts are paragraphs of the packages' own documentation (`benchmarks/traces/text.py`).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from detector.query import FloatArray, IntArray
 
 PATCH_SIDE = 12
 PATCHES_PER_REGION = 480
+TEXTURE_SIDE, TEXTURES_PER_REGION = 28, 400
 REGIONS = (
     ("china sky", 0, (330, 0, 640, 180)),
     ("china building", 0, (105, 100, 315, 345)),
@@ -96,6 +97,78 @@ def _photos(seed: int) -> Source:
     return Source(np.asarray(np.round(np.vstack(rows)), dtype=np.float64), labels, PATCH_SIDE, (0.0, 255.0))
 
 
+def _textures(seed: int) -> Source:
+    """The same regions as `photos`, as patches of 28 by 28 values at one or two pixels a value."""
+    rng = np.random.default_rng([seed, 6])
+    images = photographs()
+    rows = [
+        patches(
+            rng, [images[photograph][top:bottom, left:right]], TEXTURES_PER_REGION, TEXTURE_SIDE, most_zoom=2
+        )
+        for _, photograph, (left, top, right, bottom) in REGIONS
+    ]
+    labels = np.repeat(np.arange(len(REGIONS)), TEXTURES_PER_REGION)
+    return Source(np.asarray(np.round(np.vstack(rows)), dtype=np.float64), labels, TEXTURE_SIDE, (0.0, 255.0))
+
+
+def _embeddings(seed: int) -> Source:
+    """What an encoder makes of the handwritten digits: a random network of two layers, another one and
+    another length for every seed, each vector scaled to length 1."""
+    rng = np.random.default_rng([seed, 7])
+    digits = datasets.load_digits()
+    images = np.asarray(digits.data, dtype=np.float64) / 16.0
+    images -= images.mean(axis=0)
+    hidden = np.tanh(images @ rng.normal(0, 0.4, (images.shape[1], 256)))
+    rows = np.tanh(hidden @ rng.normal(0, 0.15, (256, int(rng.choice([64, 96, 128, 192])))))
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return Source(
+        np.asarray(np.round(rows, 6) + 0.0, dtype=np.float64), np.asarray(digits.target, dtype=np.int64)
+    )
+
+
+def _census(seed: int) -> Source:
+    """A made table of people, another one for every seed: five skewed continuous columns and nine
+    categories of two to nine unevenly frequent values in one-hot code, all driven by eight hidden traits,
+    which also decide the class."""
+    rng = np.random.default_rng([seed, 8])
+    n = 2500
+    traits = rng.normal(size=(n, 8))
+    skewed = np.exp(0.7 * (traits @ rng.normal(0, 0.6, (8, 5)) + rng.normal(0, 0.5, (n, 5))))
+    parts = [np.round(skewed * 10.0 ** rng.integers(0, 4, 5), 2)]
+    fields: list[Field] = []
+    first = parts[0].shape[1]
+    for _ in range(9):
+        levels = int(rng.integers(2, 10))
+        leaning = traits @ rng.normal(0, 1.0, (8, levels)) + rng.normal(0, 1.0, levels)
+        code = np.argmax(leaning + rng.gumbel(size=(n, levels)), axis=1)
+        fields.append(Field(np.arange(first, first + levels), np.eye(levels)))
+        parts.append(np.eye(levels)[code])
+        first += levels
+    classes = int(rng.integers(2, 4))
+    votes = np.tanh(traits @ rng.normal(0, 1.0, (8, 6))) @ rng.normal(0, 1.5, (6, classes))
+    labels = np.argmax(votes + rng.gumbel(size=votes.shape), axis=1)
+    return Source(np.hstack(parts), labels.astype(np.int64), fields=tuple(fields))
+
+
+def _gauges(seed: int) -> Source:
+    """A made table of five to eight instruments, another one for every seed, each in a unit of its own."""
+    rng = np.random.default_rng([seed, 9])
+    d = int(rng.integers(5, 9))
+    raw, labels = datasets.make_classification(
+        n_samples=2000,
+        n_features=d,
+        n_informative=d - 1,
+        n_redundant=1,
+        n_classes=3,
+        n_clusters_per_class=1,
+        class_sep=1.0,
+        flip_y=0.02,
+        random_state=seed,
+    )
+    rows = np.round(raw * 10.0 ** rng.uniform(-1, 3, d) + np.round(rng.uniform(-100, 100, d)), 3) + 0.0
+    return Source(rows, np.asarray(labels, dtype=np.int64))
+
+
 def _synthetic(seed: int) -> Source:
     """A made table, another one for every seed: 20 continuous columns, each in a unit of its own, a yes or
     no, a count of 0 to 5, and two categories in one-hot code, of 3 and 4 values. The discrete columns are
@@ -136,6 +209,10 @@ SOURCES: dict[str, Callable[[int], Source]] = {
     "synthetic": _synthetic,
     "iris": lambda _: _bunch(datasets.load_iris()),
     "text": lambda seed: Source(*texts(seed), span=(-1.0, 1.0), texts=True),
+    "textures": _textures,
+    "embeddings": _embeddings,
+    "census": _census,
+    "gauges": _gauges,
 }
 """Every data set by name, as a function of the deployment's seed."""
 

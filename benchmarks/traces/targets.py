@@ -89,6 +89,10 @@ KINDS: dict[str, tuple[str, ...]] = {
     "synthetic": ("network", "boosting", "logistic"),
     "iris": ("logistic",),
     "text": ("logistic", "network"),
+    "textures": ("network",),
+    "embeddings": ("logistic", "network"),
+    "census": ("boosting", "logistic", "forest", "network"),
+    "gauges": ("network", "forest", "boosting"),
 }
 """The kinds of model that a data set may get; seeds take them in turn."""
 
