@@ -7,6 +7,7 @@ by the sample and the window, however long the history is.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -25,14 +26,29 @@ HISTORY_WINDOW = 400_000
 """Evaluation points that a fitted profile is built from, the newest ones."""
 
 
+INPUTS_OF_SESSION = 16
+"""Inputs of one session that may be sampled: a few long attacks must not bend the units."""
+COUNTED_SESSIONS = 200_000
+"""Sessions whose inputs are counted at a time; then counting begins anew."""
+
+
 class _Sampler:
     """First pass: samples the inputs of one model."""
 
     def __init__(self, d: int) -> None:
         self.sample = InputSample(d)
+        self._seen: Counter[tuple[str, str]] = Counter()
 
     def process(self, batch: QueryBatch) -> list[Alert]:
-        self.sample.add(batch.inputs)
+        rows: list[int] = []
+        for row, record in enumerate(batch.records):
+            session = record.client_id, record.session_id
+            self._seen[session] += 1
+            if self._seen[session] <= INPUTS_OF_SESSION:
+                rows.append(row)
+            if len(self._seen) > COUNTED_SESSIONS:
+                self._seen.clear()
+        self.sample.add(batch.inputs[rows])
         return []
 
 

@@ -14,8 +14,9 @@ import numpy.typing as npt
 from detector.features import inputs as units
 from detector.features.inputs import Inputs
 from detector.policy import CAMPAIGN, CLIENT, KIND_NAMES, SESSION
-from detector.profile import NO_ROWS, ModelProfile, Rows, build
+from detector.profile import ModelProfile, build
 from detector.query import FloatArray, IntArray
+from detector.rows import NO_ROWS, Rows
 
 SAMPLE_QUERIES = 1024
 """Inputs seen before units are learned from them, when nothing was handed in."""
@@ -145,7 +146,7 @@ class Learner:
             keep &= ~np.isin(rows.entities, _sorted(self.alerted))
         elif kind == CAMPAIGN:
             keep &= ~np.isin(rows.entities, _sorted(self.campaigns_alerted))
-        return Rows(rows.features[keep], rows.entities[keep], rows.owners[keep])
+        return rows.where(keep)
 
     def build(
         self, inputs: Inputs, judge: ModelProfile | None, begun: int, near: float

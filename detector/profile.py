@@ -9,55 +9,43 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from detector.container import Arrays, Damaged, pack, unpack
+from detector.contamination import groups_of, thinned, without_attacks
 from detector.errors import ProfileError
 from detector.evidence import SessionTail, session_maxima
 from detector.features.catalogue import FAMILIES, NAMES, SIDES
 from detector.features.inputs import Inputs, from_arrays, to_arrays
 from detector.links import FIRST_DISTANCE
 from detector.policy import BUDGET_SHARES, SESSION
-from detector.query import FloatArray, IntArray
+from detector.rows import NO_ROWS, Rows
 from models.ensemble import Ensemble
 from models.recogniser import shipped
 
-FORMAT = 3
+FORMAT = 4
 MINIMUM_SESSIONS = 100
 """Judged benign sessions below which a tail of session maxima means nothing."""
 MINIMUM_OTHERS = 100
 """Judged benign clients, or campaigns, below which their maxima and those of the sessions make one tail."""
-MINIMUM_OWNERS = 20
-"""Clients below which sessions, not clients, are kept together when the ensemble is calibrated."""
-
-
-class Rows(NamedTuple):
-    """Evaluation points [n] of one kind of entity, in time order: features [n, f], serial of each row's
-    entity [n], serial of its client [n]."""
-
-    features: FloatArray
-    entities: IntArray
-    owners: IntArray
-
-
-NO_ROWS = Rows(np.empty((0, len(NAMES))), np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
 
 
 @dataclass(frozen=True, slots=True)
 class ModelProfile:
     """What judges the queries of one model: input units, distance that links the odd
     queries of different clients, anomaly ensemble, and for each kind of entity the tail of its maxima (a
-    chance per session, whatever the kind)."""
+    chance per session, whatever the kind). `suspects` counts the sessions of the history that look like
+    attacks and taught nothing."""
 
     sequence: int
     inputs: Inputs
     near: float
     ensemble: Ensemble
     tails: tuple[SessionTail, ...]
+    suspects: int
     version: str
 
     @property
@@ -82,17 +70,23 @@ class ModelProfile:
         out["tails"] = np.stack([tail.to_array() for tail in self.tails])
         out["near"] = np.array([self.near])
         out["sequence"] = np.array([self.sequence])
+        out["suspects"] = np.array([self.suspects])
         return out
 
 
 def _versioned(
-    sequence: int, inputs: Inputs, near: float, ensemble: Ensemble, tails: tuple[SessionTail, ...]
+    sequence: int,
+    inputs: Inputs,
+    near: float,
+    ensemble: Ensemble,
+    tails: tuple[SessionTail, ...],
+    suspects: int,
 ) -> ModelProfile:
-    unnamed = ModelProfile(sequence, inputs, near, ensemble, tails, "")
+    unnamed = ModelProfile(sequence, inputs, near, ensemble, tails, suspects, "")
     digest = hashlib.sha256()
     for name, array in sorted(unnamed.arrays().items()):
         digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
-    return ModelProfile(sequence, inputs, near, ensemble, tails, f"{sequence}-{digest.hexdigest()[:12]}")
+    return replace(unnamed, version=f"{sequence}-{digest.hexdigest()[:12]}")
 
 
 def build(
@@ -103,7 +97,8 @@ def build(
     others: tuple[Rows, Rows] = (NO_ROWS, NO_ROWS),
     near: float = FIRST_DISTANCE,
 ) -> ModelProfile | None:
-    """Learn from evaluation points of benign traffic; None when those of the sessions are too few.
+    """Learn from evaluation points of traffic that is benign but for a few attacks, which are left out
+    (`detector.contamination`); None when those of the sessions are too few.
 
     total_sessions also counts those that were too short to be evaluated. `others` are those of clients
     and campaigns, which teach nothing but their tails: their queries are the sessions'. `near` links.
@@ -111,25 +106,28 @@ def build(
     if len(np.unique(sessions.entities)) < MINIMUM_SESSIONS:
         return None
     ensemble = Ensemble(SIDES, FAMILIES, shipped())
-    # A client's sessions resemble each other, so they are kept together.
-    many = len(np.unique(sessions.owners)) >= MINIMUM_OWNERS
+    sessions, others, suspects = without_attacks(sessions, others, shipped())
+    if len(np.unique(sessions.entities)) < MINIMUM_SESSIONS:
+        return None
+    groups, other_groups = groups_of(sessions, *others)
     scores, other_scores = ensemble.fit_and_score(
         sessions.features,
-        sessions.owners if many else sessions.entities,
+        groups,
         np.concatenate([rows.features for rows in others]),
-        np.concatenate([rows.owners if many else rows.entities for rows in others]),
+        other_groups,
+        thinned(sessions.entities),
     )
     if np.isnan(scores).all():
         return None
     maxima = session_maxima(scores, sessions.entities)
-    total = max(total_sessions, len(maxima))
+    total = max(total_sessions - suspects, len(maxima))
     tails = [SessionTail.fit(maxima, total)]
     for rows, their_scores in zip(others, np.split(other_scores, [len(others[0].entities)]), strict=True):
         theirs = session_maxima(their_scores, rows.entities)
         if len(theirs) < MINIMUM_OTHERS:
             theirs = np.concatenate([theirs, maxima])
         tails.append(SessionTail.fit(theirs, total))
-    return _versioned(sequence, inputs, near, ensemble, tuple(tails))
+    return _versioned(sequence, inputs, near, ensemble, tuple(tails), suspects)
 
 
 def restore_profile(arrays: Arrays) -> ModelProfile:
@@ -146,7 +144,8 @@ def restore_profile(arrays: Arrays) -> ModelProfile:
     sequence = int(np.asarray(arrays["sequence"], dtype=np.int64)[0])
     tails = tuple(SessionTail.from_array(row) for row in np.asarray(arrays["tails"], dtype=np.float64))
     near = float(np.asarray(arrays["near"], dtype=np.float64)[0])
-    return _versioned(sequence, from_arrays(under("inputs/")), near, ensemble, tails)
+    suspects = int(np.asarray(arrays["suspects"], dtype=np.int64)[0])
+    return _versioned(sequence, from_arrays(under("inputs/")), near, ensemble, tails, suspects)
 
 
 def to_bytes(profiles: Mapping[str, ModelProfile]) -> bytes:

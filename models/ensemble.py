@@ -66,13 +66,19 @@ class Ensemble:
             return np.full(len(x), np.nan)
         which = groups if groups is not None else np.arange(len(x)) // 16
         none = np.empty((0, x.shape[1]))
-        return self.fit_and_score(x, which, none, np.empty(0, dtype=np.int64))[0]
+        every = np.ones(len(x), dtype=np.bool_)
+        return self.fit_and_score(x, which, none, np.empty(0, dtype=np.int64), every)[0]
 
     def fit_and_score(
-        self, x: Matrix, groups: npt.NDArray[np.int64], others: Matrix, other_groups: npt.NDArray[np.int64]
+        self,
+        x: Matrix,
+        groups: npt.NDArray[np.int64],
+        others: Matrix,
+        other_groups: npt.NDArray[np.int64],
+        teaches: npt.NDArray[np.bool_],
     ) -> tuple[Vector, Vector]:
-        """`fit`, and the scores [k] of other rows [k, f] of the same groups, which teach nothing: they too
-        come from models that had not seen their group."""
+        """`fit` on those rows that teach [n], and the scores [k] of other rows [k, f] of the same groups,
+        which teach nothing: they too come from models that had not seen their group."""
         if len(x) < MINIMUM_ROWS:
             return np.full(len(x), np.nan), np.full(len(others), np.nan)
         fold, other_fold = fold_of(groups), fold_of(other_groups)
@@ -80,12 +86,12 @@ class Ensemble:
         other_raw = np.full((len(others), len(WEIGHTS)), np.nan)
         for held in (0, 1):
             learner = Ensemble(self._sides, self._families, self.recogniser)
-            learner._learn_models(x[fold != held])
+            learner._learn_models(x[teaches & (fold != held)])
             raw[fold == held] = learner._raw(x[fold == held])
             if (other_fold == held).any():
                 other_raw[other_fold == held] = learner._raw(others[other_fold == held])
-        self._learn_models(x)
-        self._calibration = Quantiles.fit(raw, 1e-3)
+        self._learn_models(x[teaches])
+        self._calibration = Quantiles.fit(raw[teaches], 1e-3)
         return self._combine(raw), self._combine(other_raw)
 
     def _learn_models(self, x: Matrix) -> None:

@@ -19,6 +19,8 @@ SKETCH = 32
 """Numbers that an input is reduced to for the ring of past inputs (random projection, linear)."""
 GRID = 24
 """A column with at most this many distinct benign values is discrete and remembers them."""
+LIKELY_SHARE, DISCRETE_SHARE = 0.9, 0.998
+"""Shares of all rows, and of the usual ones, that a discrete column's values cover."""
 COMPONENTS = 8
 """Dimensions of the subspace that benign inputs are expected to lie near."""
 ODD_FROM, STRANGE_FROM = 0.90, 0.99
@@ -92,7 +94,7 @@ def learn(sample: FloatArray) -> Inputs:
     with the outermost 1% pulled in, so that a few wild rows do not shrink everybody else's steps.
     """
     sample = np.clip(sample, -LARGEST, LARGEST)
-    n, d = sample.shape
+    n, d = len(sample), sample.shape[1]
     base = unlearned(d)
     location = np.median(sample, axis=0)
     quartiles = np.quantile(sample, (0.01, 0.25, 0.75, 0.99), axis=0)
@@ -107,12 +109,7 @@ def learn(sample: FloatArray) -> Inputs:
     typical = float(np.median(pairs[pairs > 0])) if (pairs > 0).any() else 1.0
     weight = weight / max(typical, SMALLEST_DISTANCE)
 
-    grid, distinct = base.grid.copy(), base.distinct.copy()
-    for j in range(d):
-        values = np.unique(sample[:, j])
-        if len(values) <= GRID and n >= 8 * len(values):
-            grid[j, : len(values)] = values
-            distinct[j] = len(values)
+    grid, distinct = discrete_values(sample)
     spread = sample.max(axis=0) - sample.min(axis=0)
     tolerance = np.maximum(1e-6 * spread, tiny)
     margin = np.where(distinct > 0, 0.0, 0.1 * spread) + tolerance
@@ -128,6 +125,31 @@ def learn(sample: FloatArray) -> Inputs:
         components=principal_directions(z - z.mean(axis=0), min(COMPONENTS, max(1, d // 3))),
     )
     return learned._replace(odd=usual_oddness(sample, learned))
+
+
+def discrete_values(sample: FloatArray) -> tuple[FloatArray, npt.NDArray[np.int64]]:
+    """`Inputs.grid` and `Inputs.distinct` of rows [n, d], a few of which may be an attacker's.
+
+    A column is discrete when nearly all rows have one of few values. Rows that fail that in most columns
+    which are discrete for nine rows in ten are not asked.
+    """
+    n, d = sample.shape
+    counted = [np.unique(column, return_counts=True) for column in sample.T]
+    likely = [j for j in range(d) if np.sort(counted[j][1])[-GRID:].sum() >= LIKELY_SHARE * n]
+    usual = np.ones(n, dtype=np.bool_)
+    if likely:
+        common = (counted[j][0][np.argsort(-counted[j][1], kind="stable")[:GRID]] for j in likely)
+        off = [~np.isin(sample[:, j], values) for j, values in zip(likely, common, strict=True)]
+        usual = np.mean(off, axis=0) <= 0.5
+    grid, distinct = np.zeros((d, GRID)), np.zeros(d, dtype=np.int64)
+    for j in likely:
+        values, counts = np.unique(sample[usual, j], return_counts=True)
+        most = np.sort(values[np.argsort(-counts, kind="stable")[:GRID]])
+        covered = np.isin(sample[usual, j], most).mean()
+        if covered >= DISCRETE_SHARE and n >= 8 * len(most):
+            grid[j, : len(most)] = most
+            distinct[j] = len(most)
+    return grid, distinct
 
 
 def usual_oddness(sample: FloatArray, inputs: Inputs) -> FloatArray:

@@ -14,8 +14,9 @@ from detector.features import inputs
 from detector.features.catalogue import INDEX, NAMES
 from detector.finding import Finding
 from detector.policy import SESSION
-from detector.profile import ModelProfile, Rows
+from detector.profile import ModelProfile
 from detector.query import FloatArray, Record
+from detector.rows import Rows
 
 SECRET = 48_151.623_42
 """Occurs in the input and must not occur in the document."""

@@ -14,7 +14,7 @@ from detector.container import pack, unpack
 from detector.errors import ProfileError
 from detector.features.catalogue import NAMES
 from detector.pipeline import Shard
-from detector.profile import Rows
+from detector.rows import Rows
 from tests import traffic
 from tests.detector import scenario
 from tests.detector.scenario import FROZEN, lines, records

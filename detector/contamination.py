@@ -1,0 +1,120 @@
+"""A history that holds attacks: which sessions must not teach what is normal.
+
+A few attacks in the history are enough to blind a detector: they raise the tail that the threshold is read
+from, and the more so since they are long. Rarity excludes nobody, or rare honest kinds would alert for ever.
+Only what the recogniser takes for a known attack is left out, and it looks from a profile that attacks can
+hardly bend: each session teaches at most `POINTS` evaluation points, and at first the fifth of the sessions
+that surprises most teaches nothing (concentration as in the minimum covariance determinant, Rousseeuw and
+Van Driessen 1999). Then all but the suspects teach, until the suspects stay the same.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from detector.evidence import DRIFT, session_maxima
+from detector.features.catalogue import FAMILIES, SIDES
+from detector.query import FloatArray, IntArray
+from detector.rows import Rows
+from models.ensemble import fold_of
+from models.recogniser import Recogniser
+from models.tail import MINIMUM_ROWS, Tail
+
+BoolArray = npt.NDArray[np.bool_]
+
+MINIMUM_OWNERS = 20
+"""Clients below which sessions, not clients, are kept together when one part judges the other."""
+POINTS = 16
+"""Evaluation points of one session that teach at most, evenly spread over it."""
+SUSPECT = 20.0
+"""Forgetting sum of log-odds from which a session is taken for an attack."""
+AT_FIRST = 0.8
+"""Share of the sessions, the least surprising ones, that the first look is taken from."""
+LOOKS = 4
+MOST = 0.25
+"""With more suspects than this share of the judged sessions it is the recogniser that is wrong here."""
+
+
+def thinned(entities: IntArray, most: int = POINTS) -> BoolArray:
+    """True for at most `most` rows of each entity [n], its first and last among them, evenly spread."""
+    order = np.argsort(entities, kind="stable")
+    ordered = entities[order]
+    first = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])) if len(ordered) else order
+    count = np.diff(np.append(first, len(ordered)))
+    place = np.arange(len(ordered)) - np.repeat(first, count)
+    # The k-th of n rows teaches when it is the first to reach its share of the `most` places.
+    steps = np.repeat(np.maximum(count - 1, 1), count)
+    share = place * (most - 1) // steps
+    before = (place - 1) * (most - 1) // steps
+    keep = np.zeros(len(entities), dtype=np.bool_)
+    keep[order] = (np.repeat(count, count) <= most) | (place == 0) | (share > before)
+    return keep
+
+
+def groups_of(sessions: Rows, *others: Rows) -> tuple[IntArray, IntArray]:
+    """What must not be split when a part of the history judges the other: the client of each row, of the
+    sessions [n] and of all others [k]; with few clients, the entity."""
+    many = len(np.unique(sessions.owners)) >= MINIMUM_OWNERS
+    groups = [rows.owners if many else rows.entities for rows in (sessions, *others)]
+    return groups[0], np.concatenate([*groups[1:], np.empty(0, dtype=np.int64)])
+
+
+def without_attacks(
+    sessions: Rows, others: tuple[Rows, Rows], recogniser: Recogniser
+) -> tuple[Rows, tuple[Rows, Rows], int]:
+    """The evaluation points of sessions, and of clients and campaigns, that may teach; and how many
+    sessions are suspects.
+
+    A client that is suspect as such takes its sessions with it; what else a suspect session's client did
+    under other kinds of entities goes too.
+    """
+    outside = np.zeros(len(sessions.entities), dtype=np.bool_)
+    teaches = thinned(sessions.entities)
+    surprise = _out_of_fold(sessions, sessions, teaches, None)
+    known = surprise[~np.isnan(surprise)]
+    if len(known):
+        most = session_maxima(surprise - float(np.median(known)) + DRIFT, sessions.entities)
+        unusual = np.unique(sessions.entities)[most > np.quantile(most, AT_FIRST)]
+        outside = np.isin(sessions.entities, unusual)
+    suspects: IntArray = np.full(1, -1)
+    for _ in range(LOOKS):
+        new = _suspects(sessions, sessions, teaches & ~outside, recogniser)
+        outside = np.isin(sessions.entities, new)
+        if np.array_equal(new, suspects):
+            break
+        suspects = new
+    found = [_suspects(rows, sessions, teaches & ~outside, recogniser) for rows in others]
+    clients = [rows.owners[np.isin(rows.entities, some)] for rows, some in zip(others, found, strict=True)]
+    gone = outside | np.isin(sessions.owners, np.concatenate(clients))
+    count = len(np.unique(sessions.entities[gone]))
+    if count > MOST * len(np.unique(sessions.entities)):
+        return sessions, others, 0
+    owners = np.union1d(sessions.owners[gone], np.concatenate(clients))
+    left = [rows.where(~np.isin(rows.owners, owners)) for rows in others]
+    return sessions.where(~gone), (left[0], left[1]), count
+
+
+def _suspects(rows: Rows, sessions: Rows, teaches: BoolArray, recogniser: Recogniser) -> IntArray:
+    """Serials of the entities of `rows` that look like attacks against the sessions that teach."""
+    if not len(rows.entities):
+        return np.empty(0, dtype=np.int64)
+    odds = _out_of_fold(rows, sessions, teaches, recogniser)
+    return np.unique(rows.entities)[session_maxima(odds + DRIFT, rows.entities) > SUSPECT]
+
+
+def _out_of_fold(rows: Rows, sessions: Rows, teaches: BoolArray, recogniser: Recogniser | None) -> FloatArray:
+    """Log-odds [n] of rows, or without a recogniser their surprise, by tails of other clients' sessions;
+    NaN where those are too few."""
+    groups, mine = groups_of(sessions, rows)
+    fold, theirs = fold_of(mine), fold_of(groups)
+    out = np.full(len(rows.entities), np.nan)
+    for held in (0, 1):
+        learned = sessions.features[teaches & (theirs != held)]
+        if len(learned) < MINIMUM_ROWS or not (fold == held).any():
+            continue
+        tail = Tail(SIDES, FAMILIES)
+        tail.learn(learned)
+        seen = tail.see(rows.features[fold == held])
+        out[fold == held] = recogniser.score(seen.signed) if recogniser else tail.mean(seen.extreme)
+    return out
