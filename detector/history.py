@@ -53,6 +53,9 @@ class Fitted:
             yield f"              so many sessions can show {supported:.3g} at best" + (
                 ", less is extrapolated" if supported > budget else ""
             )
+            if profile.suspects:
+                yield f"              {profile.suspects:,} sessions look like attacks and taught nothing;"
+                yield "              to see them, replay this history with the profile"
         for name, why in sorted(self.missing.items()):
             yield f"model         {name}: no profile, {why}"
 

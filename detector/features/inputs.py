@@ -13,14 +13,11 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import eigh
 
+from detector.features.grids import GRID, OFF_STEP, discrete_values, even_steps
 from detector.query import FloatArray
 
 SKETCH = 32
 """Numbers that an input is reduced to for the ring of past inputs (random projection, linear)."""
-GRID = 24
-"""A column with at most this many distinct benign values is discrete and remembers them."""
-LIKELY_SHARE, DISCRETE_SHARE = 0.9, 0.998
-"""Shares of all rows, and of the usual ones, that a discrete column's values cover."""
 COMPONENTS = 8
 """Dimensions of the subspace that benign inputs are expected to lie near."""
 ODD_FROM, STRANGE_FROM = 0.90, 0.99
@@ -37,6 +34,9 @@ class Inputs(NamedTuple):
 
     location, weight [d]    z = (x - location) * weight; weight 0 for a column that never varied
     grid [d, GRID], distinct [d]   sorted benign values of a discrete column; distinct 0: continuous
+    origin, per_step [d]    a continuous column's benign values lie whole steps from its origin: per_step is 1
+                            over the step; 0: on no such lattice
+    per_range [d]           1 over the width of the benign range; 0 for a column that never varied
     low, high, tolerance [d]       benign range, widened, and what counts as equal
     odd [4]                 log distance to the benign subspace, and share of columns off their benign values,
                             beyond which an input is odd, and those beyond which it is strange
@@ -48,6 +48,9 @@ class Inputs(NamedTuple):
     weight: FloatArray
     grid: FloatArray
     distinct: npt.NDArray[np.int64]
+    origin: FloatArray
+    per_step: FloatArray
+    per_range: FloatArray
     low: FloatArray
     high: FloatArray
     tolerance: FloatArray
@@ -77,6 +80,9 @@ def unlearned(d: int) -> Inputs:
         weight=np.ones(d),
         grid=np.zeros((d, GRID)),
         distinct=np.zeros(d, dtype=np.int64),
+        origin=np.zeros(d),
+        per_step=np.zeros(d),
+        per_range=np.ones(d),
         low=np.full(d, -np.inf),
         high=np.full(d, np.inf),
         tolerance=np.zeros(d),
@@ -110,6 +116,7 @@ def learn(sample: FloatArray) -> Inputs:
     weight = weight / max(typical, SMALLEST_DISTANCE)
 
     grid, distinct = discrete_values(sample)
+    origin, per_step = even_steps(sample, distinct)
     spread = sample.max(axis=0) - sample.min(axis=0)
     tolerance = np.maximum(1e-6 * spread, tiny)
     margin = np.where(distinct > 0, 0.0, 0.1 * spread) + tolerance
@@ -119,37 +126,15 @@ def learn(sample: FloatArray) -> Inputs:
         weight=weight,
         grid=grid,
         distinct=distinct,
+        origin=origin,
+        per_step=per_step,
+        per_range=np.where(varies, 1.0 / np.where(varies, spread, 1.0), 0.0),
         low=sample.min(axis=0) - margin,
         high=sample.max(axis=0) + margin,
         tolerance=tolerance,
         components=principal_directions(z - z.mean(axis=0), min(COMPONENTS, max(1, d // 3))),
     )
     return learned._replace(odd=usual_oddness(sample, learned))
-
-
-def discrete_values(sample: FloatArray) -> tuple[FloatArray, npt.NDArray[np.int64]]:
-    """`Inputs.grid` and `Inputs.distinct` of rows [n, d], a few of which may be an attacker's.
-
-    A column is discrete when nearly all rows have one of few values. Rows that fail that in most columns
-    which are discrete for nine rows in ten are not asked.
-    """
-    n, d = sample.shape
-    counted = [np.unique(column, return_counts=True) for column in sample.T]
-    likely = [j for j in range(d) if np.sort(counted[j][1])[-GRID:].sum() >= LIKELY_SHARE * n]
-    usual = np.ones(n, dtype=np.bool_)
-    if likely:
-        common = (counted[j][0][np.argsort(-counted[j][1], kind="stable")[:GRID]] for j in likely)
-        off = [~np.isin(sample[:, j], values) for j, values in zip(likely, common, strict=True)]
-        usual = np.mean(off, axis=0) <= 0.5
-    grid, distinct = np.zeros((d, GRID)), np.zeros(d, dtype=np.int64)
-    for j in likely:
-        values, counts = np.unique(sample[usual, j], return_counts=True)
-        most = np.sort(values[np.argsort(-counts, kind="stable")[:GRID]])
-        covered = np.isin(sample[usual, j], most).mean()
-        if covered >= DISCRETE_SHARE and n >= 8 * len(most):
-            grid[j, : len(most)] = most
-            distinct[j] = len(most)
-    return grid, distinct
 
 
 def usual_oddness(sample: FloatArray, inputs: Inputs) -> FloatArray:
@@ -159,6 +144,8 @@ def usual_oddness(sample: FloatArray, inputs: Inputs) -> FloatArray:
     for j in np.flatnonzero(inputs.distinct > 0).tolist():
         values = inputs.grid[j, : inputs.distinct[j]]
         off[:, j] |= np.abs(sample[:, j, None] - values).min(axis=1) > inputs.tolerance[j]
+    lattice = (sample - inputs.origin) * inputs.per_step
+    off |= np.abs(lattice - np.rint(lattice)) > OFF_STEP
     rest = (z**2).sum(axis=1) - ((z @ inputs.components.T) ** 2).sum(axis=1)
     away, share = np.log(np.sqrt(np.maximum(rest, 0.0)) + 1e-9), off.mean(axis=1)
     return np.array([np.quantile(x, q) for q in (ODD_FROM, STRANGE_FROM) for x in (away, share)])
@@ -197,6 +184,9 @@ def from_arrays(arrays: Mapping[str, npt.NDArray[np.generic]]) -> Inputs:
         weight=numbers("weight"),
         grid=numbers("grid"),
         distinct=np.ascontiguousarray(arrays["distinct"], dtype=np.int64),
+        origin=numbers("origin"),
+        per_step=numbers("per_step"),
+        per_range=numbers("per_range"),
         low=numbers("low"),
         high=numbers("high"),
         tolerance=numbers("tolerance"),

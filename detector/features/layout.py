@@ -84,8 +84,9 @@ QUERIES, DISTINCT, SERIAL = range(3)
     DOUBT,
     FOLLOWING,
     CENTRES,
-) = range(36)
-STATS = 36
+    EVENNESS,
+) = range(37)
+STATS = 37
 
 # Rows of `answers` and of `shares`, each of CLASSES columns.
 P_LAST, P_BEST, P_RECENT, P_LONGER = range(4)

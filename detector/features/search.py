@@ -17,6 +17,7 @@ from detector.features.layout import (
     COLLINEAR,
     COSINE,
     COSINES,
+    EVENNESS,
     FARTHEST,
     FOLLOWING,
     FOLLOWINGS,
@@ -54,6 +55,8 @@ def take_step(x: Any, slots: Any, s: int, inputs: Any, row: Any) -> float:
     last, last_step = slots.last_input[s], slots.step[s]
     changed = 0
     square = 0.0
+    total = 0.0
+    even = 0.0
     along = 0.0
     old_square = 0.0
     largest = 0.0
@@ -64,6 +67,9 @@ def take_step(x: Any, slots: Any, s: int, inputs: Any, row: Any) -> float:
         step = min(abs(raw * inputs.weight[j]), FARTHEST)
         square += step * step
         largest = max(largest, step)
+        share = min(abs(raw * inputs.per_range[j]), FARTHEST)
+        total += share
+        even += share * share
     scale = np.float32(largest / STEP_LEVELS if largest > SMALLEST else 0.0)
     for j in range(d):
         step = min(max((x[j] - last[j]) * inputs.weight[j], -FARTHEST), FARTHEST)
@@ -78,6 +84,7 @@ def take_step(x: Any, slots: Any, s: int, inputs: Any, row: Any) -> float:
     log_length = np.log(length)
     spread_out(row, LOG_STEP, STEP_VARIANCE, log_length, weight)
     blend(row, SPARSITY, np.log2(changed / d), weight)
+    blend(row, EVENNESS, total * total / (changed * even) if even > 0.0 else 0.0, weight)
     blend(row, ONE_COLUMN, 1.0 if changed == 1 and d > 1 else 0.0, weight)
     if row[STEPS] > 1.0 and old_square > 0.0 and scale > 0.0:
         # The step before is rounded: that can carry a cosine beyond 1.

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from detector.features.forget import blend, rate, slow_rate, spread_out
+from detector.features.grids import OFF_STEP
 from detector.features.layout import (
     CENTRES,
     FARTHEST,
@@ -76,6 +77,10 @@ def strangeness(x: Any, z: Any, inputs: Any, row: Any, weight: float, odd: Any) 
                     found = True
                     break
             if not found:
+                off += 1
+        elif inputs.per_step[j] > 0.0:
+            steps = (x[j] - inputs.origin[j]) * inputs.per_step[j]
+            if abs(steps - np.rint(steps)) > OFF_STEP:
                 off += 1
     odd[1] = off / d
     blend(row, OFF_GRID, odd[1], weight)

@@ -91,3 +91,9 @@ def turns(n: int = 200, d: int = 16) -> FloatArray:
     x = np.zeros((n, d))
     x[:, 0] = np.cumsum(np.where(np.arange(n) % 2 == 0, 1.0, np.exp(2.0)))
     return x
+
+
+def sign_steps(n: int = 200, d: int = 64, seed: int = 0) -> FloatArray:
+    """Each query adds or takes away the same in a random half of the columns."""
+    rng = np.random.default_rng(seed)
+    return np.cumsum(0.01 * rng.choice([-1.0, 1.0], (n, d)) * (rng.random((n, d)) < 0.5), axis=0)

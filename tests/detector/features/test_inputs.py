@@ -68,6 +68,24 @@ def test_discrete_columns_remember_their_values() -> None:
     assert units.low[0] == pytest.approx(0.0, abs=1e-4) and units.high[0] == pytest.approx(40.0, abs=1e-4)
 
 
+def test_discrete_columns_and_even_steps_outlive_a_few_attackers() -> None:
+    """A twentieth of the rows comes from searches that send any number in any column."""
+    rng = np.random.default_rng(0)
+    sample = np.column_stack([rng.integers(0, 5, 1000), rng.integers(0, 300, 1000), rng.random(1000)])
+    sample[::20] = rng.random((50, 3)) * [4.0, 299.0, 1.0]
+    units = learn(sample)
+    assert units.distinct.tolist() == [5, 0, 0]
+    assert units.grid[0, :5].tolist() == [0.0, 1.0, 2.0, 3.0, 4.0]
+    assert units.per_step.tolist() == [0.0, 1.0, 0.0]
+
+
+def test_a_column_that_is_mostly_zero_is_continuous() -> None:
+    rng = np.random.default_rng(0)
+    sample = np.where(rng.random((1000, 1)) < 0.93, 0.0, rng.random((1000, 1)))
+    sample = np.hstack([sample, rng.integers(0, 3, (1000, 3))])
+    assert learn(sample).distinct.tolist() == [0, 3, 3, 3]
+
+
 def test_a_rare_category_varies() -> None:
     """A column that is 1 in two rows of a thousand has quartiles of 0, and still a unit."""
     sample = _normal(1000, 2)

@@ -69,6 +69,8 @@ CASES = [
     known("step_sparsity", "2 columns of 16", session(s.line()), -3.0),
     known("one_column_steps", "one at a time", session(s.one_column_at_a_time()), 1.0),
     known("one_column_steps", "two at a time", session(s.line()), 0.0),
+    known("step_evenness", "sign steps", session(s.sign_steps()), 1.0),
+    known("step_evenness", "noise", session(s.walk(d=512)), 0.6, 0.68),
     known("step_cosine", "noise round a centre", session(s.noise_round_a_centre()), -0.52, -0.48),
     known("step_cosine", "antithetic pairs", session(s.antithetic_pairs()), -0.73, -0.69),
     known("step_cosine", "straight on", session(s.line()), 1.0),
@@ -151,6 +153,19 @@ def test_values_that_no_benign_query_had_are_off_the_grid() -> None:
     odd[:, 5] = 1.3  # out of a continuous column's range
     odd[:, 6] = 1.05  # just beyond it, within the margin
     assert measure(session(odd), units).last["off_grid"] == pytest.approx(3 / 8, abs=1e-4)
+
+
+@pytest.mark.parametrize(("step", "offset"), [(1.0, 0.0), (1 / 255, 0.0), (0.05, -3.02), (1e-7, 2.0)])
+def test_values_between_the_even_steps_of_benign_ones_are_off_the_grid(step: float, offset: float) -> None:
+    """Grey values, prices and the like: more values than a list holds, but none between them."""
+    rng = np.random.default_rng(0)
+    sample = np.round(rng.integers(0, 256, (1500, 6)) * step + offset, 12)
+    sample[::9] += step * rng.random((167, 6))  # some honest clients send computed numbers
+    units = learn(sample)
+    fresh = np.asarray(rng.integers(0, 256, (200, 6)) * step + offset, dtype=np.float64)
+    assert measure(session(fresh), units).last["off_grid"] == 0.0
+    fresh[:, :3] += 0.3 * step
+    assert measure(session(fresh), units).last["off_grid"] == pytest.approx(0.5, abs=0.02)
 
 
 def test_noise_lies_further_off_the_manifold_than_benign_inputs() -> None:
