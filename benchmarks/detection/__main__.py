@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from benchmarks.detection import no_profile, peer_table, tables
+from benchmarks.detection import contaminated, no_profile, peer_table, tables
 from benchmarks.detection.cache import Cache
 from benchmarks.detection.judge import Outcome
 from benchmarks.detection.plans import cases, compared, deployments
@@ -33,6 +33,9 @@ def main(
     ] = None,
     peers: Annotated[
         bool, typer.Option("--peers", help="Measure published detectors beside querywatch instead.")
+    ] = False,
+    contamination: Annotated[
+        bool, typer.Option("--contamination", help="Measure with attacks in the history instead.")
     ] = False,
     without_profile: Annotated[
         bool, typer.Option("--no-profile", help="Measure one pass that learns as it goes instead.")
@@ -57,6 +60,8 @@ def main(
         console.print(peer_table.NOTES)
     elif without_profile:
         _one_pass(console, made, told)
+    elif contamination:
+        _contaminated(console, made, told)
     else:
         _report(console, made, chosen, told, pictures)
 
@@ -72,6 +77,15 @@ def _one_pass(console: Console, made: Iterable[Deployed], told: Callable[[str], 
         console.print(tables.attacks(found, f"No profile, learning as it goes; attacks begin {when}"))
         console.print(tables.false_alerts([one.outcome for one in passes], f"False alerts; attacks {when}"))
     console.print(no_profile.table(mixed, clean, "No profile, by when the attack began"))
+
+
+def _contaminated(console: Console, made: Iterable[Deployed], told: Callable[[str], None]) -> None:
+    measured = []
+    for deployed in made:
+        for share in contaminated.SHARES:
+            measured.append(deployed.contaminated(share))
+            told(f"seed {deployed.plan.seed}: {share:.0%} attacks in the history")
+    console.print(contaminated.table(measured, "Profiles learned from a history that holds attacks"))
 
 
 def _report(

@@ -27,8 +27,9 @@ MEASURED = (*_CASES, "detector", "models", "connectors")
 PEERS = (*_CASES, f"{_HERE}/compare.py", f"{_HERE}/peers")
 LOOKS = (f"{_HERE}/compare.py", f"{_HERE}/looks.py")
 UNPROFILED = (f"{_HERE}/no_profile.py",)
+CONTAMINATED = (f"{_HERE}/contaminated.py",)
 """The code that makes recordings, that a measurement rests on, that a peer's measurement rests on; and what
-a look at an attack, or a pass without a profile, rests on beside a measurement."""
+a look at an attack, a pass without a profile, or a contaminated history rests on beside a measurement."""
 TOOLS = ("adversarial-robustness-toolbox", "cma", "numpy", "river", "scikit-learn", "scipy")
 
 T = TypeVar("T")

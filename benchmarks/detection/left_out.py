@@ -10,6 +10,7 @@ from rich.table import Table
 
 from benchmarks.detection.collect import Points
 from benchmarks.detection.tables import clopper_pearson
+from detector.contamination import thinned
 from detector.evidence import SessionTail, accumulate, session_maxima
 from detector.features.catalogue import FAMILIES, SIDES
 from models.ensemble import Ensemble
@@ -21,12 +22,15 @@ BUDGET = 1.0
 def first_alerts(past: Points, now: Points, recogniser: Recogniser | None) -> dict[int, int]:
     """Sessions of `now` that would alert, with the queries seen by then, judged by what `past` taught."""
     ensemble = Ensemble(SIDES, FAMILIES, recogniser)
-    maxima = session_maxima(ensemble.fit(past.features, past.sessions), past.sessions)
+    none, nobody = np.empty((0, past.features.shape[1])), np.empty(0, dtype=np.int64)
+    teaches = thinned(past.sessions)
+    scores, _ = ensemble.fit_and_score(past.features, past.sessions, none, nobody, teaches)
+    maxima = session_maxima(scores, past.sessions)
     threshold = SessionTail.fit(maxima, past.benign_sessions).threshold(BUDGET)
     evidence: dict[int, float] = defaultdict(float)
     alerts: dict[int, int] = {}
-    scores = ensemble.score(now.features).tolist()
-    for session, queries, score in zip(now.sessions.tolist(), now.queries.tolist(), scores, strict=True):
+    judged = ensemble.score(now.features).tolist()
+    for session, queries, score in zip(now.sessions.tolist(), now.queries.tolist(), judged, strict=True):
         evidence[session] = accumulate(evidence[session], score)
         if evidence[session] >= threshold:
             alerts.setdefault(session, queries)

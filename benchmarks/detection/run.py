@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from benchmarks.detection.cache import LOOKS, MEASURED, PEERS, UNPROFILED, Cache
+from benchmarks.detection.cache import CONTAMINATED, LOOKS, MEASURED, PEERS, UNPROFILED, Cache
 from benchmarks.detection.compare import FalseAlarms, alert_alarms, false_alarms, found, peer_alarms
+from benchmarks.detection.contaminated import Contaminated
 from benchmarks.detection.judge import Found, Outcome, judge
 from benchmarks.detection.looks import Look, looks
 from benchmarks.detection.no_profile import Unprofiled, past_share
@@ -101,6 +102,25 @@ class Deployed:
 
         return self.cache.get(key, (*MEASURED, *UNPROFILED), Unprofiled, measure)
 
+    def contaminated(self, share: float) -> Contaminated:
+        """Every other recorded attack among all benign sessions, with profiles from a history of which
+        `share` are sessions of the attacks between them."""
+        key: dict[str, object] = {"plan": asdict(self.plan), "contamination": share}
+
+        def measure() -> Contaminated:
+            work, recordings = self.workload, self.workload.recordings
+            history, benign = work.traffic
+            count = round(share / (1.0 - share) * len(history))
+            poison = [recordings[i % (len(recordings) // 2) * 2 + 1] for i in range(count)]
+            past = [s for one in work.attacks("history", PLAIN, poison, work.past) for s in one]
+            profiles = self._fit([*history, *past], "probabilities")
+            attacks = work.attacks("plain", PLAIN, recordings[::2])
+            own = [session for sessions in attacks for session in sessions]
+            outcome = judge(self._alerts([*benign, *own], "probabilities", profiles), benign, attacks)
+            return Contaminated(share, outcome, len(past), sum(p.suspects for p in profiles.values()))
+
+        return self.cache.get(key, (*MEASURED, *CONTAMINATED), Contaminated, measure)
+
     def explained(self) -> list[tuple[str, str]]:
         """Undeclared explainers among all benign sessions: the kind of each, and the technique that its first
         alert named, if there was one."""
@@ -163,8 +183,13 @@ class Deployed:
         trace = benign + [session for sessions in attacks for session in sessions]
         return judge(self._alerts(trace, case.outputs), benign, attacks)
 
-    def _alerts(self, sessions: list[log.Session], outputs: log.Outputs) -> list[dict[str, Any]]:
-        shard = Shard(settings_of(Config(), learn=False), self._fitted(outputs))
+    def _alerts(
+        self,
+        sessions: list[log.Session],
+        outputs: log.Outputs,
+        profiles: dict[str, ModelProfile] | None = None,
+    ) -> list[dict[str, Any]]:
+        shard = Shard(settings_of(Config(), learn=False), profiles or self._fitted(outputs))
         return [
             alert.document
             for records in self._batches(sessions, outputs)
@@ -173,17 +198,20 @@ class Deployed:
 
     def _fitted(self, outputs: log.Outputs) -> dict[str, ModelProfile]:
         if outputs not in self._profiles:
-            history, sampling = self.workload.traffic[0], Sampling()
-            for records in self._batches(history, outputs):
-                sampling.observe(records)
-            measuring = Measuring(settings_of(Config(), learn=False), sampling.units())
-            for records in self._batches(history, outputs):
-                measuring.observe(records)
-            profiles, missing = measuring.profiles()
-            if missing:
-                raise ValueError(f"too little history for {', '.join(missing)}")
-            self._profiles[outputs] = profiles
+            self._profiles[outputs] = self._fit(self.workload.traffic[0], outputs)
         return self._profiles[outputs]
+
+    def _fit(self, history: list[log.Session], outputs: log.Outputs) -> dict[str, ModelProfile]:
+        sampling = Sampling()
+        for records in self._batches(history, outputs):
+            sampling.observe(records)
+        measuring = Measuring(settings_of(Config(), learn=False), sampling.units())
+        for records in self._batches(history, outputs):
+            measuring.observe(records)
+        profiles, missing = measuring.profiles()
+        if missing:
+            raise ValueError(f"too little history for {', '.join(missing)}")
+        return profiles
 
     def _batches(self, sessions: list[log.Session], outputs: log.Outputs) -> Iterator[list[Record]]:
         records = log.read_back(sessions, outputs, self.workload.units)

@@ -102,6 +102,11 @@ class Workload:
         return {t.model_id: log.Units.draw(rng, t.dataset.columns) for t in self.deployment.targets}
 
     @property
+    def past(self) -> Period:
+        """When the sessions of the history begin."""
+        return Period(self.deployment.first_day, HISTORY_DAYS)
+
+    @property
     def whole_period(self) -> Period:
         """When the sessions of the history or of the trace begin."""
         return Period(self.deployment.first_day, HISTORY_DAYS + 1 + TRACE_DAYS)

@@ -19,7 +19,7 @@ from benchmarks.traces.attacks import (
 from benchmarks.traces.attacks.attacker import Attacker
 from benchmarks.traces.recorder import BudgetSpent
 
-__all__ = ["ATTACKS", "DEFAULT_ATTACKS", "Attack", "Attacker", "carry_out"]
+__all__ = ["ATTACKS", "DEFAULT_ATTACKS", "UNSEEN", "Attack", "Attacker", "carry_out"]
 
 
 @dataclass(frozen=True)
@@ -127,6 +127,9 @@ ATTACKS: dict[str, Attack] = {
         "own driver of ActiveThief, pool of the target's own distribution (hard)",
     ),
 }
+
+UNSEEN = ("knockoff_held_out", "active_thief_held_out", "score_membership")
+"""Attacks whose queries are ordinary by any measure: no log shows them."""
 
 DEFAULT_ATTACKS = (
     "hop_skip_jump",
