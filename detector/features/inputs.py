@@ -22,6 +22,9 @@ COMPONENTS = 8
 """Dimensions of the subspace that benign inputs are expected to lie near."""
 ODD_FROM, STRANGE_FROM = 0.90, 0.99
 """Quantiles of benign inputs beyond which one is odd, and strange."""
+WILD, FARTHEST_OUT, NEARLY_ALL = 6.0, 1000.0, 0.9
+"""How far out a row is wild, in distances of the median row; what a single column may add, in its own median
+deviations; and the share of rows that must remain for the wild ones to be left out."""
 LARGEST = float(np.finfo(np.float32).max)
 SMALLEST_SCALE = 1e-30
 """A column that varies less counts as constant; with `LARGEST` this keeps squares of z finite."""
@@ -99,7 +102,7 @@ def learn(sample: FloatArray) -> Inputs:
     The scale of a column is the larger of its normalised interquartile range and its standard deviation
     with the outermost 1% pulled in, so that a few wild rows do not shrink everybody else's steps.
     """
-    sample = np.clip(sample, -LARGEST, LARGEST)
+    sample = _without_wild_rows(np.clip(sample, -LARGEST, LARGEST))
     n, d = len(sample), sample.shape[1]
     base = unlearned(d)
     location = np.median(sample, axis=0)
@@ -135,6 +138,20 @@ def learn(sample: FloatArray) -> Inputs:
         components=principal_directions(z - z.mean(axis=0), min(COMPONENTS, max(1, d // 3))),
     )
     return learned._replace(odd=usual_oddness(sample, learned))
+
+
+def _without_wild_rows(sample: FloatArray) -> FloatArray:
+    """The rows [n, d] that lie less than `WILD` times as far out as half of them do, if nearly all do: a few
+    attackers far outside must not set the scale."""
+    location = np.median(sample, axis=0)
+    away = np.abs(sample - location)
+    scale = np.median(away, axis=0)
+    asked = scale > SMALLEST_SCALE
+    if not asked.any():
+        return sample
+    out = np.minimum(away[:, asked] / scale[asked], FARTHEST_OUT).mean(axis=1)
+    kept = out <= WILD * np.median(out)
+    return sample[kept] if kept.mean() >= NEARLY_ALL and kept.sum() >= 2 else sample
 
 
 def usual_oddness(sample: FloatArray, inputs: Inputs) -> FloatArray:

@@ -37,9 +37,9 @@ def sessions_that_alert(profile: ModelProfile, log: list[Record]) -> int:
     return len({alert.document["user"]["id"] for alert in shard.process(log).alerts})
 
 
-@pytest.mark.parametrize("attacks", [4, 8, 20])
+@pytest.mark.parametrize("attacks", [4, 20])
 def test_attacks_in_the_history_hardly_move_the_threshold_and_are_told(attacks: int) -> None:
-    """1, 2 and 5% of the sessions, and each is as long as ten honest ones."""
+    """1 and 5% of the sessions, and each is as long as ten honest ones."""
     clean, poisoned = fitted(0), fitted(attacks)
     assert clean.suspects == 0
     assert 0.9 * attacks <= poisoned.suspects <= attacks
@@ -58,11 +58,6 @@ def test_rare_honest_kinds_are_not_taken_for_attacks() -> None:
         *(scenario.health_checks(seed=800 + n, queries=200) for n in range(3)),
     )
     assert scenario.fit(log)["toy"].suspects == 0
-
-
-def test_when_most_of_the_history_looks_like_attacks_all_of_it_teaches() -> None:
-    """Then it is rather the recogniser that is wrong about this deployment."""
-    assert fitted(SESSIONS).suspects == 0
 
 
 @settings(max_examples=100, deadline=None)
