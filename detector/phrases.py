@@ -15,6 +15,10 @@ _PHRASES: dict[str, tuple[str, str]] = {
     "centre_changes": ("", "one input after another is searched round"),
     "step_sparsity": ("only a few columns change per query", "all columns change at once"),
     "one_column_steps": ("", "one column is changed at a time"),
+    "step_evenness": (
+        "changed columns change by very different amounts",
+        "all changed columns change by the same amount",
+    ),
     "step_cosine": ("steps turn back on each other", "steps go straight on"),
     "cosine_atoms": ("", "steps meet at the angles of random probing round a point"),
     "collinear_steps": ("", "queries go to and fro along a line"),
