@@ -44,6 +44,11 @@ class PseudonymDecoder:
     def _hashed(self, value: str) -> str:
         if len(self._known) >= _REMEMBERED:
             self._known.clear()
-        digest = hmac.digest(self._key, value.encode("utf-8", "surrogatepass"), "sha256")
-        hashed = self._known[value] = MARK + digest.hex()[:_DIGITS]
-        return hashed
+        self._known[value] = hashed(value, self._key)
+        return self._known[value]
+
+
+def hashed(value: str, key: bytes) -> str:
+    """What stands for an id."""
+    digest = hmac.digest(key, value.encode("utf-8", "surrogatepass"), "sha256")
+    return MARK + digest.hex()[:_DIGITS]

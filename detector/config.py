@@ -61,6 +61,9 @@ class Detection(_Section, frozen=True):
     """Go on learning from traffic that did not alert. False freezes the profile."""
     tenant: str = "default"
     """Name of this deployment in alert ids, where records name no tenant."""
+    declared_clients: tuple[str, ...] = ()
+    """Client ids of explainers (LIME, SHAP), red teams and the like, which search by design. They raise no
+    alert, are counted as suppressed, and do not teach what is normal. Who gets such an id searches unseen."""
 
 
 class Sessions(_Section, frozen=True):

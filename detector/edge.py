@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from connectors.file_sinks import STDOUT
 from connectors.files import FileSource
 from connectors.formats.native import NativeDecoder
-from connectors.pseudonyms import PseudonymDecoder
+from connectors.pseudonyms import PseudonymDecoder, hashed
 from connectors.query_log import Decoder, QueryLog
 from detector import config as configuration
 from detector.config import Config
@@ -41,6 +41,15 @@ def settings_of(config: Config, *, budget: float | None = None, learn: bool | No
         budget=config.detection.false_alert_budget if budget is None else budget,
         learn=config.detection.learn if learn is None else learn,
         tenant=config.detection.tenant,
+        declared=frozenset(_as_read(config, config.detection.declared_clients)),
+    )
+
+
+def _as_read(config: Config, clients: Sequence[str]) -> Sequence[str]:
+    """Client ids as records carry them."""
+    key = config.privacy.client_id_key.encode()
+    return (
+        [hashed(name, key) for name in clients] if key and "client_id" in config.privacy.hashed else clients
     )
 
 

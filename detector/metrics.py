@@ -54,7 +54,8 @@ class Metrics:
         self.alerts = counter("alerts", "Alerts raised.", "technique", "severity")
         self.updates = counter("alert_updates", "Later messages about alerts raised before.")
         self.suppressed = counter(
-            "suppressed", "Evaluation points above the threshold that gave no message: it was told before."
+            "suppressed",
+            "Evaluation points above the threshold that gave no message: told before, or a declared client.",
         )
         self.dead_letters = counter("dead_letters", "Records and alerts kept as dead letters.", "reason")
         self.evicted = counter(

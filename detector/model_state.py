@@ -33,13 +33,14 @@ SESSION_BYTES = sessions.BYTES + PER_SESSION * BYTES
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What the configuration says to the core. gap [s]; memory [bytes] of a shard, which its
-    models share."""
+    models share; `declared` client ids raise no alert."""
 
     gap: float = 1800.0
     memory: int = 1 << 30
     budget: float = 1.0
     learn: bool = True
     tenant: str = "default"
+    declared: frozenset[str] = frozenset()
 
 
 class ModelState:
@@ -268,6 +269,13 @@ class ModelState:
             episodes, s = kinds[which], int(points.slots[at])
             _, began, serial, queries = points.meta[at].tolist()
             record = batch.records[row]
+            if self.learner is not None:
+                self.learner.alert(which, int(serial), int(self.clients.serial[owner[at]]))
+            campaign = self._campaign(s) if which == CAMPAIGN else None
+            at += 1
+            if self.settings.declared.issuperset(campaign.clients if campaign else [record.client_id]):
+                self.suppressed[0] += 1
+                continue
             finding = Finding(
                 kind=which,
                 model_id=self.model_id,
@@ -282,15 +290,12 @@ class ModelState:
                 level=int(episodes.counts[s, policy.LEVEL]),
                 evidence=float(episodes.evidence[s]),
                 threshold=float(thresholds[which]),
-                features=points.features[at],
+                features=points.features[at - 1],
                 series=policy.recent_series(episodes, s),
                 profile=self.profile,
-                campaign=self._campaign(s) if which == CAMPAIGN else None,
+                campaign=campaign,
             )
             alerts.append(build_alert(finding))
-            if self.learner is not None:
-                self.learner.alert(which, int(serial), int(self.clients.serial[owner[at]]))
-            at += 1
 
     def _campaign(self, slot: int) -> Campaign:
         members = self.campaigns.members(slot)

@@ -17,7 +17,8 @@ from benchmarks.traces.log import Session
 
 class Found(msgspec.Struct, frozen=True):
     """An attack, and the first alert that found it: the attack's own queries until then (None: missed),
-    ordinary ones included, the technique and kind of entity that it named."""
+    ordinary ones included, the technique and kind of entity that it named; and the technique that the last
+    alert or revision named."""
 
     kind: str
     family: str
@@ -28,6 +29,7 @@ class Found(msgspec.Struct, frozen=True):
     after_all: int | None = None
     technique: str = ""
     entity: str = ""
+    in_the_end: str = ""
 
 
 class FalseAlert(msgspec.Struct, frozen=True):
@@ -64,14 +66,15 @@ class _Attack:
         self._place = {ids[row]: place for place, row in enumerate(order.tolist())}
 
     def notice(self, document: dict[str, Any], time: float) -> None:
-        """Take the alert as what found the attack, unless one did before."""
+        """Take the alert as what found the attack, unless one did before, and as the last word so far."""
+        ours = document["querywatch"]
         if self.found is None:
-            ours = document["querywatch"]
             last = int(np.searchsorted(self._times, time + 5e-4, side="right")) - 1
             place = self._place.get(ours["trigger"]["request_id"], last)
             self.found = self._result(
                 int(self._own[place]), place + 1, ours["technique"]["name"], ours["entity"]["kind"]
             )
+        self.found = msgspec.structs.replace(self.found, in_the_end=ours["technique"]["name"])
 
     def result(self) -> Found:
         """The attack, found or not."""

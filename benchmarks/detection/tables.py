@@ -29,11 +29,21 @@ def _table(title: str, *columns: str, left: int = 1) -> Table:
 
 def attacks(found: Iterable[Found], title: str) -> Table:
     """Per attack: how many, found, own queries until the alert (median, 90th percentile of the found, and
-    the median share of its budget), technique right."""
+    the median share of its budget), technique right in the first alert and in its last revision."""
     groups: dict[tuple[str, str], list[Found]] = defaultdict(list)
     for one in found:
         groups[one.family, one.kind].append(one)
-    columns = ("family", "attack", "attacks", "found", "median", "90%", "of budget", "technique right")
+    columns = (
+        "family",
+        "attack",
+        "attacks",
+        "found",
+        "median",
+        "90%",
+        "of budget",
+        "technique right",
+        "in the end",
+    )
     table = _table(title, *columns, left=2)
     everything = [one for group in groups.values() for one in group]
     for (family, kind), group in sorted(groups.items()):
@@ -45,9 +55,10 @@ def attacks(found: Iterable[Found], title: str) -> Table:
 def _attack_cells(group: Sequence[Found]) -> list[str]:
     hits = [(one.after, one.queries, one) for one in group if one.after is not None]
     if not hits:
-        return [str(len(group)), "0%", "-", "-", "-", "-"]
+        return [str(len(group)), "0%", "-", "-", "-", "-", "-"]
     after = [queries for queries, _, _ in hits]
     right = sum(one.technique == TECHNIQUES[one.family] for _, _, one in hits)
+    finally_right = sum(one.in_the_end == TECHNIQUES[one.family] for _, _, one in hits)
     return [
         str(len(group)),
         f"{len(hits) / len(group):.0%}",
@@ -55,6 +66,7 @@ def _attack_cells(group: Sequence[Found]) -> list[str]:
         f"{np.quantile(after, 0.9):.0f}",
         f"{np.median([queries / most for queries, most, _ in hits]):.0%}",
         f"{right / len(hits):.0%}",
+        f"{finally_right / len(hits):.0%}",
     ]
 
 

@@ -14,7 +14,13 @@ from detector.config import Config, load, parse
 from detector.errors import ConfigError
 
 DEFAULTS = {
-    "detection": {"false_alert_budget": 1.0, "profile": "", "learn": True, "tenant": "default"},
+    "detection": {
+        "false_alert_budget": 1.0,
+        "profile": "",
+        "learn": True,
+        "tenant": "default",
+        "declared_clients": (),
+    },
     "sessions": {"gap_minutes": 30.0, "memory_mb": 1024},
     "limits": {
         "record_bytes": 4_194_304,
