@@ -1,8 +1,8 @@
 """Which attack technique the evidence speaks for, in MITRE ATLAS terms.
 
-Two opinions are averaged: that of a few rules over features that carry no scale, which can be explained,
-and that of the recogniser, which has seen more. Where neither speaks clearly, the answer is "model
-probing", the parent technique.
+Two opinions are weighed: that of the recogniser, which has seen more, and that of a few rules over features
+that carry no scale, which can be explained. Where neither speaks clearly, the answer is "model probing", the
+parent technique.
 """
 
 from __future__ import annotations
@@ -64,6 +64,9 @@ PROBING = Technique("model_probing", "Model probing", *_EXFILTRATION, "", "", ""
 ALL = (INVERSION, MEMBERSHIP, EXTRACTION, EVASION, PROBING)
 
 
+RULES = 0.1
+"""Weight of the rules beside the recogniser. On data sets left out of teaching, the latter named 56% of all
+points of attacks rightly and clearly, with this weight 54%, with half 35%."""
 CLEAR = 0.4
 """Share that a technique must have to be named."""
 _BY_FAMILY = {
@@ -84,7 +87,9 @@ def name_technique(
     """
     shares = geometry(surprises, values)
     if recognised:
-        shares = {family: (share + recognised[family]) / 2.0 for family, share in shares.items()}
+        shares = {
+            family: RULES * share + (1.0 - RULES) * recognised[family] for family, share in shares.items()
+        }
     best = max(shares, key=lambda family: shares[family])
     if shares[best] < CLEAR:
         return PROBING, 1.0 - shares[best]

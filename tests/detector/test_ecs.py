@@ -109,7 +109,7 @@ def test_severities_are_the_four_that_elastic_maps(level: int, severity: int) ->
 
 
 def test_probing_of_medium_level_is_low() -> None:
-    found = document(level=0, features=values(step_irregularity=-0.5))
+    found = document(level=0, features=values(collinear_steps=1.5))
     assert found["querywatch"]["technique"]["name"] == "model_probing"
     assert found["event"]["severity"] == 21
     assert "subtechnique" not in found["threat"]["technique"]
