@@ -29,6 +29,8 @@ POINTS = 16
 """Evaluation points of one session that teach at most, evenly spread over it."""
 SUSPECT = 20.0
 """Forgetting sum of log-odds from which a session is taken for an attack."""
+SUSPECT_FOR_LIFE = 60.0
+"""The same for clients and campaigns, which live longer."""
 AT_FIRST = 0.8
 """Share of the sessions, the least surprising ones, that the first look is taken from."""
 LOOKS = 4
@@ -66,8 +68,8 @@ def without_attacks(
     """The evaluation points of sessions, and of clients and campaigns, that may teach; and how many
     sessions are suspects.
 
-    A client that is suspect as such takes its sessions with it; what else a suspect session's client did
-    under other kinds of entities goes too.
+    What a suspect session's client did under other kinds of entities goes too. A client or campaign that is
+    suspect as such leaves its own kind only: its sessions, one by one, are not, or are short.
     """
     outside = np.zeros(len(sessions.entities), dtype=np.bool_)
     teaches = thinned(sessions.entities)
@@ -77,30 +79,35 @@ def without_attacks(
         most = session_maxima(surprise - float(np.median(known)) + DRIFT, sessions.entities)
         unusual = np.unique(sessions.entities)[most > np.quantile(most, AT_FIRST)]
         outside = np.isin(sessions.entities, unusual)
-    suspects: IntArray = np.full(1, -1)
-    for _ in range(LOOKS):
+    suspects: IntArray = np.empty(0, dtype=np.int64)
+    for look in range(LOOKS):
         new = _suspects(sessions, sessions, teaches & ~outside, recogniser)
         outside = np.isin(sessions.entities, new)
-        if np.array_equal(new, suspects):
+        if look and np.array_equal(new, suspects):
             break
         suspects = new
-    found = [_suspects(rows, sessions, teaches & ~outside, recogniser) for rows in others]
-    clients = [rows.owners[np.isin(rows.entities, some)] for rows, some in zip(others, found, strict=True)]
-    gone = outside | np.isin(sessions.owners, np.concatenate(clients))
-    count = len(np.unique(sessions.entities[gone]))
+    count = len(suspects)
     if count > MOST * len(np.unique(sessions.entities)):
         return sessions, others, 0
-    owners = np.union1d(sessions.owners[gone], np.concatenate(clients))
-    left = [rows.where(~np.isin(rows.owners, owners)) for rows in others]
-    return sessions.where(~gone), (left[0], left[1]), count
+    teaches &= ~outside
+    left = [
+        rows.where(
+            ~np.isin(rows.owners, sessions.owners[outside])
+            & ~np.isin(rows.entities, _suspects(rows, sessions, teaches, recogniser, SUSPECT_FOR_LIFE))
+        )
+        for rows in others
+    ]
+    return sessions.where(~outside), (left[0], left[1]), count
 
 
-def _suspects(rows: Rows, sessions: Rows, teaches: BoolArray, recogniser: Recogniser) -> IntArray:
+def _suspects(
+    rows: Rows, sessions: Rows, teaches: BoolArray, recogniser: Recogniser, limit: float = SUSPECT
+) -> IntArray:
     """Serials of the entities of `rows` that look like attacks against the sessions that teach."""
     if not len(rows.entities):
         return np.empty(0, dtype=np.int64)
     odds = _out_of_fold(rows, sessions, teaches, recogniser)
-    return np.unique(rows.entities)[session_maxima(odds + DRIFT, rows.entities) > SUSPECT]
+    return np.unique(rows.entities)[session_maxima(odds + DRIFT, rows.entities) > limit]
 
 
 def _out_of_fold(rows: Rows, sessions: Rows, teaches: BoolArray, recogniser: Recogniser | None) -> FloatArray:
