@@ -27,12 +27,12 @@ class Contaminated(msgspec.Struct, frozen=True):
 
 
 def table(measured: Sequence[Contaminated], title: str) -> Table:
-    """A row for each share."""
+    """A row for each share that was measured."""
     out = Table(title=title)
     columns = ("attacks in the history", "sessions", "left out", "visible found", "median queries")
     for number, column in enumerate((*columns, "false alerts", "per 10,000")):
         out.add_column(column, justify="right" if number else "left", no_wrap=True)
-    for share in SHARES:
+    for share in sorted({one.share for one in measured}):
         mine = [one for one in measured if one.share == share]
         visible = [a for one in mine for a in one.outcome.attacks if a.kind not in UNSEEN]
         after = [a.after for a in visible if a.after is not None]

@@ -14,7 +14,7 @@ CLASSES = 10
 ROWS = 1000
 """Queries drawn at one go."""
 ATTACKS = 100
-"""Where attacks are asked for, one of so many sessions at a time is one: steps along single columns."""
+"""Where attacks are asked for, one of so many sessions at a time is one: an ascent."""
 
 
 def write_log(
@@ -52,7 +52,7 @@ def _lines(
         x = centres[rng.integers(CLASSES, size=count)] + rng.normal(size=(count, numbers))
         lanes = rng.integers(open_at_once, size=count)
         if attacks:
-            _search(x, centres[0], lanes, first)
+            _search(x, centres[0], weights[:, 0], lanes, first)
         z = x @ weights
         p = np.exp(z - z.max(axis=1, keepdims=True))
         p /= p.sum(axis=1, keepdims=True)
@@ -71,10 +71,17 @@ def _lines(
             )
 
 
-def _search(x: NDArray[np.float64], start: NDArray[np.float64], lanes: NDArray[np.int64], first: int) -> None:
-    """Turn the rows of some lanes into steps along one column each, from a point far off."""
+def _search(
+    x: NDArray[np.float64],
+    start: NDArray[np.float64],
+    uphill: NDArray[np.float64],
+    lanes: NDArray[np.int64],
+    first: int,
+) -> None:
+    """Turn the rows of some lanes into an ascent by finite differences: steps along one column each, then
+    one uphill, from a point far off."""
     for row in np.flatnonzero(lanes % ATTACKS == 0):
-        x[row] = 4.0 * start
+        x[row] = 4.0 * start + 0.002 * (first + row) * uphill
         x[row, (first + row) % x.shape[1]] += 0.01
 
 

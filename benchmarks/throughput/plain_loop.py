@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from river.anomaly import HalfSpaceTrees
 
 from detector import profile as profiles
+from detector.features.grids import OFF_STEP
 from detector.features.inputs import Inputs
 
 TREES, HEIGHT, WINDOW = 15, 6, 250
@@ -72,7 +73,8 @@ class Session:
         self._answer(p, length)
 
     def _strangeness(self, x: Vector, z: Vector, inputs: Inputs) -> None:
-        off = (x < inputs.low) | (x > inputs.high)
+        steps = (x - inputs.origin) * inputs.per_step
+        off = (x < inputs.low) | (x > inputs.high) | (np.abs(steps - np.rint(steps)) > OFF_STEP)
         self.blend("off_grid", float(off.mean()), self.n)
         along = inputs.components @ z
         rest = max(float(z @ z - along @ along), 0.0)
@@ -89,6 +91,9 @@ class Session:
         blend("step_length_2", math.log(length) ** 2, n)
         blend("step_sparsity", math.log2(max(changed, 1) / len(x)), n)
         blend("one_column_steps", 1.0 if changed == 1 else 0.0, n)
+        even = np.abs(raw) * inputs.per_range
+        square = changed * float(even @ even)
+        blend("step_evenness", float(even.sum()) ** 2 / square if square > 0.0 else 0.0, n)
         apart = np.array([old for _, old in self.ring]) - z
         distances = np.sqrt(np.einsum("ij,ij->i", apart, apart))
         nearest = min(float(distances.min()), length)

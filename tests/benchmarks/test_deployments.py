@@ -21,7 +21,9 @@ from benchmarks.traces.targets import Population, train
 SEED = 3
 NEW = tuple(name for name in DATASETS if name not in ("digits", "cancer"))
 WIDTHS = {"wine": 13, "segments": 18, "phishing": 9, "photos": 144, "synthetic": 29, "iris": 4, "text": 256}
-DISCRETE = {"segments": 2, "phishing": 9, "synthetic": 4}
+WIDTHS |= {"textures": 784, "embeddings": load("embeddings", SEED).columns}
+WIDTHS |= {name: load(name, SEED).columns for name in ("census", "gauges")}
+DISCRETE = {"segments": 2, "phishing": 9, "synthetic": 4, "census": 9}
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +36,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Truth]:
 def records_of(path: Path, name: str) -> list[dict[str, Any]]:
     with gzip.open(path) as lines:
         records = [json.loads(line) for line in lines]
-    return [r for r in records if r["model_id"].startswith(name)]
+    return [r for r in records if r["model_id"].startswith(f"{name}-")]
 
 
 @pytest.mark.parametrize("name", NEW)
