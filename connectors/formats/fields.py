@@ -125,4 +125,5 @@ def numbers_from_base64(text: str, dtype: str, shape: Sequence[int] | None, inpu
         raise BadRecord("input_empty", "input.b64: holds no numbers")
     if count > input_length:
         raise BadRecord("input_too_long", f"input: {count} numbers, limits.input_length is {input_length}")
-    return np.frombuffer(data, dtype=_DTYPES[dtype]).astype(np.float64)
+    with np.errstate(invalid="ignore"):  # a signalling NaN is refused with all others, later
+        return np.frombuffer(data, dtype=_DTYPES[dtype]).astype(np.float64)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -274,8 +273,9 @@ def test_milliseconds_get_a_hint() -> None:
     assert "divide by 1000" in letter.detail
 
 
-def test_not_a_number_in_base64_is_left_to_the_columns() -> None:
-    data = base64.b64encode(np.array([math.nan], dtype="<f4").tobytes()).decode()
+@pytest.mark.parametrize("bits", [b"\x00\x00\xc0\x7f", b"\x00\x00\xa0\x7f"], ids=["quiet", "signalling"])
+def test_not_a_number_in_base64_is_left_to_the_columns(bits: bytes) -> None:
+    data = base64.b64encode(bits).decode()
     got = record(input={"b64": data}).input
     assert isinstance(got, np.ndarray)
     assert np.isnan(got).all()
