@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,8 +44,10 @@ def two_workers(folder: Path, config: Path) -> Iterator[subprocess.Popen[bytes]]
         process.wait()
 
 
-def events(folder: Path) -> list[dict[str, object]]:
-    return [json.loads(line) for line in (folder / "log").read_bytes().splitlines()]
+def events(folder: Path) -> list[dict[str, Any]]:
+    """What the workers have logged so far, a line that is only half there left out."""
+    whole = (folder / "log").read_bytes().rpartition(b"\n")[0]
+    return [json.loads(line) for line in whole.splitlines()]
 
 
 def wait_for_saved(folder: Path, queries: int) -> None:
@@ -54,9 +57,17 @@ def wait_for_saved(folder: Path, queries: int) -> None:
     while sum(seen.values()) < queries:
         assert time.monotonic() < until, (folder / "log").read_text()
         time.sleep(0.1)
-        whole = (folder / "log").read_bytes().rpartition(b"\n")[0]
-        saved = [said for said in map(json.loads, whole.splitlines()) if said["event"] == "saved"]
-        seen = {said["worker"]: said["queries"] for said in saved}
+        seen = {said["worker"]: said["queries"] for said in events(folder) if said["event"] == "saved"}
+
+
+def wait_until_both_read(folder: Path) -> None:
+    """Until each of the two workers says where it begins to read a partition."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    reading: set[object] = set()
+    while len(reading) < 2:
+        assert time.monotonic() < until, (folder / "log").read_text()
+        time.sleep(0.1)
+        reading = {said["worker"] for said in events(folder) if "begins at offset" in said["event"]}
 
 
 def test_two_workers_give_what_replay_gives_through_a_stop_and_a_crash(
@@ -84,8 +95,10 @@ def test_two_workers_give_what_replay_gives_through_a_stop_and_a_crash(
     )
     third = len(queries) // 3
 
-    produce(kafka_server, deployment.topic, queries[:third])
     with two_workers(tmp_path, deployment.config) as process:
+        # Only then the records: where one starts long before the other, it may read all there is alone.
+        wait_until_both_read(tmp_path)
+        produce(kafka_server, deployment.topic, queries[:third])
         wait_for_saved(tmp_path, third)
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=10) == 0
