@@ -129,7 +129,15 @@ class KafkaSource(TopicSource):
         tp = self._tp(partition)
         self._consumer.seek(tp, offset)
         if not self._paused:
-            self._consumer.resume(tp)
+            self._let_go_on([tp])
+
+    def _let_go_on(self, tps: list[Any]) -> None:
+        # kafka-python 3.0.12 sets records aside that it holds of a paused partition. Where it has turned to
+        # another partition meanwhile it never takes them up again, and fetches no others. Without them it
+        # fetches from the position.
+        for tp in tps:
+            self._consumer._fetcher._paused_partition_records.pop(tp, None)
+        self._consumer.resume(*tps)
 
     def offset_at(self, partition: int, seconds: float) -> int:
         tp = self._tp(partition)
@@ -162,7 +170,7 @@ class KafkaSource(TopicSource):
 
     def resume(self) -> None:
         self._paused = False
-        self._consumer.resume(*(self._tp(partition) for partition in self._owned))
+        self._let_go_on([self._tp(partition) for partition in self._owned])
 
     def lag(self) -> dict[int, int]:
         owned = {p: self._tp(p) for p in sorted(self._owned)}

@@ -324,6 +324,31 @@ def test_a_paused_member_reads_nothing_keeps_its_place_and_continues(settings: K
     assert member.revoked == []
 
 
+def test_a_partition_that_went_and_came_back_between_two_polls_is_read_on(
+    kafka_server: KafkaServer, kafka_topic: TopicFactory, join: Join
+) -> None:
+    # kafka-python 3.0.12 alone keeps the records that it holds of it for ever, and fetches no others.
+    settings = _settings(kafka_server, kafka_topic(partitions=2))
+    for partition in (0, 1):
+        _produce(settings, [b"x"] * 100, partition=partition)
+    member = join(settings)
+    source = member.source
+    assert isinstance(source, KafkaSource)
+    first: list[RawBatch] = []
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not first and time.monotonic() < deadline:
+        first = source.poll(0.2, 10)
+    away = first[0].partition
+    time.sleep(0.5)  # records of the other partition are there by now
+    subscription = source._consumer._subscription
+    for partitions in ({1 - away}, {0, 1}):
+        tps = [TopicPartition(settings.topic, partition) for partition in sorted(partitions)]
+        subscription.assign_from_subscribed(tps)
+        subscription.rebalance_listener.on_partitions_assigned(tps)
+    _until(lambda: member.count() == 200, member)
+    assert member.assigned == [[0, 1], [away]]
+
+
 def test_two_members_share_the_partitions_and_one_takes_over(
     kafka_server: KafkaServer, kafka_topic: TopicFactory, client: Client, join: Join
 ) -> None:
