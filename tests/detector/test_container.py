@@ -76,7 +76,31 @@ def test_an_array_of_objects_is_refused(name: str) -> None:
         unpack(MAGIC + hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload)
 
 
-@pytest.mark.parametrize("payload", [b"", b"not a zip file", b"PK\x05\x06" + bytes(18)])
+def archive(changes: dict[int, int]) -> bytes:
+    """The payload of a container, with some bytes changed."""
+    data = bytearray(pack(META, arrays())[len(MAGIC) + 65 :])
+    for at, byte in changes.items():
+        data[at] = byte
+    return bytes(data)
+
+
+DIRECTORY = archive({}).index(b"PK\x01\x02")
+"""Where the first entry of the zip file's directory begins."""
+STREAM = 30 + int.from_bytes(archive({})[26:28], "little") + int.from_bytes(archive({})[28:30], "little")
+"""Where the first entry's content begins."""
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"not a zip file",
+        b"PK\x05\x06" + bytes(18),
+        archive({DIRECTORY + 8: 1}),  # says that it is encrypted
+        archive({DIRECTORY + 10: 99}),  # compressed in a way that nobody knows
+        archive({STREAM + n: 0xFF for n in range(12)}),  # no deflate stream
+    ],
+)
 def test_content_that_cannot_be_read_is_refused(payload: bytes) -> None:
     with pytest.raises(Damaged):
         unpack(MAGIC + hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload)

@@ -6,7 +6,6 @@ import json
 import math
 import struct
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +17,7 @@ from connectors.formats.block import BLOCK_BYTES, read_blocks, records_of
 from connectors.formats.floats import read_list, read_number
 from connectors.formats.native import FEWEST_OF_A_BLOCK, NativeDecoder
 from detector.query import DeadLetter, RawBatch, Record
+from tests.connectors.formats.compared import plain
 
 DATA = Path(__file__).parents[2] / "data"
 NOW, LATEST = 1_700_000_000, 1_800_000_000.0
@@ -95,22 +95,6 @@ def test_what_is_no_number_or_too_odd_a_one_is_left_alone(text: str) -> None:
 
 def decoder(**limits: int) -> NativeDecoder:
     return NativeDecoder(**{"record_bytes": 2000, "nesting": 16, "input_length": 20, **limits})
-
-
-def plain(found: tuple[list[Record], list[DeadLetter]]) -> list[Any]:
-    """Records and letters of a decoding in a form that compares every bit."""
-
-    def numbers(values: Any) -> Any:
-        return values if values is None or isinstance(values, str) else np.array(values, "<f8").tobytes()
-
-    records, letters = found
-    shown: list[Any] = []
-    for one in records:
-        fields = {name: getattr(one, name) for name in one.__struct_fields__}
-        fields |= {"input": numbers(one.input), "probabilities": numbers(one.probabilities)}
-        fields["kinds"] = [type(one.label), type(one.confidence), type(one.timestamp)]
-        shown.append(fields)
-    return [shown, letters]
 
 
 def both_ways(values: list[bytes], **limits: int) -> None:

@@ -1,0 +1,90 @@
+"""What the fuzzer runs: every seed passes, and a decoder that reads otherwise does not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+import pytest
+
+from benchmarks.fuzzing import decoders
+from benchmarks.fuzzing.decoders import TARGETS
+from benchmarks.fuzzing.seeds import dictionary, seeds
+from connectors.formats import native
+from connectors.formats.block import Block, records_of
+from connectors.streams import ByteStream
+from detector.container import MAGIC
+from detector.model_state import Settings
+from detector.pipeline import Shard
+from detector.profile import ModelProfile
+from detector.query import Record
+from detector.shard_state import restore
+
+GOOD = b'{"timestamp": 5, "model_id": "m", "client_id": "x", "session_id": "s", "input": [1.5, 2]}'
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_every_seed_passes(target: str) -> None:
+    given = seeds(target)
+    assert given
+    for content in given[:: 8 if target == "cores" else 1]:
+        TARGETS[target](content)
+
+
+def test_a_kernel_that_reads_otherwise_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoders.blocks(GOOD)
+
+    def other(block: Block, values: Sequence[bytes], offsets: Sequence[int]) -> list[Record]:
+        found = records_of(block, values, offsets)
+        return [*found[:-1], msgspec.structs.replace(found[-1], timestamp=6.0)]
+
+    monkeypatch.setattr("connectors.formats.block.records_of", other)
+    with pytest.raises(AssertionError, match="differ"):
+        decoders.blocks(GOOD)
+
+
+def test_a_quick_reading_that_reads_otherwise_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoders.records(GOOD)
+    monkeypatch.setattr(native, "_name", lambda value: "other")
+    with pytest.raises(AssertionError, match="differ"):
+        decoders.records(GOOD)
+
+
+def test_ids_that_stay_as_they_are_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connectors.pseudonyms.hashed", lambda value, key: value)
+    with pytest.raises(AssertionError, match="not hashed"):
+        decoders.records(GOOD)
+
+
+@pytest.mark.parametrize("how", [0, 2, 3])
+def test_a_stream_that_loses_a_piece_is_found(monkeypatch: pytest.MonkeyPatch, how: int) -> None:
+    content = bytes([how]) + GOOD
+    decoders.files(content)
+    pieces = ByteStream.pieces
+    monkeypatch.setattr(ByteStream, "pieces", lambda self: (piece[:-1] for piece in pieces(self)))
+    with pytest.raises(AssertionError):
+        decoders.files(content)
+
+
+def test_a_checksum_that_nobody_looks_at_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoders, "unpack", lambda data: ({}, {}))
+    with pytest.raises(AssertionError, match="checksum"):
+        decoders.containers(b"any")
+    assert not any(MAGIC in content for content in seeds("containers"))
+
+
+def test_a_core_that_depends_on_batches_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def late(data: bytes, settings: Settings, profiles: Mapping[str, ModelProfile]) -> Shard:
+        shard = restore(data, settings, profiles)
+        shard.models["m"].sessions.queries += 1
+        return shard
+
+    monkeypatch.setattr(decoders, "restore", late)
+    with pytest.raises(AssertionError, match="state"):
+        decoders.cores(GOOD)
+
+
+def test_words_are_written_as_libfuzzer_reads_them() -> None:
+    lines = dictionary().splitlines()
+    assert '"\\x22\\x3a\\x20"' in lines
+    assert all(line.isascii() and line.startswith('"\\x') and line.endswith('"') for line in lines)
