@@ -16,13 +16,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from detector import pool
-from detector.directory import Directory
 from detector.keys import keys_of
 from detector.policy import KINDS
-from detector.pool import longer, next_size
+from detector.pool import longer
 from detector.query import IntArray, Record
-from detector.sessions import EVICTED_SHARE, FIRST_CAPACITY
+from detector.register import FIRST_CAPACITY, Register
+from detector.sessions import EVICTED_SHARE
 
 BYTES = 16 + 8 + 4 * 8 + 8 * KINDS + 3 * 4 + 1 + 4 * 8 + 96
 """Of one client without a slot: its key, its part of the index, its columns here and in `detector.links`,
@@ -45,18 +44,14 @@ class ClientTable:
     """
 
     def __init__(self, bound: int, slots: int) -> None:
-        self.bound = bound
+        self._register = Register(bound)
         self.slot_bound = max(slots, 8)
-        self.capacity = 0
         self.slot_capacity = min(FIRST_CAPACITY, self.slot_bound)
         self.evicted = 0
         self.freed = self.freed_suspicious = 0
         """Slots that were taken from clients for others, since this was made or restored."""
         self._starts = 0
-        self._directory = Directory()
-        self._numbers = pool.make(bound)
         self._names: list[str] = []
-        self._taken = np.zeros(0, dtype=np.bool_)
         self._last_start = np.zeros(0, dtype=np.int64)
         self._open = np.zeros(0, dtype=np.int32)
         self.sessions = np.zeros(0, dtype=np.int32)
@@ -67,21 +62,29 @@ class ClientTable:
         self.seen = np.zeros(self.slot_capacity, dtype=np.int64)
         self.free_slots = np.arange(self.slot_capacity - 1, -1, -1, dtype=np.int64)
         self.unused = np.array([self.slot_capacity], dtype=np.int64)
-        self._make_numbers(min(FIRST_CAPACITY, bound))
+        self._lengthen()
 
     def __len__(self) -> int:
-        return len(self._directory)
+        return len(self._register)
+
+    @property
+    def bound(self) -> int:
+        """Clients that may be remembered at a time."""
+        return self._register.bound
+
+    @property
+    def capacity(self) -> int:
+        """Numbers that there is room for already."""
+        return self._register.capacity
 
     def rebound(self, bound: int, slots: int) -> None:
         """Remember at most so many clients, in so many slots, from now on; or as many as there are."""
-        self.bound = max(bound, self.used)
-        self._numbers.counters[pool.BOUND] = self.bound
+        self._register.rebound(bound)
         self.slot_bound = max(slots, 8, self.slot_capacity)
 
     @property
     def _columns(self) -> dict[str, npt.NDArray[Any]]:
         return {
-            "taken": self._taken,
             "last_start": self._last_start,
             "open": self._open,
             "sessions": self.sessions,
@@ -94,13 +97,12 @@ class ClientTable:
     @property
     def used(self) -> int:
         """Numbers that have ever been given are those below this."""
-        return int(self._numbers.counters[pool.HIGH])
+        return self._register.used
 
     @property
     def nbytes(self) -> int:
         """Bytes allocated, without the names."""
-        columns = sum(column.nbytes for column in self._columns.values())
-        return self._directory.nbytes + self._numbers.back.nbytes + columns
+        return self._register.nbytes + sum(column.nbytes for column in self._columns.values())
 
     def join(
         self, sessions: IntArray, records: Sequence[Record], start: int, stop: int, slot: IntArray, fresh: Any
@@ -114,17 +116,15 @@ class ClientTable:
             return stop
         some = [records[i] for i in rows.tolist()]
         keys = keys_of(([r.client_id for r in some], [r.tenant_id for r in some]))
-        found = self._directory.find(keys)
-        new = np.flatnonzero(found < 0)
-        self._make_numbers(self._numbers.wanted(len(new)))
-        begun = self._directory.add_new(keys, new, found, self._numbers)
+        found, begun = self._register.enter(keys)
+        self._lengthen()
         left = np.flatnonzero(found < 0)
         done = int(left[0]) if len(left) else len(rows)
         numbers = found[:done]
         for i in begun.tolist():
             c, record = int(found[i]), some[i]
             self._names[c] = record.client_id
-            self._taken[c], self.tenant[c] = True, _number(record.tenant_id)
+            self.tenant[c] = _number(record.tenant_id)
             self.serial[c] = self._starts + i
         self._last_start[numbers] = self._starts + 1 + np.arange(done)
         self._starts += done
@@ -136,11 +136,9 @@ class ClientTable:
         """Sessions of these clients, one entry a session, are open no longer."""
         np.subtract.at(self._open, owners, 1)
 
-    def _make_numbers(self, wanted: int) -> None:
-        before = self.capacity
-        self.capacity = max(before, min(next_size(before, wanted), self.bound))
-        self._directory.grow(self.capacity)
-        for column in (*self._columns.values(), self._numbers.back):
+    def _lengthen(self) -> None:
+        before = len(self._names)
+        for column in self._columns.values():
             longer(column, self.capacity)
         self.entity[before:], self.heard[before:] = -1, -1
         self._names.extend([""] * (self.capacity - before))
@@ -148,14 +146,12 @@ class ClientTable:
     def evict(self) -> tuple[IntArray, IntArray]:
         """Forget an eighth of the clients without an open session, those first whose last session began
         longest ago. Returns their numbers and the slots that this frees."""
-        idle = np.flatnonzero(self._taken & (self._open == 0))
+        idle = np.flatnonzero(self._register.taken & (self._open == 0))
         gone = idle[np.argsort(self._last_start[idle])][: max(1, len(self) // EVICTED_SHARE)]
         slots = self.entity[gone].astype(np.int64)
-        self._directory.remove(gone)
-        self._taken[gone] = False
+        self._register.release(gone)
         for c in gone.tolist():
             self._names[c] = ""
-        pool.give_back_many(self._numbers, np.sort(gone))
         self.sessions[gone], self.entity[gone], self.heard[gone] = 0, -1, -1
         self.evicted += len(gone)
         return gone, self._release(slots[slots >= 0])
@@ -189,7 +185,7 @@ class ClientTable:
 
     def names(self, numbers: IntArray) -> list[str]:
         """Client ids, sorted."""
-        return sorted(self._names[c] for c in numbers.tolist() if self._taken[c])
+        return sorted(self._names[c] for c in numbers.tolist() if self._register.taken[c])
 
     def state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[np.generic]]]:
         """Everything, as JSON-ready values and arrays."""
@@ -199,8 +195,7 @@ class ClientTable:
         free = np.where(np.arange(self.slot_capacity) < self.unused[0], self.free_slots, -1)
         return meta, {
             **{name: column[:used] for name, column in self._columns.items()},
-            "keys": self._directory.keys[:used],
-            **pool.state(self._numbers),
+            **self._register.state(),
             "seen": self.seen,
             "free_slots": free,
             "unused": self.unused,
@@ -209,15 +204,12 @@ class ClientTable:
     def load(self, meta: dict[str, Any], arrays: dict[str, Any]) -> None:
         """The inverse of `state`; bounds that are smaller than what was saved give way."""
         self.evicted, self._starts = meta["evicted"], meta["starts"]
-        used = len(arrays["keys"])
-        self.bound = max(self.bound, used)
-        self._make_numbers(used)
-        self._numbers = pool.load(arrays, self.bound, self.capacity)
+        self._register = Register.from_state(arrays, self.bound)
+        self._lengthen()
+        used = self.used
         self._names[:used] = meta["names"]
         for name, column in self._columns.items():
             column[:used] = arrays[name]
-        self._directory.load(arrays["keys"], np.flatnonzero(self._taken))
-        self._directory.grow(self.capacity)
         self.seen, self.free_slots, self.unused = (
             np.array(arrays[name], dtype=np.int64) for name in ("seen", "free_slots", "unused")
         )

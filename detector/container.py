@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from models.base import Arrays
+
 MAGIC = b"querywatch 1\n"
-Arrays = dict[str, npt.NDArray[np.generic]]
 _META = "__meta__"
 _DIGITS = 64
 """Of the checksum, in hexadecimal."""

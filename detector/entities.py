@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from detector import policy, pool
-from detector.container import Arrays
 from detector.features import layout
 from detector.features.catalogue import NAMES
 from detector.features.inputs import Inputs
 from detector.features.kernel import advance, release_blocks
 from detector.query import FloatArray, IntArray, QueryBatch
+from models.base import Arrays, under
 
 POINTS = 512
 """Evaluation points that are written at one go."""
@@ -262,14 +262,10 @@ class Entities:
         pool.longer(self.series, len(series))
         self.series[: len(series)] = series
         self.counters[:] = arrays["counters"]
-        self.rings = pool.load(_under(arrays, "rings/"), layout.blocks_for(self.bound), len(self.more))
-        self.shown = pool.load(_under(arrays, "shown/"), policy.blocks_for(self.bound), len(self.series))
+        self.rings = pool.load(under(arrays, "rings/"), layout.blocks_for(self.bound), len(self.more))
+        self.shown = pool.load(under(arrays, "shown/"), policy.blocks_for(self.bound), len(self.series))
         self._view()
 
 
 def _bytes(rows: npt.NDArray[np.void]) -> npt.NDArray[np.uint8]:
     return rows.view(np.uint8).reshape(len(rows), rows.itemsize)
-
-
-def _under(arrays: Arrays, prefix: str) -> Arrays:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from detector.container import Arrays, Damaged, pack, unpack
+from detector.container import Damaged, pack, unpack
 from detector.contamination import groups_of, thinned, without_attacks
 from detector.errors import ProfileError
 from detector.evidence import SessionTail, session_maxima
@@ -23,6 +23,7 @@ from detector.features.inputs import Inputs, from_arrays, to_arrays
 from detector.links import FIRST_DISTANCE
 from detector.policy import BUDGET_SHARES, SESSION
 from detector.rows import NO_ROWS, Rows
+from models.base import Arrays, under
 from models.ensemble import Ensemble
 from models.recogniser import shipped
 
@@ -103,8 +104,6 @@ def build(
     total_sessions also counts those that were too short to be evaluated. `others` are those of clients
     and campaigns, which teach nothing but their tails: their queries are the sessions'. `near` links.
     """
-    if len(np.unique(sessions.entities)) < MINIMUM_SESSIONS:
-        return None
     ensemble = Ensemble(SIDES, FAMILIES, shipped())
     sessions, others, suspects = without_attacks(sessions, others, shipped())
     if len(np.unique(sessions.entities)) < MINIMUM_SESSIONS:
@@ -132,20 +131,16 @@ def build(
 
 def restore_profile(arrays: Arrays) -> ModelProfile:
     """The inverse of `ModelProfile.arrays`."""
-
-    def under(prefix: str) -> Arrays:
-        return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
-
     ensemble = Ensemble(SIDES, FAMILIES, shipped())
     try:
-        ensemble.load_arrays(under("ensemble/"))
+        ensemble.load_arrays(under(arrays, "ensemble/"))
     except ValueError as error:
         raise ProfileError(f"{error}; make it again with `querywatch fit`") from error
     sequence = int(np.asarray(arrays["sequence"], dtype=np.int64)[0])
     tails = tuple(SessionTail.from_array(row) for row in np.asarray(arrays["tails"], dtype=np.float64))
     near = float(np.asarray(arrays["near"], dtype=np.float64)[0])
     suspects = int(np.asarray(arrays["suspects"], dtype=np.int64)[0])
-    return _versioned(sequence, from_arrays(under("inputs/")), near, ensemble, tails, suspects)
+    return _versioned(sequence, from_arrays(under(arrays, "inputs/")), near, ensemble, tails, suspects)
 
 
 def to_bytes(profiles: Mapping[str, ModelProfile]) -> bytes:
@@ -165,10 +160,7 @@ def from_bytes(data: bytes) -> dict[str, ModelProfile]:
         raise ProfileError(f"{error}; make it again with `querywatch fit`") from error
     if meta.get("kind") != "profile" or meta.get("format") != FORMAT or meta.get("features") != list(NAMES):
         raise ProfileError("written by another version of querywatch; make it again with `querywatch fit`")
-    return {
-        name: restore_profile({k.partition("/")[2]: v for k, v in arrays.items() if k.startswith(f"{i}/")})
-        for i, name in enumerate(meta["models"])
-    }
+    return {name: restore_profile(under(arrays, f"{i}/")) for i, name in enumerate(meta["models"])}
 
 
 def save(path: Path, profiles: Mapping[str, ModelProfile]) -> None:

@@ -16,12 +16,12 @@ from typing import Any
 import structlog
 
 from detector import shard_state
-from detector.container import Arrays
 from detector.errors import InfrastructureError, SourceError
 from detector.partition_source import PartitionSource
 from detector.pipeline import Shard
 from detector.state_store import StateStore
 from detector.vitals import Vitals
+from models.base import Arrays
 
 log = structlog.get_logger(__name__)
 
@@ -78,7 +78,7 @@ class Saver:
     def save_for_others(self, partitions: list[int]) -> None:
         """Save partitions that go to other members, which commit them."""
         problem = self._written()
-        self._copy([partition for partition in partitions if partition in self.unsaved])
+        self._copy(sorted(self.unsaved.intersection(partitions)))
         if problem := self._written() or problem:
             log.error("cannot save what goes to other members, they read it again", problem=problem)
 

@@ -13,11 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from detector import pool
-from detector.directory import Directory
 from detector.keys import keys_of
-from detector.pool import Pool, longer, next_size
+from detector.pool import longer
 from detector.query import FloatArray, IntArray, Record
+from detector.register import Register
 
 EXPIRE_EVERY = 65_536
 """Queries between two sweeps of idle sessions."""
@@ -26,7 +25,6 @@ CLOCK_EVERY = 64
 with a wrong clock cannot move it."""
 EVICTED_SHARE = 8
 """When the bound is reached, an eighth of the sessions go at once, so that the search for them is rare."""
-FIRST_CAPACITY = 64
 BYTES = 16 + 8 + 8 + 8 + 1 + 4
 """Of one session here: its key, its part of the index, its columns."""
 
@@ -35,44 +33,48 @@ class SessionTable:
     """Sessions of one model: (client, session, tenant id) to slot, at most `bound` at a time."""
 
     def __init__(self, bound: int) -> None:
-        self.bound = max(bound, 8)
-        self.capacity = 0
+        self._register = Register(max(bound, 8))
         self.queries = 0
         self.evicted = 0
         self.evicted_suspicious = 0
         """Since this table was made or restored."""
-        self._directory = Directory()
-        self._slots: Pool = pool.make(self.bound)
-        self._taken = np.zeros(0, dtype=np.bool_)
         self._seen = np.zeros(0, dtype=np.int64)
         self._times: list[float] = []
         self.owner = np.zeros(0, dtype=np.int64)
         """Number of each session's client (`detector.clients`), written by the owner of this table."""
-        self._make_room(min(FIRST_CAPACITY, self.bound))
+        self._lengthen()
 
     def __len__(self) -> int:
-        return len(self._directory)
+        return len(self._register)
+
+    @property
+    def bound(self) -> int:
+        """Sessions that there may be at a time."""
+        return self._register.bound
+
+    @property
+    def capacity(self) -> int:
+        """Slots that there is room for already."""
+        return self._register.capacity
 
     def rebound(self, bound: int) -> None:
         """Hold at most so many sessions from now on, or as many slots as are in use."""
-        self.bound = max(bound, 8, self.used)
-        self._slots.counters[pool.BOUND] = self.bound
+        self._register.rebound(max(bound, 8))
 
     @property
     def full(self) -> bool:
         """True when a new session has no slot until `evict` made room."""
-        return self._slots.exhausted
+        return self._register.exhausted
 
     @property
     def used(self) -> int:
         """Slots that have ever been taken are those below this."""
-        return int(self._slots.counters[pool.HIGH])
+        return self._register.used
 
     @property
     def nbytes(self) -> int:
         """Bytes allocated."""
-        arrays = (self._taken, self._seen, self.owner, self._slots.back)
-        return self._directory.nbytes + sum(array.nbytes for array in arrays)
+        return self._register.nbytes + self._seen.nbytes + self.owner.nbytes
 
     @property
     def sweep_due(self) -> bool:
@@ -92,16 +94,12 @@ class SessionTable:
         keys = keys_of(
             ([r.client_id for r in some], [r.session_id for r in some], [r.tenant_id for r in some])
         )
-        found = self._directory.find(keys)
+        found, begun = self._register.enter(keys)
+        self._lengthen()
         fresh[start:stop] = False
-        new = np.flatnonzero(found < 0)
-        if len(new):
-            self._make_room(self._slots.wanted(len(new)))
-            begun = self._directory.add_new(keys, new, found, self._slots)
-            fresh[start + begun] = True
-            self._taken[found[begun]] = True
-            if (left := np.flatnonzero(found < 0)).size:
-                stop = start + int(left[0])
+        fresh[start + begun] = True
+        if (left := np.flatnonzero(found < 0)).size:
+            stop = start + int(left[0])
         slot[start:stop] = found[: stop - start]
         numbers = np.arange(self.queries + 1, self.queries + 1 + stop - start)
         self._seen[slot[start:stop]] = numbers  # the last of a session's numbers stays
@@ -111,10 +109,8 @@ class SessionTable:
         self.queries += stop - start
         return stop
 
-    def _make_room(self, wanted: int) -> None:
-        self.capacity = max(self.capacity, min(next_size(self.capacity, wanted), self.bound))
-        self._directory.grow(self.capacity)
-        for column in (self._taken, self._seen, self.owner, self._slots.back):
+    def _lengthen(self) -> None:
+        for column in (self._seen, self.owner):
             longer(column, self.capacity)
 
     def sweep(self, last_times: FloatArray, gap: float) -> IntArray:
@@ -124,14 +120,16 @@ class SessionTable:
         """
         clock = float(np.median(self._times))
         self._times.clear()
-        return self._release(np.flatnonzero(self._taken & (last_times[: self.capacity] < clock - gap)))
+        return self._release(
+            np.flatnonzero(self._register.taken & (last_times[: self.capacity] < clock - gap))
+        )
 
     def evict(self, suspicion: FloatArray) -> IntArray:
         """Free an eighth of the slots, least recently used first, suspicious ones last; returns them.
 
         suspicion [capacity] is 0 for an ordinary session; higher stays longer.
         """
-        used = np.flatnonzero(self._taken)
+        used = np.flatnonzero(self._register.taken)
         order = np.lexsort((self._seen[used], suspicion[used]))
         gone = used[order[: max(1, len(used) // EVICTED_SHARE)]]
         self.evicted += len(gone)
@@ -139,9 +137,7 @@ class SessionTable:
         return self._release(gone)
 
     def _release(self, slots: IntArray) -> IntArray:
-        self._directory.remove(slots)
-        self._taken[slots] = False
-        pool.give_back_many(self._slots, np.sort(slots))
+        self._register.release(slots)
         return slots
 
     def state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[np.generic]]]:
@@ -149,23 +145,18 @@ class SessionTable:
         meta = {"queries": self.queries, "evicted": self.evicted, "times": list(self._times)}
         used = self.used
         return meta, {
-            "keys": self._directory.keys[:used],
-            "taken": self._taken[:used],
             "seen": self._seen[:used],
             "owner": self.owner[:used],
-            **pool.state(self._slots),
+            **self._register.state(),
         }
 
     @classmethod
     def from_state(cls, meta: dict[str, Any], arrays: dict[str, Any], bound: int) -> SessionTable:
         """The inverse of `state`, for `bound` sessions, or as many slots as the state has."""
-        used = len(arrays["keys"])
-        table = cls(max(bound, used))
-        table._make_room(used)
+        table = cls(bound)
+        table._register = Register.from_state(arrays, table.bound)
+        table._lengthen()
         table.queries, table.evicted, table._times = meta["queries"], meta["evicted"], list(meta["times"])
-        table._slots = pool.load(arrays, table.bound, table.capacity)
-        table._taken[:used], table._seen[:used] = arrays["taken"], arrays["seen"]
-        table.owner[:used] = arrays["owner"]
-        table._directory.load(arrays["keys"], np.flatnonzero(table._taken))
-        table._directory.grow(table.capacity)
+        used = table.used
+        table._seen[:used], table.owner[:used] = arrays["seen"], arrays["owner"]
         return table

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from detector.clients import PER_SESSION
-from detector.container import Arrays, Damaged, pack, unpack
+from detector.container import Damaged, pack, unpack
 from detector.errors import OtherVersion, ProfileError, StateError
 from detector.features import inputs as units
 from detector.features.catalogue import NAMES
@@ -26,6 +26,7 @@ from detector.policy import KIND_NAMES
 from detector.profile import ModelProfile, restore_profile
 from detector.router import OddLength
 from detector.sessions import SessionTable
+from models.base import Arrays, under
 
 FORMAT = 3
 VERSION = f"{FORMAT}-{hashlib.sha256(json.dumps(NAMES).encode()).hexdigest()[:8]}"
@@ -95,9 +96,10 @@ def restore(data: bytes, settings: Settings, profiles: Mapping[str, ModelProfile
         (name, d): OddLength(set(clients), queries, began) for name, d, clients, queries, began in meta["odd"]
     }
     for i, model in enumerate(meta["models"]):
-        own = {k.partition("/")[2]: v for k, v in arrays.items() if k.startswith(f"{i}/")}
         memory = shard.shares.given[model["name"]]
-        shard.models[model["name"]] = _restore_model(model, own, settings, profiles, memory)
+        shard.models[model["name"]] = _restore_model(
+            model, under(arrays, f"{i}/"), settings, profiles, memory
+        )
     return shard
 
 
@@ -150,25 +152,24 @@ def _restore_model(
     profiles: Mapping[str, ModelProfile],
     memory: int,
 ) -> ModelState:
-    def under(prefix: str) -> Arrays:
-        return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
-
     given = profiles.get(meta["name"])
     if given is not None and given.input_length != meta["d"]:
         given = None
     if given is not None and (not settings.learn or given.version == meta.get("profile")):
         profile: ModelProfile | None = given
     else:
-        profile = _learned(under("profile/")) if "profile" in meta else None
+        profile = _learned(under(arrays, "profile/")) if "profile" in meta else None
     state = ModelState(meta["name"], meta["d"], settings, profile, memory)
-    state.sessions = SessionTable.from_state(meta["sessions"], under("sessions/"), state.sessions.bound)
-    state.clients.bound = PER_SESSION * state.sessions.bound
-    state.clients.load(meta["clients"], under("clients/"))
-    state.campaigns.load(under("links/"))
+    state.sessions = SessionTable.from_state(
+        meta["sessions"], under(arrays, "sessions/"), state.sessions.bound
+    )
+    state.clients.rebound(PER_SESSION * state.sessions.bound, state.clients.slot_bound)
+    state.clients.load(meta["clients"], under(arrays, "clients/"))
+    state.campaigns.load(under(arrays, "links/"))
     for kind, entities in zip(KIND_NAMES, state.entities, strict=True):
-        entities.load(under(f"{kind}/entities/"))
+        entities.load(under(arrays, f"{kind}/entities/"))
     if profile is None:
-        state.inputs = units.from_arrays(under("inputs/"))
+        state.inputs = units.from_arrays(under(arrays, "inputs/"))
     elif profile.version != meta.get("profile"):
         state.use_units(profile.inputs)
     if not settings.learn or "learner" not in meta:
@@ -178,7 +179,7 @@ def _restore_model(
     if "sampled" in meta:
         state.sample = InputSample(meta["d"])
         state.sample.rows, state.sample.seen = np.array(arrays["sample"], dtype=np.float64), meta["sampled"]
-    state.learner = Learner.from_state(meta["learner"], under("learner/"))
+    state.learner = Learner.from_state(meta["learner"], under(arrays, "learner/"))
     return state
 
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 Matrix = npt.NDArray[np.float64]
 Vector = npt.NDArray[np.float64]
 Arrays = dict[str, npt.NDArray[np.generic]]
+"""What is saved, by name."""
 
 
 class Model(Protocol):
@@ -64,3 +65,8 @@ class Window:
     def load(self, rows: npt.NDArray[np.generic]) -> None:
         """Take over saved rows."""
         self._rows = np.asarray(rows, dtype=np.float64)
+
+
+def under(arrays: Mapping[str, npt.NDArray[np.generic]], prefix: str) -> Arrays:
+    """Those arrays whose names begin with `prefix`, under the rest of their names."""
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}

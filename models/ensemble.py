@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from models.base import Arrays, Matrix, Model, Vector
+from models.base import Arrays, Matrix, Model, Vector, under
 from models.half_space_trees import HalfSpaceTrees
 from models.isolation_forest import IsolationForest
 from models.quantiles import Quantiles
@@ -153,16 +153,12 @@ class Ensemble:
         if stored != present:
             raise ValueError(f"calibrated with recogniser {stored or 'none'}, not {present or 'none'}")
         for model in (self.tail, *self._others):
-            model.load_arrays(_under(model.name, arrays))
-        calibration = _under("calibration", arrays)
+            model.load_arrays(under(arrays, f"{model.name}/"))
+        calibration = under(arrays, "calibration/")
         if calibration:
             self._calibration = Quantiles(
                 *(np.asarray(calibration[k], dtype=np.float64) for k in ("grid", "edges", "scales"))
             )
-
-
-def _under(prefix: str, arrays: Mapping[str, npt.NDArray[np.generic]]) -> Arrays:
-    return {k.removeprefix(prefix + "/"): v for k, v in arrays.items() if k.startswith(prefix + "/")}
 
 
 def fold_of(groups: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

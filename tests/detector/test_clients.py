@@ -12,7 +12,8 @@ from detector.clients import ClientTable
 from detector.model_state import Settings
 from detector.pipeline import Shard
 from detector.query import Record
-from detector.sessions import EVICTED_SHARE, FIRST_CAPACITY, SessionTable
+from detector.register import FIRST_CAPACITY
+from detector.sessions import EVICTED_SHARE, SessionTable
 from detector.shard_state import dump
 from tests import traffic
 from tests.detector import scenario

@@ -10,7 +10,8 @@ import pytest
 from detector.model_state import ModelState, Settings
 from detector.pipeline import Shard
 from detector.query import Record
-from detector.sessions import EVICTED_SHARE, EXPIRE_EVERY, FIRST_CAPACITY, SessionTable
+from detector.register import FIRST_CAPACITY
+from detector.sessions import EVICTED_SHARE, EXPIRE_EVERY, SessionTable
 from detector.shard_state import dump
 from tests import traffic
 from tests.detector import scenario
