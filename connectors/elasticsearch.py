@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 
 DATASET = "querywatch.alerts"
 REPLAY_NAMESPACE = "replay"
+QUIET_NAME = f"{NAME} (replay)"
 TEMPLATE_NAME = "querywatch-alerts"
 _ABSENT_HERE = frozenset({400, 403, 404, 405, 410})
 
@@ -46,11 +47,10 @@ class ElasticsearchSink:
     `replay` writes to the namespace `replay` with event.kind `event`, so that it pages nobody and its ids
     never stand in a live alert's way; `page` turns that off again. `retry_seconds` bounds the repeats of one
     write before it gives up with SinkUnavailable. `verify_before_resend` asks before each write which ids are
-    stored already: an id is unique in one backing index only, and a rollover may lie between. `now` is the
-    clock of `event.created` and `event.ingested`.
+    stored already: an id is unique in one backing index only, and a rollover may lie between; with
+    `never_twice` it is an error when that may not be asked. `now` is the clock of `event.created` and
+    `event.ingested`.
     """
-
-    name = NAME
 
     def __init__(
         self,
@@ -60,13 +60,17 @@ class ElasticsearchSink:
         page: bool = False,
         retry_seconds: float = 60.0,
         verify_before_resend: bool = True,
+        never_twice: bool = False,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._settings = settings
         self._quiet = replay and not page
+        # Not the same, so that what a replay left in the dead letters pages nobody when it is sent again.
+        self.name = QUIET_NAME if self._quiet else NAME
         self._namespace = REPLAY_NAMESPACE if self._quiet else settings.namespace
         self.stream = f"logs-{DATASET}-{self._namespace}"
         self._retry_seconds, self._verify = retry_seconds, verify_before_resend
+        self._never_twice = never_twice
         self._now = now
         self._client: Elasticsearch | None = None
 
@@ -104,10 +108,11 @@ class ElasticsearchSink:
             self._settings,
             retry_seconds=self._retry_seconds,
             verify=self._verify,
+            never_twice=self._never_twice,
         )
         outcome = bulk.write([self._item(alert) for alert in alerts])
         rejected = [
-            _dead_letter(alert, outcome.rejected[alert.id])
+            _dead_letter(alert, outcome.rejected[alert.id], self.name)
             for alert in alerts
             if alert.id in outcome.rejected
         ]
@@ -187,12 +192,12 @@ def _put_template(client: Elasticsearch, body: dict[str, Any]) -> None:
         client.indices.put_index_template(name=TEMPLATE_NAME, template=template, meta=body["_meta"], **parts)
 
 
-def _dead_letter(alert: Alert, reason: str) -> DeadLetter:
+def _dead_letter(alert: Alert, reason: str, sink: str) -> DeadLetter:
     return DeadLetter(
         reason="rejected_by_sink",
         detail=f"Elasticsearch refused alert {alert.id}: {reason}",
         raw=alert.to_json(),
-        source=NAME,
+        source=sink,
         partition=-1,
         offset=alert.offset,
     )

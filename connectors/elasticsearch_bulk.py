@@ -47,7 +47,8 @@ class BulkWriter:
 
     `retry_seconds` bounds all repeats of one `write`. With `verify`, ids that may have been stored by an
     earlier try are looked up in all backing indices before they are sent again, since an `_id` is unique
-    in one backing index only and a rollover may lie between.
+    in one backing index only and a rollover may lie between. Where that is forbidden, it is told in the log
+    and they are sent all the same, or with `never_twice` SinkNotReady is raised.
     """
 
     def __init__(
@@ -58,10 +59,12 @@ class BulkWriter:
         *,
         retry_seconds: float,
         verify: bool,
+        never_twice: bool = False,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._client, self._stream, self._settings = client, stream, settings
         self._retry_seconds, self._verify, self._sleep = retry_seconds, verify, sleep
+        self._never_twice = never_twice
 
     def write(self, items: Sequence[Item]) -> Outcome:
         """Send all. Any may be stored already: a process was killed, or another member had the partition.
@@ -171,6 +174,12 @@ class BulkWriter:
         except ApiError as error:
             if error.meta.status != 403:
                 raise
+            if self._never_twice:
+                raise SinkNotReady(
+                    NAME,
+                    f"what {self._stream} holds may not be asked, so an alert might be stored twice; give "
+                    f"the API key maintenance and read on it",
+                ) from error
             log.warning(
                 "may not refresh and read %s (rights maintenance, read): a repeat across a rollover may "
                 "store an alert twice",

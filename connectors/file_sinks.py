@@ -1,21 +1,22 @@
-"""Alerts and dead letters as newline-delimited JSON in files, or on standard output."""
+"""Alerts and dead letters as newline-delimited JSON in files, or on standard output; dead letters back."""
 
 from __future__ import annotations
 
 import base64
+import binascii
 import errno
 import json
 import os
 import stat
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
 from connectors.base import Delivery
 from detector.alert import Alert
-from detector.errors import SinkError, SinkNotReady, SinkUnavailable
+from detector.errors import InputError, SinkError, SinkNotReady, SinkUnavailable
 from detector.query import DeadLetter
 
 STDOUT = "-"
@@ -137,6 +138,43 @@ class NdjsonDeadLetterSink:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+class _LetterLine(msgspec.Struct):
+    reason: str
+    detail: str
+    source: str
+    partition: int
+    offset: int
+    raw: str | None = None
+    raw_b64: str | None = None
+
+
+def read_letter_file(path: str | Path) -> Iterator[DeadLetter]:
+    """The dead letters of a file that `NdjsonDeadLetterSink` wrote. Raises InputError."""
+    try:
+        with Path(path).open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                try:
+                    found = msgspec.json.decode(line, type=_LetterLine)
+                    yield DeadLetter(
+                        found.reason,
+                        found.detail,
+                        found.raw.encode() if found.raw is not None else _decoded(found.raw_b64),
+                        found.source,
+                        found.partition,
+                        found.offset,
+                    )
+                except ValueError as error:  # those of msgspec and base64 are
+                    raise InputError(f"{path}, line {number}: is no dead letter ({error})") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _decoded(text: str | None) -> bytes:
+    if text is None:
+        raise ValueError("it has neither `raw` nor `raw_b64`")
+    return binascii.a2b_base64(text, strict_mode=True)
 
 
 def _letter_json(letter: DeadLetter) -> bytes:

@@ -157,28 +157,41 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
+def is_database(path: str | Path) -> bool:
+    """Whether a file is an SQLite database; False also for one that cannot be read."""
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(16) == b"SQLite format 3\0"
+    except OSError:
+        return False
+
+
 def read_alerts(path: str | Path) -> list[Alert]:
     """All alerts of a database, by time, then id. Raises InputError when it cannot be read."""
     rows = _read(path, "SELECT id, document, position FROM alerts ORDER BY timestamp, id")
     return [Alert(id=row[0], document=msgspec.json.decode(row[1]), offset=row[2]) for row in rows]
 
 
-def read_dead_letters(path: str | Path) -> list[DeadLetter]:
-    """All dead letters of a database, by source and position. Raises InputError when it cannot be read."""
+def read_dead_letters(path: str | Path, reasons: Sequence[str] = ()) -> list[DeadLetter]:
+    """The dead letters of a database, all or those of some reasons, by source and position.
+
+    Raises InputError when it cannot be read.
+    """
     query = (
         "SELECT reason, detail, raw, source, partition, offset FROM dead_letters"
+        " WHERE ?1 = '[]' OR reason IN (SELECT value FROM json_each(?1))"
         " ORDER BY source, partition, offset, reason"
     )
-    return [DeadLetter(*row) for row in _read(path, query)]
+    return [DeadLetter(*row) for row in _read(path, query, msgspec.json.encode(list(reasons)).decode())]
 
 
-def _read(path: str | Path, query: str) -> list[Any]:
+def _read(path: str | Path, query: str, *given: str) -> list[Any]:
     if not Path(path).is_file():
         raise InputError(f"{path}: no such database; `querywatch replay --db` or `run` writes one")
     try:
         uri = f"{Path(path).resolve().as_uri()}?mode=ro"
         with closing(sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS)) as connection:
-            return connection.execute(query).fetchall()
+            return connection.execute(query, given).fetchall()
     except sqlite3.Error as error:
         raise InputError(f"{path}: cannot be read as a querywatch database ({error})") from error
 

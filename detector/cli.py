@@ -197,6 +197,7 @@ def run(
 
 
 app.command()(cli_topics.rekey)
+app.command()(cli_topics.resend)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Commands of `querywatch` on topics beside the one that is watched; `detector.cli` takes them in."""
+"""Commands of `querywatch` on other topics and on dead letters; `detector.cli` takes them in."""
 
 from __future__ import annotations
 
@@ -55,3 +55,41 @@ def rekey(
         copied, unkeyed = run_rekey(settings, source, until_end=until_end)
         said = f", {unkeyed:,} of them without a key, since no client can be read in them" if unkeyed else ""
         say([f"{copied:,} records copied from {source} to {settings.kafka.topic}{said}"])
+
+
+def resend(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="FILE...", help="Databases and dead-letter files; default: the configured place."
+        ),
+    ] = None,
+    config: ConfigFile = None,
+) -> None:
+    """Send alerts again that a sink did not take: after Elasticsearch is mended.
+
+    An alert that a sink refused for its content (rejected_by_sink), or that was
+    given up because the sink was down for too long (sink_down), is kept whole
+    among the dead letters: in kafka.dead_letter_topic, else in the database
+    sqlite.path. This command reads them there, or in FILEs (databases, and the
+    *.dead-letters.ndjson of a replay), and writes each alert to the sink that it
+    was for. What is stored already is left out, in whichever backing index it
+    is, so the command can be given again at any time, also while the service
+    runs. Alerts of a replay go to the namespace replay and page nobody. Dead
+    letters stay where they are.
+
+    Exit code 1 if some are refused again, or are for a sink that is not
+    configured.
+
+    Example:
+
+    querywatch resend --config querywatch.toml
+    """
+    with reported():
+        from detector import edge
+        from detector.resend import resend as run_resend
+
+        account = run_resend(edge.load_config(config), files or [])
+        say(account.lines())
+        if not account.well:
+            raise typer.Exit(1)

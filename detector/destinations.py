@@ -71,6 +71,17 @@ def service_outputs(config: Config) -> Outputs:
     return Outputs(alert_sinks, [letter_sink])
 
 
+def resend_sinks(config: Config) -> dict[str, AlertSink]:
+    """The sinks that alerts among the dead letters can be for, by the names that those carry."""
+    sinks: list[AlertSink] = [SqliteSink(config.sqlite.path)]
+    if config.elasticsearch.hosts:
+        from connectors.elasticsearch import ElasticsearchSink
+
+        own = config.elasticsearch
+        sinks += [ElasticsearchSink(own, replay=replay, never_twice=True) for replay in (False, True)]
+    return {sink.name: sink for sink in sinks}
+
+
 def elasticsearch_sink(config: Config) -> ElasticsearchSink:
     """The service's sink of live alerts. Raises ConfigError without hosts."""
     from connectors.elasticsearch import ElasticsearchSink

@@ -42,6 +42,7 @@ EDGE = {
     "detector.rekey",
     "detector.reload",
     "detector.replay",
+    "detector.resend",
     "detector.resume",
     "detector.saver",
     "detector.service",

@@ -103,6 +103,16 @@ def test_a_key_that_may_only_write_is_enough_once_the_template_is_there(world: W
     assert _write(settings) == (1, 1)
 
 
+def test_where_nothing_may_be_stored_twice_the_right_to_look_is_asked_for(world: World) -> None:
+    sink = ElasticsearchSink(_key(world, WRITER), never_twice=True)
+    sink.open()
+    try:
+        with pytest.raises(SinkNotReady, match="give the API key maintenance and read on it"):
+            sink.write([Alert("id-1", {"@timestamp": "2026-01-01T00:00:00Z"}, 0)])
+    finally:
+        sink.close()
+
+
 Change = Callable[[World], Elasticsearch]
 
 
