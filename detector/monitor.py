@@ -12,10 +12,11 @@ import structlog
 
 from detector.alert import Alert
 from detector.config import Config
+from detector.episodes import Episodes
 from detector.metrics import Metrics
 from detector.readiness import Need, needs
 from detector.self_alert import Deployment, self_alert
-from detector.watchdog import Snapshot, Watchdog
+from detector.watchdog import Notice, Snapshot, Watchdog
 
 log = structlog.get_logger(__name__)
 
@@ -23,11 +24,12 @@ log = structlog.get_logger(__name__)
 class Monitor:
     """Metrics, the watchdog and the newest snapshot of one service."""
 
-    def __init__(self, config: Config, host: str) -> None:
+    def __init__(self, config: Config, host: str, episodes: Episodes) -> None:
         self.metrics = Metrics()
         self.watchdog = Watchdog(config.health)
         kafka = config.kafka
         self._deployment = Deployment(config.detection.tenant, kafka.topic, kafka.group_id, host)
+        self._episodes = episodes
         self._seen: Snapshot | None = None
         self._turned = time.monotonic()
 
@@ -36,9 +38,17 @@ class Monitor:
         self._turned = time.monotonic()
 
     def observe(self, seen: Snapshot) -> list[Alert]:
-        """Take a new snapshot; the self-alerts that follow from it."""
+        """Take a new snapshot; the self-alerts that follow from it.
+
+        With the first come those that the process before may not have delivered.
+        """
+        undelivered: list[Notice] = []
+        if self._seen is None:
+            still_open, undelivered = self._episodes.load()
+            self.watchdog.inherit(still_open, seen.now)
         self._seen = seen
         notices = self.watchdog.observe(seen)
+        self._episodes.note(notices, self.watchdog.episodes)
         for notice in notices:
             say = log.warning if notice.ended is None else log.info
             say(
@@ -50,7 +60,15 @@ class Monitor:
         self.metrics.show(seen)
         self.metrics.watch(episode.condition.kind for episode in self.watchdog.episodes)
         self.metrics.ready.set(float(all(need.ok for need in needs(seen))))
-        return [self_alert(notice, self._deployment) for notice in notices]
+        return [self_alert(notice, self._deployment) for notice in [*undelivered, *notices]]
+
+    def delivered(self) -> None:
+        """Every sink has all self-alerts so far."""
+        self._episodes.delivered()
+
+    def close(self) -> None:
+        """Let the next process know which episodes are open."""
+        self._episodes.close()
 
     def health(self) -> tuple[bool, dict[str, Any]]:
         """Whether the loop turns, as JSON."""

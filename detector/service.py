@@ -25,6 +25,7 @@ from detector import shard_state
 from detector.backoff import backoff
 from detector.config import Config
 from detector.dispatcher import Dispatcher
+from detector.episodes import Episodes
 from detector.errors import SourceError
 from detector.model_state import Settings
 from detector.monitor import Monitor
@@ -73,7 +74,8 @@ class Service:
         self._settings = settings
         self._profiles = profiles
         self._decoder = decoder
-        self.monitor = Monitor(config, socket.gethostname())
+        episodes = Episodes(store.directory, config.kafka.topic)
+        self.monitor = Monitor(config, socket.gethostname(), episodes)
         self.vitals = Vitals(self.monitor)
         self.on_turn: Callable[[], None] = lambda: None
         self._dispatcher = Dispatcher(outputs, config.sinks, delay=backoff, watcher=self.monitor.metrics)
@@ -159,6 +161,7 @@ class Service:
             self._saver.close()
             self.close()
             self._claims.release_all()
+            self.monitor.close()
 
     def _run(self, *, until_end: bool) -> None:
         next_save = time.monotonic() + self._config.state.save_seconds

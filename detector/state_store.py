@@ -125,7 +125,7 @@ class StateStore:
                 if stands is not None and _later(stands, header):
                     log.info("another member has saved a later state", partition=partition)
                     return False
-                _write(partial, _line(header) + state)
+                write_durably(partial, _line(header) + state)
                 if stands is not None:
                     self._keep(path, stands)
                     path.replace(self.previous(partition))
@@ -224,7 +224,8 @@ class StateStore:
         )
 
 
-def _write(path: Path, content: bytes) -> None:
+def write_durably(path: Path, content: bytes) -> None:
+    """Write a file (0600) whole, on the disk before it returns. Raises OSError."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)

@@ -45,8 +45,10 @@ class Vitals:
         """Records of partitions that were deleted before they were read; until the state is saved."""
         self._monitor = monitor
         self._last_read = time.monotonic()
+        self._read = False
         self._failing_since: float | None = None
         self._problem = ""
+        self._saved = False
         self._evicted = self._suspicious = 0
         self._lag: dict[int, int] = {}
         self._next_lag = self._next_snapshot = 0.0
@@ -66,7 +68,7 @@ class Vitals:
 
     def worked(self, began: float, decoded: float, processed: float) -> None:
         """A batch came at `began`, was decoded and processed."""
-        self._last_read = began
+        self._last_read, self._read = began, True
         self._monitor.metrics.took("decode", decoded - began)
         self._monitor.metrics.took("process", processed - decoded)
 
@@ -88,7 +90,7 @@ class Vitals:
         """All was saved and committed, or that failed with `problem`."""
         self._problem = problem
         if not problem:
-            self._failing_since = None
+            self._failing_since, self._saved = None, True
             return
         self._monitor.metrics.save_errors.inc()
         if self._failing_since is None:
@@ -107,20 +109,25 @@ class Vitals:
         if now >= self._next_lag:
             self._next_lag = now + LAG_SECONDS
             self._look_at_lag(source)
+        sinks = dispatcher.states()
+        if not any(sink.waiting for sink in sinks):
+            self._monitor.delivered()
         models = [model for shard in shards.values() for model in shard.models.values()]
         return self._monitor.observe(
             Snapshot(
                 now=time.time(),
                 partitions=tuple(sorted(shards)),
                 silent_seconds=now - self._last_read,
+                read=self._read,
                 lag={partition: lag for partition, lag in self._lag.items() if partition in shards},
                 sessions=sum(len(model.sessions) for model in models),
                 open_episodes=sum(model.open_episodes for model in models),
                 evicted=self._evicted,
                 evicted_suspicious=self._suspicious,
-                sinks=dispatcher.states(),
+                sinks=sinks,
                 unsaved_seconds=0.0 if self._failing_since is None else max(now - self._failing_since, 1e-3),
                 unsaved_problem=self._problem,
+                saved=self._saved,
                 rebuilt=dict(self.rebuilt),
                 lost=dict(self.lost),
             )

@@ -1,13 +1,14 @@
 """Is the detector blind? A snapshot of numbers in, self-alerts out; looks at no clock itself.
 
 A condition that holds begins an *episode*, which is told once when it begins and once when it is over. The
-episode's id depends on what it is about and when it began, nothing else.
+episode's id depends on what it is about and when it began, nothing else. A restart is no end: the next
+process goes on with the episodes of the one before, each until it is seen to be over.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -30,17 +31,18 @@ class SinkState:
 class Snapshot:
     """What the service sees of itself at one moment.
 
-    now: seconds since the epoch. silent_seconds: since a record came, or since the start. lag: records yet to
-    be read of each partition. sessions: live ones. open_episodes: sessions and clients in an episode.
+    now: seconds since the epoch. silent_seconds: since a record came, or since the start; read: one has
+    come since then. lag: records yet to be read of each partition. sessions: live ones. open_episodes: sessions and clients in an episode.
     evicted: sessions that lost their state to the memory bound, since the start; evicted_suspicious: sessions
     and clients on their way to an alert that did. unsaved_seconds: since a
-    save first failed, 0 when the last one worked. rebuilt: partitions that began without their state, and
-    why. lost: records of partitions that were deleted before they were read.
+    save first failed, 0 when the last one worked; saved: one has worked since the start. rebuilt: partitions
+    that began without their state, and why. lost: records of partitions that were deleted unread.
     """
 
     now: float
     partitions: tuple[int, ...] = ()
     silent_seconds: float = 0.0
+    read: bool = False
     lag: Mapping[int, int] = field(default_factory=dict)
     sessions: int = 0
     open_episodes: int = 0
@@ -49,6 +51,7 @@ class Snapshot:
     sinks: tuple[SinkState, ...] = ()
     unsaved_seconds: float = 0.0
     unsaved_problem: str = ""
+    saved: bool = False
     rebuilt: Mapping[int, str] = field(default_factory=dict)
     lost: Mapping[int, int] = field(default_factory=dict)
 
@@ -83,6 +86,10 @@ KINDS: dict[str, str] = {
 """Every condition, with its title."""
 
 
+ASSIGNED_SECONDS = 300.0
+"""How long after a start partitions may be to come."""
+
+
 class Watchdog:
     """Remembers lag and evictions for as long as the thresholds look back, and which episodes are open."""
 
@@ -91,19 +98,35 @@ class Watchdog:
         self._open: dict[tuple[str, str], Notice] = {}
         self._lag: deque[tuple[float, int]] = deque()
         self._evicted: deque[tuple[float, int, int]] = deque()
+        self._inherited: set[tuple[str, str]] = set()
+        self._started = self._assigned = 0.0
 
     @property
     def episodes(self) -> list[Notice]:
         """Episodes that are open."""
         return list(self._open.values())
 
+    def inherit(self, episodes: Sequence[Notice], now: float) -> None:
+        """Go on with what was open when the process before ended; before the first snapshot, at about `now`.
+
+        Right after a start most conditions cannot hold yet, since they look back over some time. So these
+        episodes stay open until a snapshot shows that they are over, or the condition had time to show.
+        """
+        self._started = self._assigned = now
+        self._open = {(e.condition.kind, e.condition.part): e for e in episodes}
+        self._inherited = set(self._open)
+
     def observe(self, snapshot: Snapshot) -> list[Notice]:
         """Account for a snapshot, later than the ones before; the episodes that begin and end with it."""
         now = snapshot.now
         holding = {(c.kind, c.part): c for c in self._conditions(snapshot)}
+        if not snapshot.partitions:
+            self._assigned = now
+        self._inherited.difference_update(holding)
+        unsettled = {key for key in self._inherited if self._may_go_on(*key, snapshot)}
         notices = []
         for key, episode in list(self._open.items()):
-            if key not in holding:
+            if key not in holding and key not in unsettled:
                 del self._open[key]
                 notices.append(episode._replace(ended=now))
         for key, condition in holding.items():
@@ -160,6 +183,21 @@ class Watchdog:
                 f"partition {partition}: {count:,} records were deleted by retention before they were read",
                 "raise the topic's retention above the longest stop that you expect",
             )
+
+    def _may_go_on(self, kind: str, part: str, seen: Snapshot) -> bool:
+        """Whether an inherited episode may last, although its condition does not hold yet."""
+        limits, waited = self.thresholds, seen.now - self._assigned
+        if kind == "sink_down":
+            return any(sink.name == part and sink.down_seconds > 0.0 for sink in seen.sinks)
+        if not seen.partitions:
+            return seen.now - self._started < ASSIGNED_SECONDS
+        if kind == "no_input":
+            return waited < limits.no_input_seconds and not seen.read
+        if kind == "behind":
+            return waited < limits.behind_seconds and not seen.lag
+        if kind in ("sessions_evicted", "suspicious_evicted"):
+            return waited < limits.eviction_seconds
+        return kind == "state_unsaved" and not seen.saved
 
     def _falls_behind(self, now: float, total: int) -> bool:
         """True from when the lag is large and no smaller than `behind_seconds` ago, until it is small."""

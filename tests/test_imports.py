@@ -21,6 +21,7 @@ EDGE = {
     "detector.cli",
     "detector.cli_topics",
     "detector.demo",
+    "detector.episodes",
     "detector.destinations",
     "detector.edge",
     "detector.history",

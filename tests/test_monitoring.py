@@ -95,13 +95,22 @@ def test_a_running_service_tells_how_it_is_and_reloads_its_configuration(
         deployment.config.write_text(text.replace("[detection]\n", "[detection]\nfalse_alert_budget = 2\n"))
         process.send_signal(signal.SIGHUP)
         wait_for("reload", lambda: client.metrics()["config_reloads_total", "applied"] == 1.0)
+        first = (tmp_path / "log").read_bytes()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=10) == 0
 
+    # Stopped in the middle of the silence, which the next process neither tells again nor forgets.
+    with running(tmp_path, deployment.config) as process:
+        wait_for("readiness", lambda: client.ready() == (200, []))
+        wait_for("time", lambda: client.metrics()["self_alert", "no_input"] == 1.0)
         produce(kafka_server, topic, traffic.benign(1, seed=9))
         wait_for("end of the silence", lambda: b"self-alert is over" in (tmp_path / "log").read_bytes())
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=10) == 0
 
-    events = [json.loads(line) for line in (tmp_path / "log").read_bytes().splitlines()]
+    second = (tmp_path / "log").read_bytes()
+    assert b'"self-alert"' not in second
+    events = [json.loads(line) for line in [*first.splitlines(), *second.splitlines()] if line.endswith(b"}")]
     said = {event["event"]: event for event in events}
     assert "kafka.topic" in said["the configuration is not reloaded, the one before stands"]["problem"]
     assert said["the configuration is reloaded"]["changed"] == ["detection.false_alert_budget"]

@@ -16,6 +16,7 @@ from connectors.memory import MemoryAlertSink
 from detector import backoff
 from detector import health as health_module
 from detector.config import Config, Health, Pipeline, State
+from detector.episodes import Episodes
 from detector.errors import SinkUnavailable
 from detector.health import served
 from detector.metrics import STAGES
@@ -90,8 +91,8 @@ def every_turn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def monitor() -> Monitor:
-    return Monitor(Config(), "host")
+def monitor(tmp_path: Path) -> Monitor:
+    return Monitor(Config(), "host", Episodes(tmp_path, "topic"))
 
 
 @pytest.fixture
@@ -219,8 +220,9 @@ def test_self_alerts_hold_up_no_save(world: World, every_turn: None) -> None:
     assert world.topic.commits == {0: 1, 1: 0}
 
 
-def test_a_loop_that_hangs_is_not_alive() -> None:
-    with served(Monitor(Config(health=Health(stuck_seconds=1e-9)), "host"), "127.0.0.1", port := free_port()):
+def test_a_loop_that_hangs_is_not_alive(tmp_path: Path) -> None:
+    stuck = Monitor(Config(health=Health(stuck_seconds=1e-9)), "host", Episodes(tmp_path, "topic"))
+    with served(stuck, "127.0.0.1", port := free_port()):
         status, body = Client(port).ask("/health")
         assert Client(port).ready() == (503, ["loop", "started"])
     assert status == 503
