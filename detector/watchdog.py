@@ -31,12 +31,12 @@ class SinkState:
 class Snapshot:
     """What the service sees of itself at one moment.
 
-    now: seconds since the epoch. silent_seconds: since a record came, or since the start; read: one has
-    come since then. lag: records yet to be read of each partition. sessions: live ones. open_episodes: sessions and clients in an episode.
-    evicted: sessions that lost their state to the memory bound, since the start; evicted_suspicious: sessions
-    and clients on their way to an alert that did. unsaved_seconds: since a
-    save first failed, 0 when the last one worked; saved: one has worked since the start. rebuilt: partitions
-    that began without their state, and why. lost: records of partitions that were deleted unread.
+    now: seconds since the epoch. silent_seconds: since a record came, or since the start; read: one has come
+    since then. lag: records yet to be read of each partition. sessions: live ones. open_episodes: sessions
+    and clients in an episode. evicted: sessions that lost their state to the memory bound, since the start;
+    evicted_suspicious: sessions and clients on their way to an alert that did. unsaved_seconds: since a save
+    first failed, 0 when the last one worked; saved: one has worked since the start. rebuilt: partitions that
+    began without their state, and why. lost: records of partitions that were deleted unread.
     """
 
     now: float
