@@ -15,7 +15,8 @@ from detector.entities import POINTS, Entities, Points, Work
 from detector.features import layout
 from detector.features.catalogue import NAMES
 from detector.features.inputs import Inputs
-from detector.linking import follow_links
+from detector.features.kernel import scratch
+from detector.linking import follow_links, looking
 from detector.links import DISTANCES, FIRST_DISTANCE, UNUSED, Links, allocate, leave
 from detector.pool import longer
 from detector.query import IntArray, QueryBatch
@@ -49,6 +50,8 @@ class Campaigns:
         self._meta = np.zeros((POINTS, layout.META))
         self._features = np.zeros((POINTS, len(NAMES)))
         self._series = np.zeros((POINTS, layout.RECENT, 2))
+        self._look = looking()
+        self._scratch = scratch(d, sketch)
 
     @property
     def distance(self) -> float:
@@ -110,6 +113,8 @@ class Campaigns:
             self._meta,
             self._features,
             self._series,
+            self._look,
+            self._scratch,
         )
         row = self._row[:m]
         return (

@@ -14,12 +14,12 @@ from detector import pool
 from detector.keys import Keys
 from detector.pool import Pool, longer
 from detector.query import IntArray
-from models.compiled import jit
+from models.compiled import lean
 
 FIRST_INDEX = 256
 
 
-@jit
+@lean
 def _find(index: Any, keys: Any, wanted: Any, out: Any) -> None:
     mask = index.shape[0] - 1
     for i in range(wanted.shape[0]):
@@ -32,7 +32,7 @@ def _find(index: Any, keys: Any, wanted: Any, out: Any) -> None:
             at = (at + 1) & mask
 
 
-@jit
+@lean
 def _insert(index: Any, key: Any, number: int) -> None:
     mask = index.shape[0] - 1
     at = np.int64(key[0]) & mask
@@ -41,13 +41,13 @@ def _insert(index: Any, key: Any, number: int) -> None:
     index[at] = number
 
 
-@jit
+@lean
 def _insert_many(index: Any, keys: Any, numbers: Any) -> None:
     for i in range(numbers.shape[0]):
         _insert(index, keys[numbers[i]], numbers[i])
 
 
-@jit
+@lean
 def _add_new(
     index: Any, keys: Any, wanted: Any, rows: Any, start: int, most: int, out: Any, lent: Any, begun: Any
 ) -> Any:
@@ -74,7 +74,7 @@ def _add_new(
     return rows.shape[0], new
 
 
-@jit
+@lean
 def _remove_many(index: Any, keys: Any, numbers: Any) -> None:
     """Take entries out, moving back those behind them that would not be found any more."""
     mask = index.shape[0] - 1

@@ -15,7 +15,7 @@ from detector import policy, pool
 from detector.features import layout
 from detector.features.catalogue import NAMES
 from detector.features.inputs import Inputs
-from detector.features.kernel import advance, release_blocks
+from detector.features.kernel import advance, release_blocks, scratch
 from detector.query import FloatArray, IntArray, QueryBatch
 from models.base import Arrays, under
 
@@ -127,6 +127,7 @@ class Entities:
         self._meta = np.zeros((POINTS, layout.META))
         self._features = np.zeros((POINTS, len(NAMES)))
         self._series = np.zeros((POINTS, layout.RECENT, 2))
+        self._scratch = scratch(d, sketch)
 
     def _view(self) -> None:
         self.slots = layout.views(self.rows, self.more, self.rings, self.counters)
@@ -202,6 +203,7 @@ class Entities:
             self._meta,
             self._features,
             self._series,
+            self._scratch,
         )
         rows = self._row[:m]
         return done, Points(rows, slot[rows], self._meta[:m], self._features[:m], self._series[:m])

@@ -8,10 +8,10 @@ from detector.clients import ClientTable
 from detector.entities import Entities, Points, Work
 from detector.features.inputs import Inputs
 from detector.query import QueryBatch
-from models.compiled import jit
+from models.compiled import lean
 
 
-@jit
+@lean
 def follow(
     start: int,
     stop: int,

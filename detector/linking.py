@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from detector.features.kernel import advance
+from detector.features.kernel import Scratch, advance
 from detector.features.similarity import fingerprint, scale_input
 from detector.links import (
     COPY,
@@ -14,6 +14,7 @@ from detector.links import (
     GO_ON,
     JOIN,
     KEEP,
+    LEAST,
     LEAVE,
     LULL,
     NEAR,
@@ -32,46 +33,85 @@ from detector.links import (
     leave,
     unite,
 )
-from models.compiled import jit
+from models.compiled import lean, part
 
 
-@jit
-def _look_around(
-    links: Links, tenant: Any, c: int, query: int, sketch: Any, distances: Any, found: Any, where: Any
-) -> None:
-    """Find the odd queries of other clients of c's tenant that lie nearest to sketch.
+class Look(NamedTuple):
+    """Memory that a look around overwrites: distances [WINDOW] squared, to the odd queries in the ring; least
+    [LEAST], see `keep_distance`.
 
-    distances [WINDOW] is scratch. found [4] distances (inf: none), where [4] positions in the ring: of the
-    nearest; of the nearest strange one; and of both among clients that have been linked just now.
+    found [4] distances (inf: none), where [4] positions in the ring: of the nearest of another client of the
+    same tenant; of the nearest strange one; and of both among clients that have been linked just now.
     """
+
+    distances: Any
+    least: Any
+    found: Any
+    where: Any
+
+
+def looking() -> Look:
+    """Memory for a look around."""
+    return Look(np.empty(WINDOW, dtype=np.float32), np.empty(LEAST), np.empty(4), np.empty(4, dtype=np.int64))
+
+
+@lean
+def _look_around(links: Links, tenant: Any, c: int, sketch: Any, look: Look) -> None:
+    """Find the odd queries of other clients of c's tenant that lie nearest to sketch."""
     held = min(links.counters[ODD], WINDOW)
+    distances, found, where = look.distances, look.found, look.where
     distances[:held] = 0.0
-    for j in range(sketch.shape[0]):
-        value = np.float32(sketch[j])
-        row = links.sketch[j]
+    k = sketch.shape[0]
+    for j in range(0, k - 3, 4):  # four at a time: the sums are fetched and put back less often
+        a, b = np.float32(sketch[j]), np.float32(sketch[j + 1])
+        d, e = np.float32(sketch[j + 2]), np.float32(sketch[j + 3])
+        row_a, row_b = part(links.sketch, j), part(links.sketch, j + 1)
+        row_d, row_e = part(links.sketch, j + 2), part(links.sketch, j + 3)
         for w in range(held):
-            difference = row[w] - value
-            distances[w] += difference * difference
-    found[:] = np.inf
+            off_a, off_b, off_d, off_e = row_a[w] - a, row_b[w] - b, row_d[w] - d, row_e[w] - e
+            distances[w] = distances[w] + off_a * off_a + off_b * off_b + off_d * off_d + off_e * off_e
+    for j in range(k - k % 4, k):
+        a, row_a = np.float32(sketch[j]), part(links.sketch, j)
+        for w in range(held):
+            off_a = row_a[w] - a
+            distances[w] += off_a * off_a
+    near, strange = np.inf, np.inf
     for w in range(held):
-        other = links.client[w]
-        if other < 0 or other == c or tenant[other] != tenant[c]:
-            continue
         distance = distances[w]
-        related = links.recent[other] >= RELATED
+        # Few are nearer than all before them: only these are looked at closely.
+        if distance < near or (links.strange[w] > 0 and distance < strange):
+            other = links.client[w]
+            if other < 0 or other == c or tenant[other] != tenant[c]:
+                continue
+            if distance < near:
+                near, where[NEAR] = distance, w
+            if links.strange[w] > 0 and distance < strange:
+                strange, where[STRANGE] = distance, w
+    found[NEAR], found[STRANGE] = np.sqrt(near), np.sqrt(strange)
+
+
+@lean
+def _look_for_company(links: Links, tenant: Any, c: int, query: int, look: Look) -> None:
+    """After `_look_around`, find the same among clients that have been linked just now."""
+    found, where = look.found, look.where
+    found[NEAR + 2], found[STRANGE + 2] = np.inf, np.inf
+    for w in range(min(links.counters[ODD], WINDOW)):
+        other = links.client[w]
+        if other < 0 or other == c or tenant[other] != tenant[c] or links.recent[other] < RELATED:
+            continue
         campaign = links.member[other]
-        if related and campaign >= 0 and campaign != links.member[c]:
+        if campaign >= 0 and campaign != links.member[c]:
             silence = query - links.last[campaign]
-            related = silence <= max(LULL * links.pause[campaign], SHORTEST_LULL)
-        for strange in range(1 + links.strange[w]):
-            for kind in range(strange, strange + (3 if related else 1), 2):
-                if distance < found[kind]:
-                    found[kind], where[kind] = distance, w
-    for kind in range(4):
+            if silence > max(LULL * links.pause[campaign], SHORTEST_LULL):
+                continue
+        for kind in range(NEAR + 2, NEAR + 3 + links.strange[w]):
+            if look.distances[w] < found[kind]:
+                found[kind], where[kind] = look.distances[w], w
+    for kind in range(NEAR + 2, STRANGE + 3):
         found[kind] = np.sqrt(found[kind])
 
 
-@jit
+@lean
 def _link(
     links: Links,
     tenant: Any,
@@ -84,18 +124,19 @@ def _link(
     query: int,
     time: float,
     waiting: bool,
-    work: Any,
+    look: Look,
+    work: Scratch,
 ) -> int:
     """Account for one odd query of client c, and return GO_ON; or change nothing: WAIT, when it would change
     who is member of what while points are `waiting` to be judged; FULL, when it founds a campaign for which
     there is no slot.
 
-    odd [2] as `advance` writes it; work: scratch (z [d], sketch, distances [WINDOW], found [4], where [4]).
+    odd [2] as `advance` writes it; look and work are scratch.
     """
-    z, sketch, distances, found, where = work
-    scale_input(x, inputs, z, sketch)
+    sketch, found, where = work.sketch, look.found, look.where
+    scale_input(x, inputs, work.z, sketch)
     strange = odd[0] > inputs.odd[2] or odd[1] > inputs.odd[3]
-    _look_around(links, tenant, c, query, sketch, distances, found, where)
+    _look_around(links, tenant, c, sketch, look)
     copied = found[NEAR] < COPY
     # Strange queries of one search are at most as far from each other as from what is benign.
     reach = max(near, SPREAD * np.exp(odd[0])) if strange else 0.0
@@ -103,18 +144,20 @@ def _link(
     if not copied and (found[NEAR] < near or found[STRANGE] < reach):
         recent += 1.0
         to = -1
-        if found[NEAR + 2] < near:
-            to = links.client[where[NEAR + 2]]
-        elif found[STRANGE + 2] < reach:
-            to = links.client[where[STRANGE + 2]]
-        if recent >= JOIN and to >= 0 and (links.member[c] < 0 or links.member[c] != links.member[to]):
+        if recent >= JOIN:
+            _look_for_company(links, tenant, c, query, look)
+            if found[NEAR + 2] < near:
+                to = links.client[where[NEAR + 2]]
+            elif found[STRANGE + 2] < reach:
+                to = links.client[where[STRANGE + 2]]
+        if to >= 0 and (links.member[c] < 0 or links.member[c] != links.member[to]):
             if waiting:
                 return WAIT
             if not unite(links, c, to, query, time, fingerprint(bits)):
                 return FULL
     links.recent[c] = recent
     if np.isfinite(found[NEAR]) and not copied:
-        keep_distance(links, found[NEAR])
+        keep_distance(links, found[NEAR], look.least)
     here = links.counters[ODD] % WINDOW
     for j in range(sketch.shape[0]):
         links.sketch[j, here] = sketch[j]
@@ -124,7 +167,7 @@ def _link(
     return GO_ON
 
 
-@jit
+@lean
 def follow_links(
     links: Links,
     slots: Any,
@@ -150,6 +193,8 @@ def follow_links(
     out_meta: Any,
     out_features: Any,
     out_series: Any,
+    look: Look,
+    work: Scratch,
 ) -> Any:
     """Link queries start..stop and account for those of campaigns.
 
@@ -161,13 +206,6 @@ def follow_links(
     Returns (next query, points written, and whether it stopped because that query founds a campaign and no
     slot is free).
     """
-    work = (
-        np.empty(x.shape[1]),
-        np.empty(links.sketch.shape[0]),
-        np.empty(WINDOW, dtype=np.float32),
-        np.empty(4),
-        np.empty(4, dtype=np.int64),
-    )
     m = 0
     for i in range(start, stop):
         near = links.usual[0] if np.isnan(given) else given
@@ -180,7 +218,19 @@ def follow_links(
         if not np.isnan(odd[i, 0]):
             if odd[i, 0] > inputs.odd[0] or odd[i, 1] > inputs.odd[1]:
                 said = _link(
-                    links, tenant, c, x[i], bits[i], odd[i], inputs, near, first + i, time[i], m > 0, work
+                    links,
+                    tenant,
+                    c,
+                    part(x, i),
+                    part(bits, i),
+                    part(odd, i),
+                    inputs,
+                    near,
+                    first + i,
+                    time[i],
+                    m > 0,
+                    look,
+                    work,
                 )
                 if said != GO_ON:
                     return i, m, said == FULL
@@ -227,6 +277,7 @@ def follow_links(
             out_meta[m:],
             out_features[m:],
             out_series[m:],
+            work,
         )
         m += written
         if m == out_row.shape[0]:

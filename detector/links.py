@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.query import FloatArray, IntArray
-from models.compiled import jit
+from models.compiled import lean
 
 WINDOW = 2048
 """Odd queries of one model that are remembered."""
@@ -28,6 +28,8 @@ NEAREST = 1024
 """Distances of benign odd queries to other clients' that say what is usual."""
 USUAL = 0.10
 """Share of benign odd queries that may be linked for being near."""
+LEAST = int(USUAL * NEAREST) + 1
+"""So many of the smallest distances show it."""
 FIRST_DISTANCE, LARGEST_DISTANCE = 0.02, 0.25
 """What counts as near while that is not known, and at most (1: the typical distance of two inputs)."""
 ENOUGH = 64
@@ -116,18 +118,29 @@ def allocate(sketch: int, clients: int, slots: int) -> Links:
     )
 
 
-@jit
-def keep_distance(links: Links, distance: float) -> None:
-    """Account for the distance from an odd query to the nearest of another client."""
+@lean
+def keep_distance(links: Links, distance: float, least: Any) -> None:
+    """Account for the distance from an odd query to the nearest of another client; least [LEAST] is
+    scratch."""
     links.nearest[links.counters[DISTANCES] % NEAREST] = distance
     links.counters[DISTANCES] += 1
     known = links.counters[DISTANCES]
     if known % ENOUGH == 0:
-        held = np.sort(links.nearest[: min(known, NEAREST)])
-        links.usual[0] = min(held[int(USUAL * held.shape[0])], LARGEST_DISTANCE)
+        held = min(known, NEAREST)
+        rank = int(USUAL * held)
+        least[: rank + 1] = np.inf
+        for i in range(held):
+            value = links.nearest[i]
+            if value < least[rank]:
+                k = rank
+                while k > 0 and least[k - 1] > value:
+                    least[k] = least[k - 1]
+                    k -= 1
+                least[k] = value
+        links.usual[0] = min(least[rank], LARGEST_DISTANCE)
 
 
-@jit
+@lean
 def unite(links: Links, c: int, other: int, query: int, time: float, mark: Any) -> bool:
     """Make clients c and other members of one campaign; False when that needs a slot and none is free."""
     mine, theirs = links.member[c], links.member[other]
@@ -162,7 +175,7 @@ def unite(links: Links, c: int, other: int, query: int, time: float, mark: Any) 
     return True
 
 
-@jit
+@lean
 def _free(links: Links, campaign: int) -> None:
     links.clients[campaign] = 0
     links.begun[campaign] = 0
@@ -170,7 +183,7 @@ def _free(links: Links, campaign: int) -> None:
     links.counters[UNUSED] += 1
 
 
-@jit
+@lean
 def leave(links: Links, c: int) -> None:
     """Client c is no member any more; a campaign without members ends."""
     campaign = links.member[c]
@@ -181,7 +194,7 @@ def leave(links: Links, c: int) -> None:
             _free(links, campaign)
 
 
-@jit
+@lean
 def call_roll(links: Links, campaign: int, query: int) -> None:
     """Members of the campaign that have been silent for long leave; `query` is the number of this one."""
     round_ = links.pause[campaign] * links.clients[campaign]

@@ -22,7 +22,7 @@ from detector.evidence import accumulate
 from detector.features.layout import EVERY, FEWEST, FIRST_EVALUATION, RECENT, Field, row_type
 from detector.pool import Pool
 from detector.query import FloatArray, IntArray
-from models.compiled import jit
+from models.compiled import lean
 
 SERIES = 64
 """Points of confidence and distance that an alert shows."""
@@ -138,7 +138,7 @@ def allocate(capacity: int) -> Episodes:
     return views(np.zeros(max(capacity, FEWEST), dtype=row_type(ROW_FIELDS)), series, lent)
 
 
-@jit
+@lean
 def release_series(episodes: Any, s: int) -> None:
     """Take back the block that was lent to the entity in slot s."""
     if episodes.shown[s] > 0:
@@ -147,7 +147,7 @@ def release_series(episodes: Any, s: int) -> None:
     episodes.points[s] = 0
 
 
-@jit
+@lean
 def forget(episodes: Any, gone: Any) -> None:
     """The entities in slots gone [n] are no more."""
     for s in gone:
@@ -156,7 +156,7 @@ def forget(episodes: Any, gone: Any) -> None:
         episodes.counts[s, :] = 0
 
 
-@jit
+@lean
 def level(ratio: float) -> int:
     """0 medium, 1 high, 2 critical."""
     if ratio >= CRITICAL:
@@ -164,7 +164,7 @@ def level(ratio: float) -> int:
     return 1 if ratio >= HIGH else 0
 
 
-@jit
+@lean
 def _open_session(episodes: Any, s: int) -> None:
     episodes.evidence[s] = 0.0
     episodes.since[s] = 0
@@ -173,7 +173,7 @@ def _open_session(episodes: Any, s: int) -> None:
     release_series(episodes, s)
 
 
-@jit
+@lean
 def _keep_series(episodes: Any, s: int, recent: Any, worth: bool) -> None:
     """Add the queries since the last point to the series of an entity whose evidence is worth it."""
     if not worth:
@@ -192,7 +192,7 @@ def _keep_series(episodes: Any, s: int, recent: Any, worth: bool) -> None:
         episodes.points[s] += 1
 
 
-@jit
+@lean
 def _told_elsewhere(kind: int, since: int, heard: Any) -> bool:
     """True when an entity of another kind told of this client's queries at query `since` or later."""
     for other in range(heard.shape[0]):
@@ -201,7 +201,7 @@ def _told_elsewhere(kind: int, since: int, heard: Any) -> bool:
     return False
 
 
-@jit
+@lean
 def _count_later(s: int, when: int, links: Any, points: Any, by: int) -> None:
     """Change the count of queries to campaign s by those after number `when`."""
     for row in range(when - points.first + 1, points.campaign.shape[0]):
@@ -209,7 +209,7 @@ def _count_later(s: int, when: int, links: Any, points: Any, by: int) -> None:
             links.sent[points.sender[row]] += by
 
 
-@jit
+@lean
 def _is_silent(
     kind: int, s: int, since: int, owner: int, when: int, heard: Any, links: Any, points: Any
 ) -> bool:
@@ -232,7 +232,7 @@ def _is_silent(
     return largest > ONE_CLIENT * total or told > KNOWN * total
 
 
-@jit
+@lean
 def _hear_campaign(campaigns: Any, owner: int, when: int, heard: Any, points: Any) -> None:
     """Note that a campaign which told of this client is still under way at its query number `when`.
 
@@ -244,7 +244,7 @@ def _hear_campaign(campaigns: Any, owner: int, when: int, heard: Any, points: An
         heard[owner, CAMPAIGN] = when
 
 
-@jit
+@lean
 def judge(
     kinds: Any,
     thresholds: Any,

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from models.compiled import jit
+from models.compiled import lean
 
 BACK, HIGH, BOUND = range(3)
 
@@ -71,14 +71,14 @@ def load(arrays: dict[str, Any], bound: int, capacity: int) -> Pool:
     return pool
 
 
-@jit
+@lean
 def free(pool: Pool) -> int:
     """Blocks that are left to lend."""
     counters = pool.counters
     return int(counters[BOUND] - counters[HIGH] + counters[BACK])
 
 
-@jit
+@lean
 def lend(pool: Pool) -> int:
     """The number of a block, the one given back last before a new one; -1 when none is left."""
     counters = pool.counters
@@ -91,7 +91,7 @@ def lend(pool: Pool) -> int:
     return int(counters[HIGH] - 1)
 
 
-@jit
+@lean
 def give_back(pool: Pool, block: int) -> None:
     """Block may be lent again."""
     counters = pool.counters
@@ -99,7 +99,7 @@ def give_back(pool: Pool, block: int) -> None:
     counters[BACK] += 1
 
 
-@jit
+@lean
 def give_back_many(pool: Pool, blocks: Any) -> None:
     """These may be lent again, the first of them first."""
     for i in range(blocks.shape[0] - 1, -1, -1):

@@ -34,77 +34,92 @@ from detector.features.layout import (
     SHARE_LEVELS,
     TARGET,
 )
-from models.compiled import jit
+from models.compiled import inlined, part
 
 NEAR_FLIP = 0.5
 SMALLEST_CHANGE = 1e-9
 FLOOR = 1e-6
 
 
-@jit
-def see_class(answers: Any, shares: Any, c: int, p: float, weight: float, slow: float) -> float:
-    """Account for probability p of folded class c; returns its change since it was last seen (0 at first)."""
-    p = float(np.float32(p))  # as it is kept: the same probability again is no change
-    last = answers[P_LAST, c]
-    change = 0.0
-    if np.isnan(last):
-        answers[P_BEST, c] = p
-        answers[P_RECENT, c] = p
-        answers[P_LONGER, c] = p
-    else:
-        change = p - last
-        if abs(change) < SMALLEST_CHANGE:
-            change = 0.0
-        move(shares, P_TREND, c, np.sign(change), weight)
-        move(shares, P_RECORD, c, 1.0 if p > answers[P_BEST, c] + SMALLEST_CHANGE else 0.0, weight)
-        answers[P_BEST, c] = max(answers[P_BEST, c], p)
-    answers[P_RECENT, c] += weight * (p - answers[P_RECENT, c])
-    answers[P_LONGER, c] += slow * (p - answers[P_LONGER, c])
-    answers[P_LAST, c] = p
-    return change
+@inlined
+def see_classes(answers: Any, shares: Any, folded: Any, weight: float, slow: float, changes: Any) -> None:
+    """Account for the probabilities of the folded classes [CLASSES], NaN where there is none; changes
+    [CLASSES] receives how each changed since it was last seen (0 at first).
+
+    Nothing in the loop branches, so that it runs over many classes at once.
+    """
+    last, best = part(answers, P_LAST), part(answers, P_BEST)
+    recent, longer = part(answers, P_RECENT), part(answers, P_LONGER)
+    trend, record = part(shares, P_TREND), part(shares, P_RECORD)
+    for c in range(CLASSES):
+        p = float(np.float32(folded[c]))  # as it is kept: the same probability again is no change
+        given, known = not np.isnan(p), not np.isnan(last[c])
+        change = p - last[c] if given and known else 0.0
+        change = change if abs(change) >= SMALLEST_CHANGE else 0.0
+        changes[c] = change
+        rises = 1.0 if change > 0.0 else 0.0
+        to = rises - 1.0 if change < 0.0 else rises
+        moves = given and known
+        trend[c] = moved(trend[c], to, weight) if moves else trend[c]
+        record[c] = (
+            moved(record[c], 1.0 if p > best[c] + SMALLEST_CHANGE else 0.0, weight) if moves else record[c]
+        )
+        first = given and not known
+        best[c] = p if first or (given and p > best[c]) else best[c]
+        was, was_longer = p if first else recent[c], p if first else longer[c]
+        recent[c] = was + weight * (p - was) if given else recent[c]
+        longer[c] = was_longer + slow * (p - was_longer) if given else longer[c]
+        last[c] = p if given else last[c]
 
 
-@jit
+@inlined
 def see_probabilities(
-    p: Any, label: int, confidence: float, answers: Any, shares: Any, row: Any, folded: Any
+    p: Any, label: int, confidence: float, answers: Any, shares: Any, row: Any, folded: Any, changes: Any
 ) -> None:
     """Trends and records per class. p [k], NaN padded; with a confidence only, the label's class is meant.
 
     Also remembers whether the class aimed at (the label of the query before) rose: `LAST_RISE`.
     """
-    weight = rate(row[ANSWERS])
-    slow = slow_rate(row[ANSWERS])
     folded[:] = np.nan
+    none = True
     for c in range(p.shape[0]):
         if not np.isnan(p[c]):
             f = c % CLASSES
             folded[f] = p[c] if np.isnan(folded[f]) else min(folded[f] + p[c], 1.0)
-    if np.isnan(folded).all():
+            none = False
+    if none:
         folded[max(label, 0) % CLASSES] = confidence
+    see_classes(answers, shares, folded, rate(row[ANSWERS]), slow_rate(row[ANSWERS]), changes)
     target = int(row[TARGET])
-    row[LAST_RISE] = 0.0
-    for c in range(CLASSES):
-        if not np.isnan(folded[c]):
-            change = see_class(answers, shares, c, folded[c], weight, slow)
-            if c == target:
-                row[LAST_RISE] = change
+    row[LAST_RISE] = changes[target] if target >= 0 else 0.0
     row[TARGET] = max(label, 0) % CLASSES
 
 
-@jit
+@inlined
 def see_answer(
-    p: Any, confidence: float, margin: float, label: int, length: float, slots: Any, s: int, row: Any
+    p: Any,
+    confidence: float,
+    margin: float,
+    label: int,
+    length: float,
+    slots: Any,
+    s: int,
+    row: Any,
+    work: Any,
 ) -> None:
     """Account for one answer. NaN confidence or margin and label -1 mean that the log has none.
 
-    `length` is the distance to the previous query, NaN at a session's first. Cost O(k + 2 CLASSES).
+    `length` is the distance to the previous query, NaN at a session's first; work: `kernel.Scratch`.
+    Cost O(k + 2 CLASSES).
     """
-    shares = slots.shares[s]
+    shares = part(slots.shares, s)
     if not np.isnan(confidence):
         row[ANSWERS] += 1.0
         weight = rate(row[ANSWERS])
-        see_probabilities(p, label, confidence, slots.answers[s], shares, row, np.empty(CLASSES))
-        spread(shares, CONFIDENCE_SHARE, min(int(confidence * CLASSES), CLASSES - 1), weight)
+        see_probabilities(
+            p, label, confidence, part(slots.answers, s), shares, row, work.folded, work.changes
+        )
+        spread(part(shares, CONFIDENCE_SHARE), min(int(confidence * CLASSES), CLASSES - 1), weight)
         blend(row, DOUBT, np.log(1.0 - min(confidence, 1.0) + FLOOR), weight)
         kept = np.float32(confidence)
         if row[ANSWERS] > 1.0:
@@ -116,7 +131,7 @@ def see_answer(
         blend(row, MARGIN, np.log(margin + 1e-3), rate(row[MARGINS]))
     if label >= 0:
         row[LABELS] += 1.0
-        spread(shares, LABEL_SHARE, label % CLASSES, rate(row[LABELS]))
+        spread(part(shares, LABEL_SHARE), label % CLASSES, rate(row[LABELS]))
         if row[LABELS] > 1.0:
             weight = rate(row[LABELS] - 1.0)
             flip = label != slots.last_label[s]
@@ -125,26 +140,25 @@ def see_answer(
         slots.last_label[s] = label
 
 
-@jit
-def move(shares: Any, block: int, c: int, value: float, weight: float) -> None:
-    """Move a forgetting share of class c, in [-1, 1], towards `value`, which is -1, 0 or 1.
+@inlined
+def moved(level: Any, value: float, weight: float) -> Any:
+    """A forgetting share in [-1, 1], kept in SHARE_LEVELS, moved towards `value`, which is -1, 0 or 1.
 
-    It is kept in SHARE_LEVELS, and rounded towards `value`, so that it gets there.
+    It is rounded towards `value`, so that it gets there.
     """
-    level, to = shares[block, c], value * SHARE_LEVELS
-    moved = level + weight * (to - level)
-    shares[block, c] = np.int16(np.ceil(moved) if to > level else np.floor(moved))
+    to = value * SHARE_LEVELS
+    between = level + weight * (to - level)
+    return np.int16(np.ceil(between) if to > level else np.floor(between))
 
 
-@jit
-def spread(shares: Any, block: int, which: int, weight: float) -> None:
-    """Move a forgetting histogram towards bin `which`."""
+@inlined
+def spread(share: Any, which: int, weight: float) -> None:
+    """Move a forgetting histogram [CLASSES] towards bin `which`."""
     for c in range(CLASSES):
-        if c == which or shares[block, c] != 0:
-            move(shares, block, c, 1.0 if c == which else 0.0, weight)
+        share[c] = moved(share[c], 1.0 if c == which else 0.0, weight)
 
 
-@jit
+@inlined
 def entropy(share: Any) -> float:
     """Entropy of a histogram [CLASSES] as a share of its maximum, in [0, 1]."""
     total = 0.0
@@ -155,7 +169,7 @@ def entropy(share: Any) -> float:
     return float(total / np.log(share.shape[0]))
 
 
-@jit
+@inlined
 def concentration(share: Any) -> float:
     """Sum of squared shares, in [1/CLASSES, 1]."""
     total = 0.0
@@ -165,7 +179,7 @@ def concentration(share: Any) -> float:
     return float(total)
 
 
-@jit
+@inlined
 def largest_rise(recent: Any, longer: Any) -> float:
     """Largest excess of a recent mean over the longer-term one."""
     best = recent[0] - longer[0]
@@ -174,7 +188,7 @@ def largest_rise(recent: Any, longer: Any) -> float:
     return float(best)
 
 
-@jit
+@inlined
 def largest(share: Any) -> float:
     """Largest of the shares."""
     best = share[0]

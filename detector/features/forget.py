@@ -7,28 +7,28 @@ from typing import Any
 import numpy as np
 
 from detector.features.layout import LONG_MEMORY, MEMORY
-from models.compiled import jit
+from models.compiled import inlined
 
 
-@jit
+@inlined
 def rate(count: float) -> float:
     """Weight of the `count`-th observation (from 1)."""
     return 1.0 / min(count, MEMORY)
 
 
-@jit
+@inlined
 def slow_rate(count: float) -> float:
     """The same for a statistic of the longer memory."""
     return 1.0 / min(count, LONG_MEMORY)
 
 
-@jit
+@inlined
 def blend(row: Any, column: int, value: float, weight: float) -> None:
     """Move statistic `column` of a session's row towards `value`."""
     row[column] += weight * (value - row[column])
 
 
-@jit
+@inlined
 def spread_out(row: Any, mean: int, variance: int, value: float, weight: float) -> None:
     """Move a forgetting mean and the variance round it towards `value`.
 
@@ -39,7 +39,7 @@ def spread_out(row: Any, mean: int, variance: int, value: float, weight: float) 
     row[mean] += weight * away
 
 
-@jit
+@inlined
 def deviation(row: Any, variance: int) -> float:
     """Standard deviation from a forgetting variance."""
     return float(np.sqrt(row[variance]))

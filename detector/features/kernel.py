@@ -5,7 +5,7 @@ Strictly sequential over the batch, so a batch of 1 and a batch of 10,000 leave 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,13 +24,13 @@ from detector.features.similarity import (
     scale_input,
     strangeness,
 )
-from models.compiled import jit
+from models.compiled import inlined, lean, part
 
 QUERIES, DISTINCT, SERIAL, START, LAST_TIME = at.QUERIES, at.DISTINCT, at.SERIAL, at.START, at.LAST_TIME
 TARGET = at.TARGET
 
 
-@jit
+@inlined
 def release_block(slots: Any, s: int) -> None:
     """Take back the block that was lent to the entity in slot s."""
     if slots.block[s] > 0:
@@ -38,14 +38,14 @@ def release_block(slots: Any, s: int) -> None:
         slots.block[s] = 0
 
 
-@jit
+@lean
 def release_blocks(slots: Any, gone: Any) -> None:
     """Take back what was lent to the entities in slots gone [n]."""
     for s in gone:
         release_block(slots, s)
 
 
-@jit
+@lean
 def begin_session(slots: Any, s: int, time: float, new: bool) -> None:
     """Clear slot s for a session that begins at `time`, or is measured anew from then on."""
     release_block(slots, s)
@@ -70,48 +70,76 @@ def begin_session(slots: Any, s: int, time: float, new: bool) -> None:
     slots.counts[s, SERIAL] = slots.counters[1]
 
 
-@jit
+@inlined
 def is_repeat(slots: Any, s: int, x: Any, key: int) -> bool:
     """True when input x [d] is exactly the session's previous one, or `key` says that it is in its ring."""
     if slots.counts[s, DISTINCT] == 0:
         return False
     if was_seen(slots, s, key):
         return True
+    last = part(slots.last_input, s)
     for j in range(x.shape[0]):
-        if x[j] != slots.last_input[s, j]:
+        if x[j] != last[j]:
             return False
     return True
 
 
-@jit
-def see_input(
-    x: Any, key: int, slots: Any, s: int, inputs: Any, z: Any, sketch: Any, distances: Any, odd: Any
-) -> float:
-    """Update similarity and search features with a new raw input x [d], its scaled columns z [d] and their
-    sketch; key as in `ring_key`.
+class Scratch(NamedTuple):
+    """Memory that `advance` overwrites at each query: z [d] scaled columns and their sketch [sketch];
+    distances [2]; squares [RING + MORE, sketch] and totals [RING + MORE]; folded, changes [CLASSES]."""
 
-    Returns the step length, NaN at a session's first input. distances [2] is scratch and afterwards
-    holds the distance to the nearest recent input in [0]; odd [2] receives how strange the input is.
+    z: Any
+    sketch: Any
+    distances: Any
+    squares: Any
+    totals: Any
+    folded: Any
+    changes: Any
+
+
+def scratch(d: int, sketch: int) -> Scratch:
+    """For inputs of d numbers that are sketched by `sketch`."""
+    return Scratch(
+        np.empty(d),
+        np.empty(sketch),
+        np.empty(2),
+        np.empty((at.RING + at.MORE, sketch)),
+        np.empty(at.RING + at.MORE),
+        np.empty(at.CLASSES),
+        np.empty(at.CLASSES),
+    )
+
+
+@inlined
+def see_input(x: Any, key: int, slots: Any, s: int, inputs: Any, work: Scratch, odd: Any) -> float:
+    """Update similarity and search features with a new raw input x [d], whose scaled columns and sketch are
+    in `work`; key as in `ring_key`.
+
+    Returns the step length, NaN at a session's first input. work.distances afterwards holds the distance to
+    the nearest recent input in [0]; odd [2] receives how strange the input is.
     """
-    row = slots.stats[s]
+    row = part(slots.stats, s)
     n = slots.counts[s, DISTINCT]
-    strangeness(x, z, inputs, row, rate(n), odd)
+    sketch, distances = work.sketch, work.distances
+    strangeness(x, work.z, inputs, row, rate(n), odd)
     length = np.nan
     distances[0] = np.nan
     if n > 1:
-        nearest_in_ring(slots, s, sketch, distances)
+        nearest_in_ring(slots, s, sketch, work.squares, work.totals, distances)
         length = take_step(x, slots, s, inputs, row)
         distances[0] = min(distances[0], length)
         nearest_seen(row, length, distances[0], distances[1])
     else:
-        slots.last_input[s, :] = x
+        last = part(slots.last_input, s)
+        for j in range(x.shape[0]):
+            last[j] = x[j]
     if n >= TRACK_FROM:
-        around_centroid(sketch, slots.centroid[s], row)
+        around_centroid(sketch, part(slots.centroid, s), row)
         remember(slots, s, sketch, key)
     return float(length)
 
 
-@jit
+@lean
 def advance(
     slots: Any,
     inputs: Any,
@@ -133,6 +161,7 @@ def advance(
     out_meta: Any,
     out_features: Any,
     out_series: Any,
+    work: Scratch,
 ) -> Any:
     """Process queries start..stop of a batch, or fewer: it stops after `most` evaluation points.
 
@@ -147,43 +176,41 @@ def advance(
     (confidence, distance) pairs.
     Returns (next query to process, evaluation points written).
     """
-    z = np.empty(x.shape[1])
-    sketch = np.empty(slots.centroid.shape[1])
-    words = sketch.view(np.int64)
-    distances = np.empty(2)
+    words = work.sketch.view(np.int64)
     m = 0
     for i in range(start, stop):
         s = slot[i]
         if s < 0:
             continue
-        counts, row = slots.counts[s], slots.stats[s]
+        counts, row, input_ = part(slots.counts, s), part(slots.stats, s), part(x, i)
         new = fresh[i] or time[i] - slots.times[s, LAST_TIME] > gap
         fresh[i] = new
         if new or slots.restart[s] > 0:
             begin_session(slots, s, time[i], new)
         slots.times[s, LAST_TIME] = max(slots.times[s, LAST_TIME], time[i])
         counts[QUERIES] += 1
-        scale_input(x[i], inputs, z, sketch)
-        key = ring_key(fingerprint(bits[i]), words)
-        repeat = is_repeat(slots, s, x[i], key)
+        scale_input(input_, inputs, work.z, work.sketch)
+        key = ring_key(fingerprint(part(bits, i)), words)
+        repeat = is_repeat(slots, s, input_, key)
         blend(row, at.EXACT, 1.0 if repeat else 0.0, rate(counts[QUERIES]))
         if repeat:
             continue
         counts[DISTINCT] += 1
         n = counts[DISTINCT]
-        length = see_input(x[i], key, slots, s, inputs, z, sketch, distances, out_odd[i])
-        see_answer(p[i], confidence[i], margin[i], label[i], length, slots, s, row)
+        length = see_input(input_, key, slots, s, inputs, work, part(out_odd, i))
+        see_answer(part(p, i), confidence[i], margin[i], label[i], length, slots, s, row, work)
         slots.recent[s, n % RECENT, 0] = confidence[i]
-        slots.recent[s, n % RECENT, 1] = distances[0]
+        slots.recent[s, n % RECENT, 1] = work.distances[0]
         if n >= FIRST_EVALUATION and n % EVERY == 0:
             out_row[m] = i
             out_meta[m, 0] = n
             out_meta[m, 1] = slots.times[s, START]
             out_meta[m, 2] = counts[SERIAL]
             out_meta[m, 3] = counts[QUERIES]
-            write_features(row, slots.answers[s], slots.shares[s], out_features[m])
+            write_features(row, part(slots.answers, s), part(slots.shares, s), part(out_features, m))
             for r in range(RECENT):
-                out_series[m, r, :] = slots.recent[s, (n + 1 + r) % RECENT, :]
+                out_series[m, r, 0] = slots.recent[s, (n + 1 + r) % RECENT, 0]
+                out_series[m, r, 1] = slots.recent[s, (n + 1 + r) % RECENT, 1]
             m += 1
             if m == most:
                 return i + 1, m

@@ -22,10 +22,10 @@ from detector.features.layout import (
     SKETCH_LEVELS,
     SMALLEST,
 )
-from models.compiled import jit
+from models.compiled import inlined, part
 
 
-@jit
+@inlined
 def ring_key(h: Any, words: Any) -> Any:
     """32 bits that stand for an input with fingerprint h and a sketch of these words [sketch] int64.
 
@@ -38,53 +38,73 @@ def ring_key(h: Any, words: Any) -> Any:
     return (h ^ (h >> 32)) & 0x7FFFFFFF
 
 
-@jit
+@inlined
 def _size(slots: Any, s: int) -> int:
     return RING + MORE if slots.block[s] > 0 else RING
 
 
-@jit
-def _square(sketch: Any, levels: Any, scale: float) -> float:
-    """Squared distance from a sketch to a rounded one."""
-    total = 0.0
-    for j in range(sketch.shape[0]):
-        difference = sketch[j] - levels[j] * scale
-        total += difference * difference
-    return total
+@inlined
+def _squares(sketch: Any, levels: Any, scale: Any, n: int, first: int, squares: Any, totals: Any) -> None:
+    """Squared distances from a sketch to the first n rounded ones, levels [.., sketch].
+
+    They go to totals, from `first` on. n is a multiple of 4, squares [n, sketch] scratch.
+    Four sums run side by side: each alone would wait for its last addition.
+    """
+    k = sketch.shape[0]
+    for r in range(n):
+        row, unit, out = part(levels, r), scale[r], part(squares, r)
+        for j in range(k):
+            difference = sketch[j] - row[j] * unit
+            out[j] = difference * difference
+    for r in range(0, n, 4):
+        one, two = part(squares, r), part(squares, r + 1)
+        three, four = part(squares, r + 2), part(squares, r + 3)
+        a, b, c, d = 0.0, 0.0, 0.0, 0.0
+        for j in range(k):
+            a += one[j]
+            b += two[j]
+            c += three[j]
+            d += four[j]
+        here = first + r
+        totals[here], totals[here + 1], totals[here + 2], totals[here + 3] = a, b, c, d
 
 
-@jit
-def nearest_in_ring(slots: Any, s: int, sketch: Any, out: Any) -> None:
+@inlined
+def nearest_in_ring(slots: Any, s: int, sketch: Any, squares: Any, totals: Any, out: Any) -> None:
     """Distance to the nearest of the remembered sketches, and to the nearest but the last (inf: none):
-    out [2]."""
+    out [2]. squares [RING + MORE, sketch] and totals [RING + MORE] are scratch."""
     used, size = slots.ring_used[s], _size(slots, s)
     last = (used - 1) % size
+    _squares(sketch, part(slots.ring, s), part(slots.ring_scale, s), RING, 0, squares, totals)
+    if size > RING:
+        b = slots.block[s] - 1
+        held = -(-(min(used, size) - RING) // 4) * 4
+        _squares(sketch, part(slots.more_ring, b), part(slots.more_scale, b), held, RING, squares, totals)
     nearest, older = np.inf, np.inf
     for r in range(min(used, size)):
-        if r < RING:
-            square = _square(sketch, slots.ring[s, r], slots.ring_scale[s, r])
-        else:
-            b = slots.block[s] - 1
-            square = _square(sketch, slots.more_ring[b, r - RING], slots.more_scale[b, r - RING])
-        nearest = min(nearest, square)
+        nearest = min(nearest, totals[r])
         if r != last:
-            older = min(older, square)
+            older = min(older, totals[r])
     out[0], out[1] = np.sqrt(nearest), np.sqrt(older)
 
 
-@jit
+@inlined
 def was_seen(slots: Any, s: int, key: int) -> bool:
     """True when one of the remembered inputs has this key."""
-    for r in range(min(slots.ring_used[s], _size(slots, s))):
-        if r < RING:
-            if slots.ring_hash[s, r] == key:
-                return True
-        elif slots.more_hash[slots.block[s] - 1, r - RING] == key:
+    used = slots.ring_used[s]
+    own = part(slots.ring_hash, s)
+    for r in range(min(used, RING)):
+        if own[r] == key:
             return True
+    if slots.block[s] > 0:
+        more = part(slots.more_hash, slots.block[s] - 1)
+        for r in range(min(used, RING + MORE) - RING):
+            if more[r] == key:
+                return True
     return False
 
 
-@jit
+@inlined
 def _earned(slots: Any, s: int) -> bool:
     if slots.stats[s, NEAR] > 0.0:
         return True
@@ -92,19 +112,22 @@ def _earned(slots: Any, s: int) -> bool:
     return bool(slots.counts[s, DISTINCT] >= LONG and left > slots.blocks.counters[pool.BOUND])
 
 
-@jit
+@inlined
 def _round(sketch: Any, levels: Any) -> Any:
     """Round a sketch to `levels` of the number returned."""
     largest = 0.0
     for j in range(sketch.shape[0]):
         largest = max(largest, abs(sketch[j]))
     scale = np.float32(largest / SKETCH_LEVELS if largest > SMALLEST else 0.0)
+    if scale == 0.0:
+        levels[:] = 0
+        return scale
     for j in range(sketch.shape[0]):
-        levels[j] = np.int16(np.rint(sketch[j] / scale)) if scale > 0.0 else np.int16(0)
+        levels[j] = np.int16(np.rint(sketch[j] / scale))
     return scale
 
 
-@jit
+@inlined
 def remember(slots: Any, s: int, sketch: Any, key: int) -> None:
     """Write a sketch and the key of its input over the oldest ones."""
     used = slots.ring_used[s]
@@ -115,10 +138,11 @@ def remember(slots: Any, s: int, sketch: Any, key: int) -> None:
             used = RING
     here = used % _size(slots, s)
     if here < RING:
-        slots.ring_scale[s, here] = _round(sketch, slots.ring[s, here])
+        slots.ring_scale[s, here] = _round(sketch, part(part(slots.ring, s), here))
         slots.ring_hash[s, here] = key
     else:
         b = slots.block[s] - 1
-        slots.more_scale[b, here - RING] = _round(sketch, slots.more_ring[b, here - RING])
-        slots.more_hash[b, here - RING] = key
+        here -= RING
+        slots.more_scale[b, here] = _round(sketch, part(part(slots.more_ring, b), here))
+        slots.more_hash[b, here] = key
     slots.ring_used[s] = used + 1

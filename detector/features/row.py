@@ -10,7 +10,7 @@ from detector.features import layout as at
 from detector.features.catalogue import INDEX
 from detector.features.confidence import concentration, entropy, largest, largest_rise
 from detector.features.forget import deviation
-from models.compiled import jit
+from models.compiled import inlined, part
 
 STEP_LENGTH = INDEX["step_length"]
 NEAREST_DISTANCE = INDEX["nearest_distance"]
@@ -44,7 +44,7 @@ CONFIDENCE_DRIFT = INDEX["confidence_drift"]
 CENTRE_CHANGES = INDEX["centre_changes"]
 
 
-@jit
+@inlined
 def write_features(row: Any, answers: Any, shares: Any, out: Any) -> None:
     """One row in the order of the catalogue; NaN where the log gives nothing to compute it from."""
     out[:] = np.nan
@@ -72,16 +72,16 @@ def write_features(row: Any, answers: Any, shares: Any, out: Any) -> None:
         out[COLLINEAR_STEPS] = row[at.COLLINEAR]
         out[HALVING_STEPS] = row[at.HALVING]
     if row[at.ANSWERS] > 1.0:
-        out[CONFIDENCE_TREND] = largest(shares[at.P_TREND])
-        out[RECORD_HIGHS] = largest(shares[at.P_RECORD])
-        out[CONFIDENCE_DRIFT] = largest_rise(answers[at.P_RECENT], answers[at.P_LONGER])
-        out[CONFIDENCE_COVERAGE] = entropy(shares[at.CONFIDENCE_SHARE])
+        out[CONFIDENCE_TREND] = largest(part(shares, at.P_TREND))
+        out[RECORD_HIGHS] = largest(part(shares, at.P_RECORD))
+        out[CONFIDENCE_DRIFT] = largest_rise(part(answers, at.P_RECENT), part(answers, at.P_LONGER))
+        out[CONFIDENCE_COVERAGE] = entropy(part(shares, at.CONFIDENCE_SHARE))
         out[CONFIDENCE_STEP] = row[at.CONFIDENCE_STEP]
         out[LOG_DOUBT] = row[at.DOUBT]
     if row[at.MARGINS] > 0.0:
         out[LOG_MARGIN] = row[at.MARGIN]
     if row[at.LABELS] > 1.0:
-        out[LABEL_MONOPOLY] = concentration(shares[at.LABEL_SHARE])
+        out[LABEL_MONOPOLY] = concentration(part(shares, at.LABEL_SHARE))
         out[LABEL_FLIPS] = row[at.FLIPS]
         out[CLOSE_FLIPS] = row[at.CLOSE_FLIPS]
     if row[at.FOLLOWINGS] > 0.0:

@@ -32,7 +32,7 @@ from detector.features.layout import (
     STEP_VARIANCE,
     STEPS,
 )
-from models.compiled import jit
+from models.compiled import inlined, part
 
 TINY = 1e-9
 ATOM_WIDTH = 0.03
@@ -41,7 +41,7 @@ LENGTH_WIDTH = 0.015
 UNEVEN = 0.5
 
 
-@jit
+@inlined
 def take_step(x: Any, slots: Any, s: int, inputs: Any, row: Any) -> float:
     """Account for the step from the last input of the entity in slot s to x, both raw [d]; returns its length
     in scaled units.
@@ -52,7 +52,7 @@ def take_step(x: Any, slots: Any, s: int, inputs: Any, row: Any) -> float:
     rounded: angles need no more. Cost O(d).
     """
     d = x.shape[0]
-    last, last_step = slots.last_input[s], slots.step[s]
+    last, old_step = part(slots.last_input, s), part(slots.step, s)
     changed = 0
     square = 0.0
     total = 0.0
@@ -64,19 +64,19 @@ def take_step(x: Any, slots: Any, s: int, inputs: Any, row: Any) -> float:
         raw = x[j] - last[j]
         if raw != 0.0:
             changed += 1
-        step = min(abs(raw * inputs.weight[j]), FARTHEST)
+        step = min(max(raw * inputs.weight[j], -FARTHEST), FARTHEST)
         square += step * step
-        largest = max(largest, step)
+        largest = max(largest, abs(step))
+        old = float(old_step[j])
+        along += step * old
+        old_square += old * old
         share = min(abs(raw * inputs.per_range[j]), FARTHEST)
         total += share
         even += share * share
     scale = np.float32(largest / STEP_LEVELS if largest > SMALLEST else 0.0)
     for j in range(d):
         step = min(max((x[j] - last[j]) * inputs.weight[j], -FARTHEST), FARTHEST)
-        old = float(last_step[j])
-        along += step * old
-        old_square += old * old
-        last_step[j] = np.int8(np.rint(step / scale)) if scale > 0.0 else np.int8(0)
+        old_step[j] = np.int8(np.rint(step / scale)) if scale > 0.0 else np.int8(0)
         last[j] = x[j]
     length = max(np.sqrt(square), TINY)
     row[STEPS] += 1.0
@@ -93,7 +93,7 @@ def take_step(x: Any, slots: Any, s: int, inputs: Any, row: Any) -> float:
     return float(length)
 
 
-@jit
+@inlined
 def turn(row: Any, cosine: float, length: float) -> None:
     """Account for the angle and the ratio between two successive steps."""
     row[COSINES] += 1.0

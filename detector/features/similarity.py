@@ -27,7 +27,7 @@ from detector.features.layout import (
     RETURNS,
     STEPS,
 )
-from models.compiled import jit
+from models.compiled import inlined, part
 
 TINY = 1e-9
 NEAR_DISTANCE = 0.25
@@ -36,7 +36,7 @@ RUN = 4
 """Near queries in a row that make a centre."""
 
 
-@jit
+@inlined
 def scale_input(x: Any, inputs: Any, z: Any, sketch: Any) -> None:
     """Write scaled columns z [d] and their sketch [min(d, SKETCH)] of one raw input x [d]."""
     sketch[:] = 0.0
@@ -47,7 +47,7 @@ def scale_input(x: Any, inputs: Any, z: Any, sketch: Any) -> None:
         sketch[inputs.bucket[j, 1]] += inputs.sign[j, 1] * v
 
 
-@jit
+@inlined
 def fingerprint(bits: Any) -> Any:
     """A 64-bit hash of one input's float64 bit patterns [d] (FNV-1a by words): equal inputs, equal hash."""
     h = np.int64(-3750763034362895579)
@@ -57,7 +57,7 @@ def fingerprint(bits: Any) -> Any:
     return h
 
 
-@jit
+@inlined
 def strangeness(x: Any, z: Any, inputs: Any, row: Any, weight: float, odd: Any) -> None:
     """Off-grid share and distance to the benign subspace of one input. Cost O(d * components).
 
@@ -84,16 +84,29 @@ def strangeness(x: Any, z: Any, inputs: Any, row: Any, weight: float, odd: Any) 
                 off += 1
     odd[1] = off / d
     blend(row, OFF_GRID, odd[1], weight)
-    for c in range(inputs.components.shape[0]):
-        along = 0.0
+    components = inputs.components
+    count = components.shape[0]
+    # Four sums side by side: each alone would wait for its last addition.
+    for first in range(0, count - 3, 4):
+        one, two = part(components, first), part(components, first + 1)
+        three, four = part(components, first + 2), part(components, first + 3)
+        a, b, c, e = 0.0, 0.0, 0.0, 0.0
         for j in range(d):
-            along += inputs.components[c, j] * z[j]
-        total -= along * along
+            a += one[j] * z[j]
+            b += two[j] * z[j]
+            c += three[j] * z[j]
+            e += four[j] * z[j]
+        total = total - a * a - b * b - c * c - e * e
+    for last in range(count - count % 4, count):
+        a = 0.0
+        for j in range(d):
+            a += components[last, j] * z[j]
+        total -= a * a
     odd[0] = np.log(np.sqrt(max(total, 0.0)) + TINY)
     blend(row, OFF_MANIFOLD, odd[0], weight)
 
 
-@jit
+@inlined
 def nearest_seen(row: Any, length: float, nearest: float, older: float) -> None:
     """Update what depends on the distance from a new input to recent ones.
 
@@ -115,7 +128,7 @@ def nearest_seen(row: Any, length: float, nearest: float, older: float) -> None:
         blend(row, RETURNS, 1.0 if older < 0.5 * length else 0.0, weight)
 
 
-@jit
+@inlined
 def around_centroid(sketch: Any, centroid: Any, row: Any) -> float:
     """Distance to the session's centroid, which then moves towards the query. NaN at the first one."""
     row[RADII] += 1.0

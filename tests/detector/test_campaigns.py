@@ -8,7 +8,17 @@ import numpy as np
 import pytest
 
 from detector.campaigns import Campaigns
-from detector.links import ENOUGH, FIRST_DISTANCE, LARGEST_DISTANCE, NEAREST, WINDOW, allocate, keep_distance
+from detector.links import (
+    ENOUGH,
+    FIRST_DISTANCE,
+    LARGEST_DISTANCE,
+    LEAST,
+    NEAREST,
+    USUAL,
+    WINDOW,
+    allocate,
+    keep_distance,
+)
 from detector.model_state import Settings
 from detector.pipeline import Shard
 from detector.policy import CAMPAIGN
@@ -132,13 +142,14 @@ def test_campaigns_that_alerted_do_not_teach() -> None:
 
 
 def test_what_is_near_is_learned_and_bounded() -> None:
-    links = allocate(4, 8, 8)
+    links, scratch = allocate(4, 8, 8), np.empty(LEAST)
     assert links.usual[0] == FIRST_DISTANCE
-    for distance in np.random.default_rng(1).permutation(np.linspace(0.001, 0.2, 10 * ENOUGH)):
-        keep_distance(links, float(distance))
-    assert links.usual[0] == pytest.approx(0.021, abs=0.001)
+    distances = np.random.default_rng(1).permutation(np.linspace(0.001, 0.2, 10 * ENOUGH))
+    for distance in distances:
+        keep_distance(links, float(distance), scratch)
+    assert links.usual[0] == np.sort(distances)[int(USUAL * len(distances))]
     for _ in range(NEAREST):
-        keep_distance(links, 9.0)
+        keep_distance(links, 9.0, scratch)
     assert links.usual[0] == LARGEST_DISTANCE
 
 

@@ -16,7 +16,7 @@ from detector.columns import to_batch
 from detector.features import layout
 from detector.features.catalogue import NAMES
 from detector.features.inputs import SKETCH, Inputs, unlearned
-from detector.features.kernel import advance
+from detector.features.kernel import advance, scratch
 from detector.features.layout import Slots
 from detector.query import FloatArray, IntArray, QueryBatch, Record
 
@@ -95,7 +95,7 @@ def measure(
                 fresh,
             )
         )
-        at = 0
+        at, work = 0, scratch(x.shape[1], slots.centroid.shape[1])
         while at < stop - start:
             out_row, out_meta = np.zeros(most, dtype=np.int64), np.zeros((most, layout.META))
             features, series = np.zeros((most, len(NAMES))), np.zeros((most, layout.RECENT, 2))
@@ -120,6 +120,7 @@ def measure(
                 out_meta,
                 features,
                 series,
+                work,
             )
             found.append((features[:m].copy(), series[:m].copy()))
     features = np.concatenate([f for f, _ in found])
