@@ -24,8 +24,8 @@ SWITCH_CLIENTS, SWITCH_QUERIES, MOST_SWITCH_QUERIES = 3, 16, 1024
 are from at least so many clients, and are at least so many: from 16 for a new model to 1,024 for one with
 much traffic. So a few accounts cannot talk a model into another length."""
 YOUNG, YOUNG_SWITCH = 3, 4
-"""While a model has at most so many queries, that many of another length are enough, from any client, and
-they are held and counted after all: a first record may well be the wrong one."""
+"""While a model has at most so many queries, that many of another length are enough, from any client: a first
+record may well be the wrong one."""
 MOST_ODD = 256
 """Other lengths that are counted at a time; the one that came up first is forgotten."""
 MOST_MODELS = 1000
@@ -50,7 +50,6 @@ class OddLength:
     queries: int = 0
     began: int = 0
     """Queries of the model's own length when these began."""
-    held: list[Record] = field(default_factory=list)
 
 
 def input_length(record: Record) -> int:
@@ -154,13 +153,12 @@ class Router(Generic[Reader]):
                 run = runs.setdefault(name, [])
                 most = max(1, min(LARGEST_RUN, LARGEST_NUMBERS // max(expected, 1)))
             if length != expected:
-                held = self._switch(record, length, self.matching.get(name, 0) + len(run))
-                if held is None:
+                if not self._switches(record, length, self.matching.get(name, 0) + len(run)):
                     outcome.dead_letters.append(self._wrong_length(record, length, expected))
                     continue
                 if run:
                     yield run
-                run = runs[name] = held
+                run = runs[name] = []
                 self.models.pop(name, None)
                 self.matching[name] = 0
                 expected = self.lengths[name] = length
@@ -204,15 +202,14 @@ class Router(Generic[Reader]):
         expected = self._expected.get(name, length)
         return TEXT if length == TEXT and expected == DIMENSIONS else expected
 
-    def _switch(self, record: Record, length: int, matching: int) -> list[Record] | None:
-        """Count a query of another length than its model's; None: the length stays as it is.
+    def _switches(self, record: Record, length: int, matching: int) -> bool:
+        """Count a query of another length than its model's; whether the length changes with it.
 
-        Otherwise the length changes with this query, and the records given, held until now, are the
-        first of the new one. `matching` counts the model's queries of its own length so far.
+        `matching` counts the model's queries of its own length so far.
         """
         name = record.model_id
         if name in self._expected:
-            return None
+            return False
         key = (name, length)
         odd = self.odd.get(key)
         if odd is None or (odd.queries >= SWITCH_QUERIES and odd.queries < matching - odd.began):
@@ -226,10 +223,9 @@ class Router(Generic[Reader]):
         needed = YOUNG_SWITCH if young else min(MOST_SWITCH_QUERIES, SWITCH_QUERIES + matching // 4)
         enough = odd.queries >= needed and (young or len(odd.clients) >= SWITCH_CLIENTS)
         if not enough or odd.queries <= matching - (0 if young else odd.began):
-            odd.held = [*odd.held, record] if young else []
-            return None
+            return False
         self.odd = {other: value for other, value in self.odd.items() if other[0] != name}
-        return odd.held
+        return True
 
     def _too_many_models(self, record: Record) -> DeadLetter:
         detail = f"model_id: {MOST_MODELS} other models are known already"

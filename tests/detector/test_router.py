@@ -7,6 +7,7 @@ import pytest
 from detector.pipeline import Shard
 from detector.query import Record
 from detector.router import MOST_MODELS, MOST_ODD
+from detector.shard_state import canonical_digest, dump
 from tests import traffic
 from tests.detector import scenario
 from tests.detector.scenario import FROZEN, in_batches, saved
@@ -23,9 +24,9 @@ def test_without_a_profile_a_first_odd_record_is_overruled() -> None:
     odd = _of_length(3, ["odd"], 0)
     usual = _of_length(5, [f"client-{n % 4}" for n in range(40)], 1)
     outcome = in_batches(Shard(FROZEN, {}), odd + usual, 7)
-    # The first three good ones are dead letters at first, and counted after all when the fourth decides.
-    assert len(outcome.dead_letters) == 3
-    assert outcome.queries == 1 + 40
+    # The first three good ones are dead letters; the fourth decides.
+    assert [letter.offset for letter in outcome.dead_letters] == [1, 2, 3]
+    assert outcome.queries == 1 + 37
 
 
 @pytest.mark.parametrize(("clients", "queries", "switches"), [(2, 200, False), (3, 25, False), (3, 41, True)])
@@ -46,6 +47,19 @@ def test_odd_lengths_are_remembered_when_saved() -> None:
     shard.process(usual + other[:25])
     outcome = saved(shard, FROZEN, {}).process(other[25:])
     assert (outcome.queries, outcome.dead_letters) == (1, [])
+
+
+@pytest.mark.parametrize("cut", range(1, 7))
+def test_a_restart_among_the_first_records_changes_nothing(cut: int) -> None:
+    log = _of_length(3, ["odd"], 0) + _of_length(5, [f"client-{n % 4}" for n in range(10)], 1)
+    whole, before = Shard(FROZEN, {}), Shard(FROZEN, {})
+    outcome = whole.process(log)
+    first = before.process(log[:cut])
+    after = saved(before, FROZEN, {})
+    second = after.process(log[cut:])
+    assert first.queries + second.queries == outcome.queries
+    assert first.dead_letters + second.dead_letters == outcome.dead_letters
+    assert canonical_digest(dump(after)) == canonical_digest(dump(whole))
 
 
 def test_there_is_an_end_to_models_and_odd_lengths() -> None:
