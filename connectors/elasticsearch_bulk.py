@@ -15,7 +15,14 @@ from typing import Any
 import msgspec
 from elasticsearch import ApiError, Elasticsearch, TransportError
 
-from connectors.elasticsearch_client import NAME, OVERLOADED, ElasticsearchSettings, reason_of, to_sink_error
+from connectors.elasticsearch_client import (
+    NAME,
+    OVERLOADED,
+    ElasticsearchSettings,
+    reason_of,
+    refusal,
+    to_sink_error,
+)
 from detector.errors import SinkError, SinkNotReady, SinkUnavailable
 
 log = logging.getLogger(__name__)
@@ -138,7 +145,7 @@ class BulkWriter:
                 f"start again so that the template is installed",
             )
         else:
-            raise SinkNotReady(NAME, f"refuses to write to {self._stream} with {status}: {reason}")
+            raise refusal(status, reason, self._settings)
         return False
 
     def _smaller(

@@ -92,7 +92,7 @@ def to_sink_error(error: ApiError | TransportError, settings: ElasticsearchSetti
     if isinstance(error, UnsupportedProductError):
         return SinkNotReady(NAME, f"{where} is not Elasticsearch; check elasticsearch.hosts")
     if isinstance(error, ApiError):
-        return _refusal(error.meta.status, reason_of(error.body), where)
+        return refusal(error.meta.status, reason_of(error.body), settings)
     if refused := refused_certificate(_innermost(error), settings, "elasticsearch"):
         return SinkNotReady(NAME, f"{where} {refused}")
     if isinstance(error, SSLError):
@@ -106,16 +106,33 @@ def to_sink_error(error: ApiError | TransportError, settings: ElasticsearchSetti
     return SinkUnavailable(NAME, problem)
 
 
-def _refusal(status: int, reason: str, where: str) -> SinkError:
+def refusal(status: int, reason: str, settings: ElasticsearchSettings) -> SinkError:
+    """The error of ours that an answer with this status means; of a request, or of one document."""
+    where = shown_hosts(settings)
     if status == 401:
-        what = "refuses the credentials; check elasticsearch.api_key, or username and password"
-        return SinkNotReady(NAME, f"{where} {what}")
+        return SinkNotReady(NAME, f"{where} {_not_let_in(settings)} ({reason})")
     if status == 403:
-        what = "forbids this; the API key needs create_doc and auto_configure on logs-querywatch.alerts-*"
-        return SinkNotReady(NAME, f"{where} {what} ({reason})")
+        user = f"user {settings.username!r}" if settings.username else "the user"
+        who = "the API key" if settings.api_key else user
+        what = f"lets {who} in, but forbids this: give it create_doc and auto_configure"
+        return SinkNotReady(NAME, f"{where} {what} on logs-querywatch.alerts-* ({reason})")
     if status in OVERLOADED:
         return SinkUnavailable(NAME, f"{where} answers {status}: {reason}; it is overloaded or starting")
     return SinkNotReady(NAME, f"{where} answers {status}: {reason}")
+
+
+def _not_let_in(settings: ElasticsearchSettings) -> str:
+    if settings.api_key:
+        return (
+            "refuses the API key: it is wrong, expired or invalidated; make a new one, name it in "
+            "elasticsearch.api_key, and start again or reload"
+        )
+    if settings.username:
+        who = f"user {settings.username!r}"
+        return f"refuses {who} with that password; check elasticsearch.username and password"
+    if any("@" in host for host in settings.hosts):
+        return "refuses the user and password in elasticsearch.hosts; check them"
+    return "wants credentials; set elasticsearch.api_key, or username and password"
 
 
 def reason_of(body: object) -> str:

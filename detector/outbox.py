@@ -234,7 +234,14 @@ class Outbox:
 
     def _fail(self, error: SinkError, attempt: int) -> None:
         self._watcher.failed(self.name)
-        log.error("cannot deliver, trying again", sink=self.name, problem=str(error), attempt=attempt)
+        needs_a_person = isinstance(error, SinkNotReady)
+        if self.tried or not needs_a_person:  # else it ends the service, with this as its last words
+            what = (
+                "cannot deliver until a person mends this"
+                if needs_a_person
+                else "cannot deliver, trying again"
+            )
+            log.error(what, sink=self.name, problem=str(error), attempt=attempt)
         with self._changed:
             if not self.tried and isinstance(error, SinkNotReady):
                 self.refused = error

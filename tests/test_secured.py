@@ -156,7 +156,7 @@ def test_everything_works_and_tells_no_secret(
     assert "Kafka: Kafka at" in failed[0]
     assert "refuses the credentials of user 'detector'" in failed[0]
     assert "Elasticsearch: elasticsearch: https://" in failed[1]
-    assert "refuses the credentials" in failed[1]
+    assert "refuses the API key: it is wrong, expired or invalidated" in failed[1]
 
     code, out, err = it.querywatch("run", "--until-end")
     assert (code, out, len(err)) == (2, [], 1)
@@ -167,7 +167,8 @@ def test_everything_works_and_tells_no_secret(
     said = [line for line in err if not line.startswith("{")]  # the others are the log's, as JSON
     assert (code, out, len(said)) == (2, [], 1)
     assert said[0].startswith("querywatch: elasticsearch: https://")
-    assert "refuses the credentials" in said[0]
+    assert "refuses the API key: it is wrong, expired or invalidated" in said[0]
+    assert not [line for line in err if "trying again" in line]
 
     everything = {f"output {i}": text for i, text in enumerate(it.said)}
     everything |= {str(p): p.read_bytes() for p in folder.rglob("*") if p.is_file()}

@@ -139,13 +139,25 @@ WRONG: dict[str, tuple[Change, type[SinkError], str]] = {
     "password": (
         _but(password="wrong-secret"),
         SinkNotReady,
-        "refuses the credentials; check elasticsearch.api_key, or username and password",
+        r"refuses user '.*' with that password; check elasticsearch\.username and password",
     ),
-    "password in the address": (_host("https", "me:wrong-secret@"), SinkNotReady, "refuses the credentials"),
-    "nobody": (_but(username="", password=""), SinkNotReady, "refuses the credentials"),
-    "key": (_but(api_key="d3Jvbmc6d3Jvbmctc2VjcmV0"), SinkNotReady, "refuses the credentials"),
-    "no key at all": (_but(api_key="wrong-secret"), SinkNotReady, "refuses the credentials"),
-    "expired key": (lambda world: _key(world, None, "1ms"), SinkNotReady, "refuses the credentials"),
+    "password in the address": (
+        _host("https", "me:wrong-secret@"),
+        SinkNotReady,
+        r"refuses the user and password in elasticsearch\.hosts",
+    ),
+    "nobody": (
+        _but(username="", password=""),
+        SinkNotReady,
+        r"wants credentials; set elasticsearch\.api_key",
+    ),
+    "key": (_but(api_key="d3Jvbmc6d3Jvbmctc2VjcmV0"), SinkNotReady, "refuses the API key: .*make a new one"),
+    "no key at all": (_but(api_key="wrong-secret"), SinkNotReady, "refuses the API key: .*make a new one"),
+    "expired key": (
+        lambda world: _key(world, None, "1ms"),
+        SinkNotReady,
+        "refuses the API key: .*make a new one",
+    ),
     "authority": (
         lambda world: msgspec.structs.replace(world.right, ca_file=str(world.other_authority)),
         SinkNotReady,
@@ -192,5 +204,7 @@ def test_what_is_wrong_is_one_clear_line(world: World, what: str, capfd: pytest.
 
 def test_a_key_without_the_right_to_write_is_told_at_the_first_write(world: World) -> None:
     settings = _key(world, {"indices": [{"names": ["elsewhere"], "privileges": ["read"]}]})
-    with pytest.raises(SinkNotReady, match=r"403|forbids this"):
+    with pytest.raises(
+        SinkNotReady, match="lets the API key in, but forbids this: give it create_doc and auto_configure"
+    ):
         _write(settings)

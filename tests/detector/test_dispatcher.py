@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from connectors.base import AlertSink, DeadLetterSink, Delivery
 from connectors.memory import MemoryAlertSink, MemoryDeadLetterSink
@@ -315,9 +316,30 @@ def test_a_sink_that_needs_a_person_at_the_start_is_an_error() -> None:
         delay=lambda attempt: 0.001,
         watcher=Count(),
     )
-    with pytest.raises(SinkNotReady, match="dead: is down"):
+    with capture_logs() as said, pytest.raises(SinkNotReady, match="dead: is down"):
         dispatcher.open(threading.Event())
     dispatcher.close()
+    assert said == [], "the error that ends it is all that is said"
+
+
+@pytest.mark.parametrize(
+    ("error", "what"),
+    [
+        (SinkUnavailable, "cannot deliver, trying again"),
+        (SinkNotReady, "cannot deliver until a person mends this"),
+    ],
+)
+def test_the_log_tells_a_refusal_from_an_outage(error: type[SinkError], what: str) -> None:
+    sink = Switch("siem", error=error)
+    with capture_logs() as said, dispatching([sink]) as dispatcher:
+        sink.up.clear()
+        dispatcher.put(ALERTS, [])
+        assert sink.tried.wait(LONG)
+        sink.up.set()
+        while not dispatcher.wait_settled(LONG):
+            dispatcher.tend()
+    events = [(line["event"], line.get("problem")) for line in said if line["log_level"] == "error"]
+    assert set(events) == {(what, "siem: is down")}
 
 
 def test_a_sink_that_does_not_answer_at_the_start_is_tried_on() -> None:

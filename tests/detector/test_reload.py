@@ -248,5 +248,5 @@ def test_credentials_that_the_cluster_refuses_change_nothing(
         assert reloads(cluster.service) == {"applied": 0.0, "refused": 1.0}
         assert fake.bulks
     said = capsys.readouterr().out
-    assert "refuses the credentials" in said
+    assert "refuses the API key" in said
     assert "secret" not in said
