@@ -63,7 +63,9 @@ UNDER_BASE = CONTRACTS | {
     "detector.features.text",
     "detector.keys",
     "detector.pool",
+    "detector.register",
     "detector.substitution",
+    "models.base",
     "models.compiled",
 }
 WORLD = {

@@ -21,14 +21,20 @@ def deployed(tmp_path_factory: pytest.TempPathFactory) -> Deployed:
     return Deployed(PLAN, Cache(tmp_path_factory.mktemp("cache")))
 
 
-def test_attacks_that_are_in_the_history_are_not_those_that_are_to_be_found(deployed: Deployed) -> None:
-    measured = deployed.contaminated(0.02)
-    assert measured.attacks == 18
-    assert [one.kind for one in measured.outcome.attacks] == ["hop_skip_jump", "zoo"]
+@pytest.fixture(scope="module")
+def dirty(deployed: Deployed) -> Contaminated:
+    return deployed.contaminated(0.02)
 
 
-def test_attacks_in_the_history_are_left_out_and_an_attack_is_still_found(deployed: Deployed) -> None:
-    clean, dirty = deployed.contaminated(0.0), deployed.contaminated(0.02)
+def test_attacks_that_are_in_the_history_are_not_those_that_are_to_be_found(dirty: Contaminated) -> None:
+    assert dirty.attacks == 18
+    assert [one.kind for one in dirty.outcome.attacks] == ["hop_skip_jump", "zoo"]
+
+
+def test_attacks_in_the_history_are_left_out_and_an_attack_is_still_found(
+    deployed: Deployed, dirty: Contaminated
+) -> None:
+    clean = deployed.contaminated(0.0)
     assert clean.suspects <= 1
     assert 6 <= dirty.suspects <= 19
     for measured in (clean, dirty):

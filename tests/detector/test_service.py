@@ -199,6 +199,10 @@ def test_a_second_start_goes_on_at_the_end(world: World) -> None:
     assert sink.alerts == before
 
 
+def stopping(service: Service) -> Callable[[Mapping[int, int]], None]:
+    return lambda offsets: service.stop.set()
+
+
 def test_a_stop_in_the_middle_changes_no_alert(world: World) -> None:
     sink = MemoryAlertSink()
     world.config = Config(
@@ -207,7 +211,7 @@ def test_a_stop_in_the_middle_changes_no_alert(world: World) -> None:
     while True:
         service = world.service(sink)
         member = MemoryMember(world.topic, service)
-        member.on_commit = lambda offsets, service=service: service.stop.set()  # type: ignore[misc]
+        member.on_commit = stopping(service)
         service.run(member)
         if not service.account.queries:
             break

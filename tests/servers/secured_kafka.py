@@ -94,7 +94,7 @@ class SecuredKafkaServer(KafkaServer):
         shutil.rmtree(self._certificates, ignore_errors=True)
 
 
-def unsigned_token(subject: str, seconds: float = 600.0) -> str:
+def unsigned_token(subject: str, seconds: float = 7200.0) -> str:
     """A JSON web token without a signature, for the broker's own validator of such; valid for `seconds`."""
     now = time.time()
     parts = ({"alg": "none"}, {"sub": subject, "iat": now, "exp": now + seconds})
