@@ -2,6 +2,9 @@
 
 A million entries take 16 bytes of key and about 8 of index each, where a dict of strings takes ten times as
 much; and the lookups of a batch overlap, where a dict waits for memory each time.
+
+Where a key's search begins is a secret of the process: the keys are hashes that anybody can compute, so
+whoever chooses ids could otherwise choose many that crowd at one place, which every search would have to pass.
 """
 
 from __future__ import annotations
@@ -14,16 +17,31 @@ from detector import pool
 from detector.keys import Keys
 from detector.pool import Pool, longer
 from detector.query import IntArray
-from models.compiled import lean
+from models.compiled import lean, part
 
 FIRST_INDEX = 256
 
 
+def _secret() -> Keys:
+    """Two odd numbers, others in each process, as Python's own hashes are; they change no result."""
+    words = [hash(f"where the search for a key begins, {n}") for n in range(2)]
+    return np.array(words, dtype=np.int64).view(np.uint64) | np.uint64(1)
+
+
+_SECRET = _secret()
+
+
 @lean
-def _find(index: Any, keys: Any, wanted: Any, out: Any) -> None:
+def _home(key: Any, secret: Any, shift: Any) -> Any:
+    """Where the search for key [2] begins: multiply-shift hashing (Dietzfelbinger et al. 1997)."""
+    return np.int64((key[0] * secret[0] + key[1] * secret[1]) >> shift)
+
+
+@lean
+def _find(index: Any, keys: Any, wanted: Any, out: Any, secret: Any, shift: Any) -> None:
     mask = index.shape[0] - 1
     for i in range(wanted.shape[0]):
-        at = np.int64(wanted[i, 0]) & mask
+        at = _home(part(wanted, i), secret, shift)
         while True:
             number = index[at]
             if number < 0 or (keys[number, 0] == wanted[i, 0] and keys[number, 1] == wanted[i, 1]):
@@ -33,30 +51,40 @@ def _find(index: Any, keys: Any, wanted: Any, out: Any) -> None:
 
 
 @lean
-def _insert(index: Any, key: Any, number: int) -> None:
+def _insert(index: Any, key: Any, number: int, secret: Any, shift: Any) -> None:
     mask = index.shape[0] - 1
-    at = np.int64(key[0]) & mask
+    at = _home(key, secret, shift)
     while index[at] >= 0:
         at = (at + 1) & mask
     index[at] = number
 
 
 @lean
-def _insert_many(index: Any, keys: Any, numbers: Any) -> None:
+def _insert_many(index: Any, keys: Any, numbers: Any, secret: Any, shift: Any) -> None:
     for i in range(numbers.shape[0]):
-        _insert(index, keys[numbers[i]], numbers[i])
+        _insert(index, part(keys, numbers[i]), numbers[i], secret, shift)
 
 
 @lean
 def _add_new(
-    index: Any, keys: Any, wanted: Any, rows: Any, start: int, most: int, out: Any, lent: Any, begun: Any
+    index: Any,
+    keys: Any,
+    wanted: Any,
+    rows: Any,
+    start: int,
+    most: int,
+    out: Any,
+    lent: Any,
+    begun: Any,
+    secret: Any,
+    shift: Any,
 ) -> Any:
     """Enter wanted[rows[start:]], at most `most` new ones; returns where it stopped, and how many were."""
     mask = index.shape[0] - 1
     new = 0
     for k in range(start, rows.shape[0]):
         i = rows[k]
-        at = np.int64(wanted[i, 0]) & mask
+        at = _home(part(wanted, i), secret, shift)
         while True:
             number = index[at]
             if number < 0 or (keys[number, 0] == wanted[i, 0] and keys[number, 1] == wanted[i, 1]):
@@ -75,16 +103,16 @@ def _add_new(
 
 
 @lean
-def _remove_many(index: Any, keys: Any, numbers: Any) -> None:
+def _remove_many(index: Any, keys: Any, numbers: Any, secret: Any, shift: Any) -> None:
     """Take entries out, moving back those behind them that would not be found any more."""
     mask = index.shape[0] - 1
     for i in range(numbers.shape[0]):
-        at = np.int64(keys[numbers[i], 0]) & mask
+        at = _home(part(keys, numbers[i]), secret, shift)
         while index[at] != numbers[i]:
             at = (at + 1) & mask
         gap, at = at, (at + 1) & mask
         while index[at] >= 0:
-            home = np.int64(keys[index[at], 0]) & mask
+            home = _home(part(keys, index[at]), secret, shift)
             if (at - home) & mask >= (at - gap) & mask:
                 index[gap] = index[at]
                 gap = at
@@ -107,7 +135,7 @@ class Directory:
     def find(self, wanted: Keys) -> IntArray:
         """The number of each of the keys wanted [n, 2], -1 where there is none."""
         out = np.empty(len(wanted), dtype=np.int64)
-        _find(self._index, self.keys, wanted, out)
+        _find(self._index, self.keys, wanted, out, *self._begins())
         return out
 
     def add_new(self, keys: Keys, rows: IntArray, out: IntArray, lent: Pool) -> IntArray:
@@ -118,18 +146,24 @@ class Directory:
         while done < len(rows):
             self._widen()
             most = len(self._index) // 2 - self._count
-            done, new = _add_new(self._index, self.keys, keys, rows, done, most, out, lent, begun[count:])
+            done, new = _add_new(
+                self._index, self.keys, keys, rows, done, most, out, lent, begun[count:], *self._begins()
+            )
             self._count += new
             count += new
             if done < len(rows) and lent.exhausted:
                 break
         return begun[:count]
 
+    def _begins(self) -> tuple[Keys, np.uint64]:
+        """What says where searches begin: the secret, and how far its product is shifted."""
+        return _SECRET, np.uint64(65 - len(self._index).bit_length())
+
     def _widen(self) -> None:
         if 2 * (self._count + 1) > len(self._index):
             taken = self._index[self._index >= 0].astype(np.int64)
             self._index = np.full(2 * len(self._index), -1, dtype=np.int32)
-            _insert_many(self._index, self.keys, taken)
+            _insert_many(self._index, self.keys, taken, *self._begins())
 
     @property
     def nbytes(self) -> int:
@@ -138,7 +172,7 @@ class Directory:
 
     def remove(self, numbers: IntArray) -> None:
         """Take out the keys of these numbers."""
-        _remove_many(self._index, self.keys, numbers)
+        _remove_many(self._index, self.keys, numbers, *self._begins())
         self._count -= len(numbers)
 
     def grow(self, room: int) -> None:
@@ -153,4 +187,4 @@ class Directory:
         while 2 * self._count > size:
             size *= 2
         self._index = np.full(size, -1, dtype=np.int32)
-        _insert_many(self._index, self.keys, np.asarray(taken, dtype=np.int64))
+        _insert_many(self._index, self.keys, np.asarray(taken, dtype=np.int64), *self._begins())

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +15,8 @@ from detector import pool
 from detector.directory import Directory
 from detector.keys import Keys, blake2b_128, keys_of
 from detector.pool import longer
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_digests_are_blake2b() -> None:
@@ -70,3 +76,41 @@ def test_numbers_run_out_in_order() -> None:
     assert directory.add_new(twice, np.arange(6), found, lent).tolist() == [0, 2, 3]
     assert found.tolist() == [0, 0, 1, 2, -1, -1]
     assert lent.exhausted
+
+
+def longest_search(directory: Directory) -> int:
+    """Most places in a row that are taken: no search is longer."""
+    taken = np.concatenate([directory._index, directory._index]) >= 0
+    edges = np.flatnonzero(~taken)
+    return int(np.diff(edges).max()) - 1
+
+
+@pytest.mark.parametrize("low", [0, 1 << 20])
+def test_chosen_keys_do_not_crowd(low: int) -> None:
+    count = 20_000
+    numbers = np.arange(count, dtype=np.uint64)
+    chosen = np.stack([(numbers << np.uint64(22)) + np.uint64(low), numbers], axis=1)
+    directory, lent = Directory(), pool.make(count)
+    directory.grow(count)
+    longer(lent.back, count)
+    found = np.full(count, -1, dtype=np.int64)
+    directory.add_new(chosen, np.arange(count), found, lent)
+    assert longest_search(directory) < 1000
+    copy = Directory()
+    copy.load(directory.keys, np.arange(count))
+    assert longest_search(copy) < 1000
+    assert copy.find(chosen).tolist() == found.tolist()
+
+
+def test_where_a_search_begins_is_a_secret_of_the_process() -> None:
+    said = "from detector.directory import _SECRET; print(*_SECRET.tolist())"
+    told = {
+        subprocess.run(
+            [sys.executable, "-c", said],
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": "random"},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for _ in range(2)
+    }
+    assert len(told) == 2
