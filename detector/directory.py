@@ -4,7 +4,7 @@ A million entries take 16 bytes of key and about 8 of index each, where a dict o
 much; and the lookups of a batch overlap, where a dict waits for memory each time.
 
 Where a key's search begins is a secret of the process: the keys are hashes that anybody can compute, so
-whoever chooses ids could otherwise choose many that crowd at one place, which every search would have to pass.
+whoever chooses ids could otherwise choose many that crowd at one place, which every search must pass.
 """
 
 from __future__ import annotations
