@@ -122,6 +122,10 @@ class Entities:
         self.rings = pool.make(layout.blocks_for(bound))
         self.shown = pool.make(policy.blocks_for(bound))
         self.counters = np.zeros(2, dtype=np.int64)
+        self.changed = {
+            name: np.zeros(len(getattr(self, name)), dtype=np.uint8) for name in ("rows", "more", "series")
+        }
+        """By array: 1 where a row was written to since it was saved."""
         self._view()
         self._row = np.zeros(POINTS, dtype=np.int64)
         self._meta = np.zeros((POINTS, layout.META))
@@ -130,8 +134,11 @@ class Entities:
         self._scratch = scratch(d, sketch)
 
     def _view(self) -> None:
-        self.slots = layout.views(self.rows, self.more, self.rings, self.counters)
-        self.episodes = policy.views(self.rows, self.series, self.shown)
+        for name, flags in self.changed.items():
+            pool.longer(flags, len(getattr(self, name)))
+        rows, more, series = self.changed.values()
+        self.slots = layout.views(self.rows, self.more, self.rings, self.counters, rows, more)
+        self.episodes = policy.views(self.rows, self.series, self.shown, series)
 
     @property
     def nbytes(self) -> int:
@@ -229,6 +236,7 @@ class Entities:
     def measure_anew(self) -> None:
         """Begin anew with the next query of each entity: what was measured in other units is forgotten."""
         self.slots.restart[self.slots.counts[:, layout.QUERIES] > 0] = 1
+        self.slots.changed[:] = 1
 
     def suspicion(self, threshold: float) -> FloatArray:
         """Evidence where it is worth keeping an entity for, else 0: [capacity]."""
@@ -239,6 +247,7 @@ class Entities:
         """Forget the entities in these slots."""
         release_blocks(self.slots, gone)
         self.slots.counts[gone, layout.QUERIES] = 0
+        self.slots.changed[gone] = 1
         policy.forget(self.episodes, gone)
 
     def state(self, used: int) -> Arrays:

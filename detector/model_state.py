@@ -53,9 +53,12 @@ class ModelState:
         settings: Settings,
         profile: ModelProfile | None,
         memory: int | None = None,
+        number: int = 0,
     ) -> None:
-        """`memory` [bytes] is its share of the shard's, all of it by default."""
+        """`memory` [bytes] is its share of the shard's, all of it by default; `number` tells it from those
+        that the shard had of this model before."""
         self.model_id = model_id
+        self.number = number
         self.d = d
         self.settings = settings
         sketch = min(d, units.SKETCH)

@@ -51,9 +51,12 @@ class Shard(Router[ModelState]):
             profile = profiles.get(name)
             fits = profile is not None and profile.input_length == d
             memory = self.shares.given[name]
-            return ModelState(name, d, self.settings, profile if fits else None, memory)
+            self.made += 1
+            return ModelState(name, d, self.settings, profile if fits else None, memory, self.made)
 
         self.settings = settings
+        self.made = 0
+        """Models' states made so far; each has its number, which no other ever gets."""
         self.shares = Shares(settings.memory)
         expected = {name: profile.input_length for name, profile in profiles.items()}
         super().__init__(make, expected, source, partition)

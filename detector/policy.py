@@ -56,7 +56,7 @@ class Episodes(NamedTuple):
     shown [capacity] int32: 1 + number of the block for the series that was lent, 0 none; points [capacity]
     int32 written to it so far
     series [blocks, SERIES, 2] float32 recent (confidence, distance), for entities whose evidence is worth
-    it; blocks: which are lent
+    it; blocks: which are lent; series_changed [blocks] uint8: 1 where one was written to since it was saved
     """
 
     evidence: FloatArray
@@ -69,6 +69,7 @@ class Episodes(NamedTuple):
     points: npt.NDArray[np.int32]
     series: npt.NDArray[np.float32]
     blocks: Pool
+    series_changed: npt.NDArray[np.uint8]
 
 
 ROW_FIELDS: list[Field] = [
@@ -123,10 +124,12 @@ def block_bytes() -> int:
     return 4 * 2 * SERIES
 
 
-def views(rows: Any, series: npt.NDArray[np.float32], lent: Pool) -> Episodes:
+def views(
+    rows: Any, series: npt.NDArray[np.float32], lent: Pool, series_changed: npt.NDArray[np.uint8]
+) -> Episodes:
     """The columns of rows [capacity] that hold ROW_FIELDS."""
     own = {name.removeprefix("episodes_"): rows[name] for name, _, _ in ROW_FIELDS}
-    return Episodes(**own, series=series, blocks=lent)
+    return Episodes(**own, series=series, blocks=lent, series_changed=series_changed)
 
 
 def allocate(capacity: int) -> Episodes:
@@ -135,7 +138,8 @@ def allocate(capacity: int) -> Episodes:
     lent = pool.make(most)
     pool.longer(lent.back, most)
     series = np.zeros((most, SERIES, 2), dtype=np.float32)
-    return views(np.zeros(max(capacity, FEWEST), dtype=row_type(ROW_FIELDS)), series, lent)
+    rows = np.zeros(max(capacity, FEWEST), dtype=row_type(ROW_FIELDS))
+    return views(rows, series, lent, np.zeros(most, dtype=np.uint8))
 
 
 @lean
@@ -186,6 +190,7 @@ def _keep_series(episodes: Any, s: int, recent: Any, worth: bool) -> None:
             return
         count = RECENT
     series = episodes.series[episodes.shown[s] - 1]
+    episodes.series_changed[episodes.shown[s] - 1] = 1
     for r in range(RECENT - count, RECENT):
         series[episodes.points[s] % SERIES, 0] = recent[r, 0]
         series[episodes.points[s] % SERIES, 1] = recent[r, 1]

@@ -2,46 +2,52 @@
 
 A save begins when all that came of the records so far is delivered: the states are copied, and that is all
 that the loop waits for. A thread packs and writes them; the loop commits their offsets once they are on the
-disk.
+disk. Of a large state only what changed since the last save is copied and written (`detector.changes`).
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain
 
 import structlog
 
-from detector import shard_state
-from detector.errors import InfrastructureError, SourceError
+from detector import changes, shard_state
+from detector.container import Damaged
+from detector.errors import InfrastructureError, SourceError, StateError
 from detector.partition_source import PartitionSource
 from detector.pipeline import Shard
-from detector.state_store import StateStore
+from detector.shard_state import Snapshot
+from detector.state_store import Pieces, StateStore
 from detector.vitals import Vitals
-from models.base import Arrays
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """What came of writing a partition's state. saved is False where another member has a later one."""
+    """What came of writing a partition's state: its pieces, None where another member has a later one, or why
+    it failed. `lost` says that the pieces before cannot be read any more."""
 
     partition: int
-    next_offset: int
-    seconds: float
-    size: int
-    saved: bool
+    snapshot: Snapshot
+    seconds: float = 0.0
+    size: int = 0
+    pieces: Pieces | None = None
     problem: str = ""
+    lost: bool = False
 
 
 class Saver:
     """Knows which of the `shards` have moved since they were saved, and what is saved but not committed."""
 
     def __init__(self, shards: Mapping[int, Shard], store: StateStore, vitals: Vitals) -> None:
+        self.pieces: dict[int, Pieces] = {}
+        """What each partition's saved state consists of, beside the state itself."""
         self.unsaved: set[int] = set()
         self.first: set[int] = set()
         """Partitions at their first start, of which nothing is saved yet."""
@@ -54,6 +60,8 @@ class Saver:
         self._thread = ThreadPoolExecutor(1, "state")
         self._writing: list[Future[_Written]] = []
         self._pause = 0.0
+        self._awaited = threading.Event()
+        """Set while somebody waits for what is being written."""
 
     def begin(self, source: PartitionSource) -> None:
         """Copy the state of every partition that moved, to be written; nothing while a save is under way."""
@@ -85,6 +93,7 @@ class Saver:
     def forget(self, partition: int) -> None:
         """A partition went to another member."""
         self._written()
+        self.pieces.pop(partition, None)
         self.unsaved.discard(partition)
         self.first.discard(partition)
         self._uncommitted.pop(partition, None)
@@ -113,42 +122,79 @@ class Saver:
         """Have a thread write these as they are now."""
         began = time.monotonic()
         for partition in partitions:
-            shard = self._shards[partition]
-            meta, arrays = shard_state.snapshot(shard)
-            self._writing.append(self._thread.submit(self._write, partition, shard.next_offset, meta, arrays))
+            copy = shard_state.snapshot(self._shards[partition])
+            before = self.pieces.get(partition, ())
+            self._writing.append(self._thread.submit(self._write, partition, copy, before))
             self.unsaved.discard(partition)
         self._pause = time.monotonic() - began
 
-    def _write(self, partition: int, next_offset: int, meta: dict[str, Any], arrays: Arrays) -> _Written:
+    def _write(self, partition: int, copy: Snapshot, before: Pieces) -> _Written:
         began = time.monotonic()
-        state = shard_state.packed(meta, arrays)
         try:
-            saved = self._store.save(partition, state, next_offset)
+            pieces, rows = self._added(partition, copy, before) if copy.changes else ((), b"")
+        except (StateError, Damaged) as error:
+            return _Written(partition, copy, problem=str(error), lost=True)
+        try:
+            state = copy.packed()
+            saved = self._store.save(partition, state, copy.next_offset, pieces, rows)
         except InfrastructureError as error:
-            return _Written(partition, next_offset, 0.0, 0, saved=False, problem=str(error))
-        return _Written(partition, next_offset, time.monotonic() - began, len(state), saved=saved)
+            return _Written(partition, copy, problem=str(error))
+        seconds = time.monotonic() - began
+        return _Written(partition, copy, seconds, len(state) + len(rows), pieces if saved else None)
+
+    def _added(self, partition: int, copy: Snapshot, before: Pieces) -> tuple[Pieces, bytes]:
+        """The pieces of the state with the changes, and the bytes of the last. Raises StateError, Damaged.
+
+        Making many pieces into one takes long, so it waits when somebody waits.
+        """
+        rows = changes.to_bytes(copy.changes)
+        if before and changes.due((piece.size for piece in before), copy.changes):
+            joined = changes.joined(chain(map(self._store.read, before), [rows]), self._awaited.is_set)
+            if joined is not None:
+                before, rows = (), changes.to_bytes(changes.whole(joined))
+        self._store.require(before)
+        return (*before, self._store.piece(partition, copy.next_offset, rows)), rows
 
     def _written(self) -> str:
         """Wait until all is written; why that failed for one, empty when for none."""
         problem = ""
-        for written in [future.result() for future in self._writing]:
+        self._awaited.set()
+        found = [future.result() for future in self._writing]
+        self._awaited.clear()
+        for written in found:
+            partition, copy = written.partition, written.snapshot
             if written.problem:
                 problem = written.problem
-                self.unsaved.add(written.partition)
+                self.unsaved.add(partition)
+                self._put_back(written)
                 continue
-            self._vitals.saved(written.partition, written.seconds, written.size)
+            self._vitals.saved(partition, written.seconds, written.size)
             log.info(
                 "state written",
-                partition=written.partition,
-                next_offset=written.next_offset,
+                partition=partition,
+                next_offset=copy.next_offset,
                 bytes=written.size,
                 seconds=round(written.seconds, 3),
                 pause=round(self._pause, 3),
             )
-            if written.saved:
-                self._uncommitted[written.partition] = written.next_offset
+            if written.pieces is None:
+                self._put_back(written)
+            else:
+                self.pieces[partition] = written.pieces
+                self._uncommitted[partition] = copy.next_offset
         self._writing.clear()
         return problem
+
+    def _put_back(self, written: _Written) -> None:
+        """What could not be saved is to be in the next save."""
+        shard = self._shards.get(written.partition)
+        if shard is None:
+            return
+        if written.lost:
+            self.pieces.pop(written.partition, None)
+            shard_state.save_all_next(shard)
+        else:
+            shard_state.put_back(shard, written.snapshot.changes)
 
     def _note_first_starts(self, source: PartitionSource) -> None:
         """Save also where a first start began, or the next start would begin anew at `kafka.start`."""

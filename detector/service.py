@@ -96,7 +96,8 @@ class Service:
 
     def _begin(self, partition: int, committed: int | None) -> int | None:
         found = self._store.load(
-            partition, lambda data: shard_state.restore(data, self._settings, self._profiles)
+            partition,
+            lambda state, pieces: shard_state.restore(state, self._settings, self._profiles, pieces),
         )
         resumption = resume(found, committed, self._source, partition, self._settings.gap)
         announce(partition, resumption)
@@ -105,6 +106,7 @@ class Service:
         )
         shard.next_offset = resumption.start or 0
         self.shards[partition] = shard
+        self._saver.pieces[partition] = found.pieces
         self._told_below[partition] = resumption.told_below
         if resumption.rebuilt:
             self.rebuilt[partition] = self.vitals.rebuilt[partition] = resumption.rebuilt

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from detector import changes as pieces_of
+from detector.changes import Changes
 from detector.clients import PER_SESSION
 from detector.container import Damaged, pack, unpack
 from detector.errors import OtherVersion, ProfileError, StateError
@@ -28,7 +32,11 @@ from detector.router import OddLength
 from detector.sessions import SessionTable
 from models.base import Arrays, under
 
-FORMAT = 3
+FORMAT = 4
+READABLE = (3, FORMAT)
+"""In format 3 all arrays are in the state itself, and models have no numbers."""
+SMALL = 16 * 2**20
+"""Fewer bytes of sessions, clients and campaigns are all saved each time, in the state itself."""
 VERSION = f"{FORMAT}-{hashlib.sha256(json.dumps(NAMES).encode()).hexdigest()[:8]}"
 """Names what a release must agree on to read a state: its format, and the features it holds."""
 
@@ -38,14 +46,60 @@ def dump(shard: Shard) -> bytes:
     return packed(*_describe(shard))
 
 
-def snapshot(shard: Shard) -> tuple[dict[str, Any], Arrays]:
-    """What `packed` makes into the bytes that `dump` gives now, while the shard goes on: a copy."""
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A copy of a shard's state while the shard goes on. `changes` are rows that were written to since the
+    last snapshot that had any; without them, the state is complete by itself."""
+
+    next_offset: int
+    meta: dict[str, Any]
+    arrays: Arrays
+    changes: Changes
+
+    def packed(self) -> bytes:
+        """The state without its changes, as bytes."""
+        return packed(self.meta, self.arrays)
+
+
+def snapshot(shard: Shard) -> Snapshot:
+    """The state as it is now."""
     meta, arrays = _describe(shard)
-    return meta, {name: array.copy() for name, array in arrays.items()}
+    flags = _flags(shard)
+    changes: Changes = {}
+    if sum(arrays[name].nbytes for name in flags) >= SMALL:
+        changes = {name: pieces_of.take(arrays.pop(name), own) for name, own in flags.items()}
+    else:
+        save_all_next(shard)
+    copies = {name: array.copy() for name, array in arrays.items()}
+    return Snapshot(shard.next_offset, meta, copies, changes)
+
+
+def save_all_next(shard: Shard) -> None:
+    """What was saved of the shard cannot be added to: the next changes are to be all there is."""
+    for flags in _flags(shard).values():
+        flags[:] = 1
+
+
+def put_back(shard: Shard, changes: Changes) -> None:
+    """These changes could not be saved: they are to be in the next snapshot too."""
+    flags = _flags(shard)
+    for name, change in changes.items():
+        if name in flags:
+            flags[name][change.numbers] = 1
+
+
+def _flags(shard: Shard) -> dict[str, npt.NDArray[np.uint8]]:
+    """By the name of an array in the state: which of its rows were written to since they were saved."""
+    return {
+        f"{state.number}/{kind}/entities/{name}": flags
+        for state in shard.models.values()
+        for kind, entities in zip(KIND_NAMES, state.entities, strict=True)
+        for name, flags in entities.changed.items()
+    }
 
 
 def packed(meta: dict[str, Any], arrays: Arrays) -> bytes:
-    """A snapshot as bytes."""
+    """A state as bytes."""
     return pack(meta, arrays, compressed=False)
 
 
@@ -53,10 +107,10 @@ def _describe(shard: Shard) -> tuple[dict[str, Any], Arrays]:
     """The state of a shard: values of its own, and views of its arrays."""
     arrays: Arrays = {}
     models = []
-    for i, (name, state) in enumerate(sorted(shard.models.items())):
+    for name, state in sorted(shard.models.items()):
         meta, own = _dump_model(state)
-        models.append({"name": name, **meta})
-        arrays |= {f"{i}/{key}": value for key, value in own.items()}
+        models.append({"name": name, "number": state.number, **meta})
+        arrays |= {f"{state.number}/{key}": value for key, value in own.items()}
     meta = {
         "kind": "state",
         "format": FORMAT,
@@ -67,6 +121,7 @@ def _describe(shard: Shard) -> tuple[dict[str, Any], Arrays]:
         "lengths": dict(shard.lengths),
         "matching": dict(shard.matching),
         "divisions": shard.divisions,
+        "made": shard.made,
         "memory": dict(shard.shares.given),
         "odd": [
             [name, d, sorted(odd.clients), odd.queries, odd.began] for (name, d), odd in shard.odd.items()
@@ -76,13 +131,26 @@ def _describe(shard: Shard) -> tuple[dict[str, Any], Arrays]:
     return meta, arrays
 
 
-def restore(data: bytes, settings: Settings, profiles: Mapping[str, ModelProfile]) -> Shard:
-    """The shard that `dump` wrote. Raises StateError for damaged bytes, OtherVersion for another's state."""
+def restore(
+    data: bytes,
+    settings: Settings,
+    profiles: Mapping[str, ModelProfile],
+    pieces: Iterable[bytes] = (),
+) -> Shard:
+    """The shard that `dump` wrote, or a snapshot, with all pieces that its changes were made into.
+
+    Raises StateError for damaged bytes, OtherVersion for another's state.
+    """
     try:
         meta, arrays = unpack(data)
+        changed = pieces_of.joined(pieces) or {}
     except Damaged as error:
         raise StateError(str(error)) from error
-    if meta.get("kind") != "state" or meta.get("format") != FORMAT or meta.get("features") != list(NAMES):
+    if (
+        meta.get("kind") != "state"
+        or meta.get("format") not in READABLE
+        or meta.get("features") != list(NAMES)
+    ):
         raise OtherVersion(
             "the state was written by another version of querywatch, with other features or another layout; "
             "start that release again to go on without a gap"
@@ -95,11 +163,16 @@ def restore(data: bytes, settings: Settings, profiles: Mapping[str, ModelProfile
     shard.odd = {
         (name, d): OddLength(set(clients), queries, began) for name, d, clients, queries, began in meta["odd"]
     }
+    shard.made = meta.get("made", len(meta["models"]))
     for i, model in enumerate(meta["models"]):
+        number = model.get("number", i)
+        own = under(arrays, f"{number}/") | under(changed, f"{number}/")
         memory = shard.shares.given[model["name"]]
-        shard.models[model["name"]] = _restore_model(
-            model, under(arrays, f"{i}/"), settings, profiles, memory
-        )
+        state = _restore_model(model, own, settings, profiles, memory)
+        state.number = number
+        shard.models[model["name"]] = state
+    if not changed:
+        save_all_next(shard)
     return shard
 
 

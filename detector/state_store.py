@@ -2,8 +2,10 @@
 
 A file is a header, one line of JSON, and the state's bytes. The header says of what the state is, which
 offset comes next, which versions wrote it, and the SHA-256 of both: a file that does not hold what it says is
-set aside, never used. A file that another version of querywatch left is kept beside the new ones
-(`.state.version-V`), so that the release that wrote it finds it again when it is brought back.
+set aside, never used. It also names the *pieces* of a large state (`.rows-*`), with their SHA-256: files that
+never change, and go when no state names them any more. A file that another version of querywatch left is
+kept beside the new ones (`.state.version-V`), so that the release that wrote it finds it again when it is
+brought back.
 """
 
 from __future__ import annotations
@@ -17,21 +19,33 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import structlog
 
 from detector import __version__
 from detector.errors import InfrastructureError, OtherVersion, StateError
 
-FORMAT = 2
-"""Of the header. Files of format 1 (no checksum over the header, no offset in it) are read and rewritten."""
+FORMAT = 3
+"""Of the header. Files of format 1 (no checksum over the header, no offset in it) and 2 (no pieces) are read
+and rewritten."""
 UNKNOWN = -1
 LOCK_SECONDS = 5.0
 """How long a save waits for another member that saves to the same directory."""
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
+
+
+class Piece(NamedTuple):
+    """A file with changed rows: its name, SHA-256 and bytes."""
+
+    name: str
+    sha256: str
+    size: int
+
+
+Pieces = tuple[Piece, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +60,7 @@ class Header:
     partition: int
     next_offset: int
     sha256: str
+    pieces: Pieces = ()
 
     @property
     def version(self) -> str:
@@ -66,8 +81,9 @@ class Header:
 class Found(Generic[T]):
     """What was found of a partition.
 
-    `state` is None without a usable file. `position` is the furthest next offset that any file tells, usable
-    or not: what lies below it was delivered. `problems` says what is wrong with those that are not usable.
+    `state` is None without a usable file; it was made with `pieces`. `position` is the furthest next offset
+    that any file tells, usable or not: what lies below it was delivered. `problems` says what is wrong with
+    those that are not usable.
     `recreated` is true when they belong to an earlier topic of the same name.
     """
 
@@ -75,6 +91,7 @@ class Found(Generic[T]):
     position: int = UNKNOWN
     problems: list[str] = field(default_factory=list)
     recreated: bool = False
+    pieces: Pieces = ()
 
 
 class StateStore:
@@ -111,12 +128,36 @@ class StateStore:
         """The state before that."""
         return self.path(partition, "previous")
 
-    def save(self, partition: int, state: bytes, next_offset: int) -> bool:
+    def piece(self, partition: int, next_offset: int, rows: bytes) -> Piece:
+        """What a piece with these bytes is called."""
+        sha256 = hashlib.sha256(rows).hexdigest()
+        return Piece(f"{self._topic}-{partition}.rows-{next_offset}-{sha256[:16]}", sha256, len(rows))
+
+    def require(self, pieces: Pieces) -> None:
+        """Raises StateError when one of these is gone."""
+        for piece in pieces:
+            if not (self.directory / piece.name).exists():
+                raise StateError(f"{piece.name}: is gone")
+
+    def read(self, piece: Piece) -> bytes:
+        """A piece's bytes. Raises StateError when they are gone or not what they were."""
+        try:
+            rows = (self.directory / piece.name).read_bytes()
+        except OSError as error:
+            raise StateError(f"{piece.name}: cannot be read ({error.strerror})") from error
+        if hashlib.sha256(rows).hexdigest() != piece.sha256:
+            raise StateError(f"{piece.name}: the checksum does not match: it is truncated or was changed")
+        return rows
+
+    def save(
+        self, partition: int, state: bytes, next_offset: int, pieces: Pieces = (), rows: bytes = b""
+    ) -> bool:
         """Replace a partition's state, durably; False when another member has saved a later one.
 
+        `rows` is the content of the last of the `pieces`, where there are any; the others are there already.
         Raises InfrastructureError; the old state then stands.
         """
-        header = self._header(partition, state, next_offset)
+        header = self._header(partition, state, next_offset, pieces)
         path, partial = self.path(partition), self.path(partition, "partial")
         try:
             with self._locked() as folder:
@@ -125,12 +166,16 @@ class StateStore:
                 if stands is not None and _later(stands, header):
                     log.info("another member has saved a later state", partition=partition)
                     return False
+                if pieces:
+                    write_durably(partial, rows)
+                    partial.replace(self.directory / pieces[-1].name)
                 write_durably(partial, _line(header) + state)
                 if stands is not None:
                     self._keep(path, stands)
                     path.replace(self.previous(partition))
                 partial.replace(path)
                 os.fsync(folder)
+                self._drop_pieces(partition)
         except OSError as error:
             # What was written of it takes the room that the next try needs.
             with suppress(OSError):
@@ -138,8 +183,10 @@ class StateStore:
             raise self._unwritable(error) from error
         return True
 
-    def load(self, partition: int, restore: Callable[[bytes], T]) -> Found[T]:
+    def load(self, partition: int, restore: Callable[[bytes, Iterator[bytes]], T]) -> Found[T]:
         """The newest state that `restore` takes (it raises StateError for others), and what else there is.
+
+        `restore` gets the state and an iterator over its pieces.
 
         Changes nothing. The next save sets files aside that are not usable, so that they are not lost.
         """
@@ -154,7 +201,8 @@ class StateStore:
                     self._refuse(found, path, "recreated", problem)
                     continue
                 found.position = max(found.position, header.next_offset)
-                found.state = restore(header.verified(state))
+                found.state = restore(header.verified(state), map(self.read, header.pieces))
+                found.pieces = header.pieces
                 break
             except FileNotFoundError:
                 continue
@@ -164,7 +212,17 @@ class StateStore:
                 self._refuse(found, path, "damaged", str(error))
         return found
 
-    def _header(self, partition: int, state: bytes, next_offset: int) -> Header:
+    def _drop_pieces(self, partition: int) -> None:
+        """Remove the pieces that no file of the partition names."""
+        named: set[str] = set()
+        for path in self.directory.glob(f"{self._topic}-{partition}.state*"):
+            with suppress(StateError, OSError), path.open("rb") as file:
+                named |= {piece.name for piece in _header_of(file.readline()).pieces}
+        for path in self.directory.glob(f"{self._topic}-{partition}.rows-*"):
+            if path.name not in named:
+                path.unlink(missing_ok=True)
+
+    def _header(self, partition: int, state: bytes, next_offset: int, pieces: Pieces) -> Header:
         return Header(
             format=FORMAT,
             body=self._body,
@@ -174,6 +232,7 @@ class StateStore:
             partition=partition,
             next_offset=next_offset,
             sha256=hashlib.sha256(state).hexdigest(),
+            pieces=pieces,
         )
 
     def _is_of(self, header: Header, partition: int) -> bool:
@@ -249,7 +308,7 @@ def _header_of(line: bytes) -> Header:
         version = int(fields["format"])
         if version == 1:
             return Header(1, "", "", fields["topic"], fields["topic_id"], fields["partition"], UNKNOWN, "")
-        if version != FORMAT:
+        if version not in (2, FORMAT):
             raise OtherVersion(
                 f"written by querywatch {fields.get('release', '')}, in format {version}; this release reads "
                 f"formats 1 to {FORMAT}. Start that release again to go on without a gap",
@@ -257,6 +316,7 @@ def _header_of(line: bytes) -> Header:
             )
         if fields.pop("check") != _check(fields):
             raise StateError("the header's checksum does not match: the file was changed")
+        fields["pieces"] = tuple(Piece(*piece) for piece in fields.get("pieces", ()))
         return Header(**fields)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StateError("not a saved state of querywatch, or damaged") from error

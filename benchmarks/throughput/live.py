@@ -21,13 +21,14 @@ from benchmarks.throughput.log import CLASSES, START, packed_input, packed_numbe
 from benchmarks.throughput.prepared import END_OF_TIME
 from detector import profile as profiles
 from detector import shard_state
+from detector.changes import Change, Changes, to_bytes
 from detector.collector import calm_collector
 from detector.config import Config
 from detector.edge import make_decoder
 from detector.model_state import ModelState, Settings
 from detector.pipeline import Shard, warm_up
 from detector.query import RawBatch
-from detector.state_store import StateStore
+from detector.state_store import Pieces, StateStore
 
 BATCH = 4096
 POOL = 4093
@@ -84,7 +85,8 @@ def resident() -> int:
 
 
 def many(sessions: int, numbers: int, each: int, queries: int, profile: str) -> dict[str, float]:
-    """`sessions` live sessions of `each` queries, then `queries` more spread over them at random."""
+    """`sessions` live sessions of `each` queries, then `queries` more spread over them at random, and a save
+    of what these changed."""
     known = profiles.load(Path(profile))
     warm_up(known)
     traffic = Traffic(numbers)
@@ -94,6 +96,20 @@ def many(sessions: int, numbers: int, each: int, queries: int, profile: str) -> 
     shard = Shard(settings, known)
     for _ in range(each):
         traffic.through(shard, np.arange(sessions))
+    with tempfile.TemporaryDirectory(prefix="querywatch-") as folder:
+        return _measured(shard, traffic, Path(folder), sessions, numbers, queries, base)
+
+
+def _measured(
+    shard: Shard, traffic: Traffic, folder: Path, sessions: int, numbers: int, queries: int, base: int
+) -> dict[str, float]:
+    store = StateStore(folder, "bench", "", shard_state.VERSION)
+    store.open()
+    begun = time.perf_counter()
+    whole = shard_state.snapshot(shard)
+    all_copied = time.perf_counter() - begun
+    pieces = _written_in_parts(store, whole.changes)
+    del whole
     drawn = np.random.default_rng(4).integers(sessions, size=queries)
     seconds = traffic.through(shard, drawn)
     state = next(iter(shard.models.values()))
@@ -103,23 +119,48 @@ def many(sessions: int, numbers: int, each: int, queries: int, profile: str) -> 
         "resident": float(resident() - base),
         "kept by default": float(ModelState("bench", numbers, Settings(), None).sessions.bound),
     }
-    return found | saving(shard)
+    return found | {"all copied": all_copied} | saving(shard, store, pieces)
 
 
-def saving(shard: Shard) -> dict[str, float]:
-    """Seconds of a save as the service does it, by the wall clock, and its bytes."""
-    with tempfile.TemporaryDirectory(prefix="querywatch-") as folder:
-        store = StateStore(Path(folder), "bench", "", shard_state.VERSION)
-        store.open()
-        begun = time.perf_counter()
-        data = shard_state.dump(shard)
-        dumped = time.perf_counter()
-        store.save(0, data, shard.next_offset)
-        saved = time.perf_counter()
+PARTS = 8
+
+
+def _written_in_parts(store: StateStore, changes: Changes) -> Pieces:
+    """Pieces with all rows, written; several, so that not all of it is in memory twice."""
+    pieces: Pieces = ()
+    for part in range(PARTS if changes else 0):
+        some = {
+            name: Change(
+                change.length,
+                np.array_split(change.numbers, PARTS)[part],
+                np.array_split(change.rows, PARTS)[part],
+            )
+            for name, change in changes.items()
+        }
+        rows = to_bytes(some)
+        pieces = (*pieces, store.piece(0, part, rows))
+        store.save(0, b"", part, pieces, rows)
+    return pieces
+
+
+def saving(shard: Shard, store: StateStore, pieces: Pieces) -> dict[str, float]:
+    """Seconds of a save as the service does it, by the wall clock, and its bytes: what the loop waits for,
+    and all of it, as at a stop."""
+    begun = time.perf_counter()
+    copy = shard_state.snapshot(shard)
+    paused = time.perf_counter()
+    rows = to_bytes(copy.changes) if copy.changes else b""
+    state = copy.packed()
+    if rows:
+        pieces = (*pieces, store.piece(0, copy.next_offset, rows))
+    store.save(0, state, copy.next_offset, pieces, rows)
+    ended = time.perf_counter()
+    changed = sum(len(change.numbers) for name, change in copy.changes.items() if name.endswith("rows"))
     return {
-        "bytes": float(len(data)),
-        "dump": dumped - begun,
-        "write": saved - dumped,
+        "bytes": float(len(state) + len(rows)),
+        "changed": float(changed),
+        "pause": paused - begun,
+        "stop": ended - begun,
     }
 
 

@@ -85,8 +85,9 @@ def live(prepared: Prepared, sessions: list[int], each: int) -> None:
             f"{first / found['seconds']:.2f} of the first, {found['resident'] / count:,.0f} bytes a session",
         )
         print(
-            f"{'':6}state {found['bytes'] / 2**20:,.0f} MiB: made in {found['dump']:.2f} s, "
-            f"written in {found['write']:.2f} s (wall clock)"
+            f"{'':6}save of {found['bytes'] / 2**20:,.0f} MiB, {found['changed']:,.0f} entities changed: "
+            f"pause {1000 * found['pause']:,.0f} ms, stop {found['stop']:.1f} s (wall clock); "
+            f"copying all takes {1000 * found['all copied']:,.0f} ms"
         )
     print(f"  sessions.memory_mb = 1024 keeps {found['kept by default']:,.0f} sessions a model and partition")
 

@@ -36,6 +36,7 @@ def release_block(slots: Any, s: int) -> None:
     if slots.block[s] > 0:
         pool.give_back(slots.blocks, slots.block[s] - 1)
         slots.block[s] = 0
+        slots.changed[s] = 1
 
 
 @lean
@@ -182,6 +183,7 @@ def advance(
         s = slot[i]
         if s < 0:
             continue
+        slots.changed[s] = 1
         counts, row, input_ = part(slots.counts, s), part(slots.stats, s), part(x, i)
         new = fresh[i] or time[i] - slots.times[s, LAST_TIME] > gap
         fresh[i] = new

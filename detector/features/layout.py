@@ -97,10 +97,13 @@ FEWEST = 2
 """Rows to allocate at least: the columns of fewer are contiguous, and kernels would be compiled anew."""
 
 
+Flags = npt.NDArray[np.uint8]
+
+
 class Slots(NamedTuple):
     """Feature state of `capacity` entities of one model; the kernels change it in place.
 
-    All but the last five are views of the rows [capacity, ...]:
+    All but the last seven are views of the rows [capacity, ...]:
     last_input [d] float64: exact, so that steps far smaller than the values survive
     times [2] float64; counts [3] int64; stats [STATS] float32
     answers [4, CLASSES] float32; shares [4, CLASSES] int16, in SHARE_LEVELS of 1
@@ -112,6 +115,7 @@ class Slots(NamedTuple):
     more_ring, more_scale, more_hash [blocks, MORE, ...]: the ring continued; blocks: which are lent
     counters [2] int64: sessions begun so far, and serial numbers given so far (more, where sessions under way
     were measured anew)
+    changed [capacity], more_changed [blocks] uint8: 1 where a row, a block was written to since it was saved
     """
 
     last_input: FloatArray
@@ -135,6 +139,8 @@ class Slots(NamedTuple):
     more_hash: npt.NDArray[np.int32]
     blocks: Pool
     counters: npt.NDArray[np.int64]
+    changed: Flags
+    more_changed: Flags
 
 
 Field = tuple[str, str, tuple[int, ...]]
@@ -195,11 +201,13 @@ def blocks_for(entities: int) -> int:
     return max(8, entities // BLOCK_SHARE)
 
 
-def views(rows: Any, blocks: Any, lent: Pool, counters: npt.NDArray[np.int64]) -> Slots:
+def views(
+    rows: Any, blocks: Any, lent: Pool, counters: npt.NDArray[np.int64], changed: Flags, more_changed: Flags
+) -> Slots:
     """The columns of rows [capacity] of `row_fields` (and perhaps others) and blocks of `block_type`."""
     own = {name: rows[name] for name, _, _ in row_fields(1, 1)}
     own |= {name: blocks[name] for name in block_type(1).names or ()}
-    return Slots(**own, blocks=lent, counters=counters)
+    return Slots(**own, blocks=lent, counters=counters, changed=changed, more_changed=more_changed)
 
 
 def allocate(capacity: int, d: int, sketch: int) -> Slots:
@@ -208,4 +216,6 @@ def allocate(capacity: int, d: int, sketch: int) -> Slots:
     lent = pool.make(most)
     pool.longer(lent.back, most)
     rows = np.zeros(max(capacity, FEWEST), dtype=row_type(row_fields(d, sketch)))
-    return views(rows, np.zeros(most, dtype=block_type(sketch)), lent, np.zeros(2, dtype=np.int64))
+    flags, more_flags = np.zeros(len(rows), dtype=np.uint8), np.zeros(most, dtype=np.uint8)
+    blocks = np.zeros(most, dtype=block_type(sketch))
+    return views(rows, blocks, lent, np.zeros(2, dtype=np.int64), flags, more_flags)

@@ -143,6 +143,7 @@ def remember(slots: Any, s: int, sketch: Any, key: int) -> None:
     else:
         b = slots.block[s] - 1
         here -= RING
+        slots.more_changed[b] = 1
         slots.more_scale[b, here] = _round(sketch, part(part(slots.more_ring, b), here))
         slots.more_hash[b, here] = key
     slots.ring_used[s] = used + 1

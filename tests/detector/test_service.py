@@ -8,7 +8,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -179,6 +179,13 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backoff, "FIRST_DELAY", 0.001)
 
 
+@pytest.fixture(autouse=True, params=["whole", "in pieces"])
+def saved(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small states are saved whole; here also as large ones are."""
+    if request.param == "in pieces":
+        monkeypatch.setattr(shard_state, "SMALL", 0)
+
+
 def test_partitions_give_what_their_shards_give(world: World) -> None:
     sink = MemoryAlertSink()
     world.run(sink)
@@ -239,8 +246,8 @@ def test_state_is_saved_after_delivery_and_before_commit(world: World) -> None:
     member = MemoryMember(world.topic, service)
     seen = []
 
-    def restore(data: bytes) -> Shard:
-        return shard_state.restore(data, settings_of(world.config, learn=False), world.profiles)
+    def restore(data: bytes, pieces: Iterator[bytes]) -> Shard:
+        return shard_state.restore(data, settings_of(world.config, learn=False), world.profiles, pieces)
 
     def look(offsets: Mapping[int, int]) -> None:
         for partition, offset in offsets.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ def store(folder: Path, topic_id: str = "id", body: str = "1") -> StateStore:
     return made
 
 
-def good(data: bytes) -> bytes:
+def good(data: bytes, pieces: Iterator[bytes]) -> bytes:
     if data.startswith(b"other"):
         raise OtherVersion("other features")
     if not data.startswith(b"good"):

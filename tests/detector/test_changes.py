@@ -1,0 +1,225 @@
+"""Large states saved by what changed: whole again from the pieces, and few bytes where little changed."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from detector import shard_state
+from detector.changes import MOST_PIECES, Change, due, from_bytes, joined, take, to_bytes, whole
+from detector.container import Damaged
+from detector.errors import StateError
+from detector.model_state import Settings
+from detector.pipeline import Shard
+from detector.query import Record
+from detector.shard_state import VERSION, dump, put_back, restore, snapshot
+from detector.state_store import Pieces, StateStore
+from tests import traffic
+from tests.detector import scenario
+from tests.detector.scenario import records
+
+FROZEN = Settings(learn=False, gap=600.0)
+
+
+@pytest.fixture(autouse=True)
+def no_state_is_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shard_state, "SMALL", 0)
+
+
+def log() -> list[Record]:
+    """Honest sessions of two models, a search, and clients that come back after their gap."""
+    return records(
+        scenario.benign(150, seed=2),
+        scenario.benign(40, seed=3, model="other"),
+        traffic.inversion(seed=3, queries=200),
+    )
+
+
+def shard_of() -> Shard:
+    return Shard(FROZEN, scenario.profiles("toy"), "topic", 4)
+
+
+def parts(count: int) -> Iterator[list[Record]]:
+    whole_log = log()
+    for begin, end in pairwise(np.linspace(0, len(whole_log), count + 1).astype(int).tolist()):
+        yield whole_log[begin:end]
+
+
+def test_pieces_and_the_state_give_the_same_shard_at_every_save() -> None:
+    shard, pieces = shard_of(), []
+    for part in parts(7):
+        shard.process(part)
+        copy = snapshot(shard)
+        pieces.append(to_bytes(copy.changes))
+        again = restore(copy.packed(), FROZEN, scenario.profiles("toy"), pieces)
+        assert dump(again) == dump(shard)
+    assert len(pieces[-1]) < 0.5 * len(pieces[0]) + 0.5 * len(to_bytes(whole(joined(pieces) or {})))
+
+
+def test_a_restored_shard_goes_on_with_the_pieces_that_made_it() -> None:
+    shard, pieces = shard_of(), []
+    for part in parts(5):
+        shard.process(part)
+        copy = snapshot(shard)
+        pieces.append(to_bytes(copy.changes))
+        shard = restore(copy.packed(), FROZEN, scenario.profiles("toy"), pieces)
+    undisturbed = shard_of()
+    undisturbed.process(log())
+    assert dump(shard) == dump(undisturbed)
+
+
+def test_pieces_made_into_one_say_the_same() -> None:
+    shard, pieces = shard_of(), []
+    for part in parts(4):
+        shard.process(part)
+        copy = snapshot(shard)
+        pieces.append(to_bytes(copy.changes))
+    one = to_bytes(whole(joined(pieces) or {}))
+    assert dump(restore(copy.packed(), FROZEN, scenario.profiles("toy"), [one])) == dump(shard)
+    assert joined(pieces, lambda: True) is None
+
+
+def test_what_could_not_be_saved_is_in_the_next_piece() -> None:
+    shard, saved = shard_of(), []
+    first, second, third = parts(3)
+    shard.process(first)
+    saved.append(to_bytes(snapshot(shard).changes))
+    shard.process(second)
+    lost = snapshot(shard).changes
+    shard.process(third)
+    put_back(shard, lost)
+    copy = snapshot(shard)
+    saved.append(to_bytes(copy.changes))
+    assert dump(restore(copy.packed(), FROZEN, scenario.profiles("toy"), saved)) == dump(shard)
+
+
+def test_a_small_state_is_whole_by_itself_and_begins_anew_when_it_grows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shard = shard_of()
+    first, second = parts(2)
+    shard.process(first)
+    to_bytes(snapshot(shard).changes)
+    with monkeypatch.context() as patched:
+        patched.setattr(shard_state, "SMALL", 2**30)
+        small = snapshot(shard)
+    assert small.changes == {}
+    assert dump(restore(small.packed(), FROZEN, scenario.profiles("toy"))) == dump(shard) == small.packed()
+    shard.process(second)
+    copy = snapshot(shard)
+    alone = restore(copy.packed(), FROZEN, scenario.profiles("toy"), [to_bytes(copy.changes)])
+    assert dump(alone) == dump(shard)
+
+
+def test_a_model_that_began_anew_takes_nothing_from_its_old_pieces() -> None:
+    """It has another input length from some query on, and its rows another length with it."""
+    short = [
+        Record(float(n), "m", f"client-{n}", [1.0, float(n)], probabilities=[0.5, 0.5], offset=n)
+        for n in range(2)
+    ]
+    longer = [
+        Record(float(n), "m", f"client-{n}", [1.0, 2.0, float(n)], probabilities=[0.5, 0.5], offset=n)
+        for n in range(2, 40)
+    ]
+    shard, pieces = Shard(FROZEN, {}), []
+    for part in (short, longer):
+        shard.process(part)
+        copy = snapshot(shard)
+        pieces.append(to_bytes(copy.changes))
+    assert shard.models["m"].d == 3
+    assert dump(restore(copy.packed(), FROZEN, {}, pieces)) == dump(shard)
+
+
+def test_only_flagged_rows_are_taken() -> None:
+    array, flags = np.arange(20).reshape(10, 2), np.zeros(16, dtype=np.uint8)
+    flags[[3, 7, 12]] = 1
+    change = take(array, flags)
+    assert (change.length, change.numbers.tolist(), change.rows.tolist()) == (10, [3, 7], [[6, 7], [14, 15]])
+    assert not flags.any()
+
+
+def test_pieces_are_joined_when_there_are_many_or_they_are_large() -> None:
+    changes = whole({"a": np.zeros((100, 10), dtype=np.uint8)})
+    assert not due([1999], changes)
+    assert due([2001], changes)
+    assert due([1] * MOST_PIECES, changes)
+
+
+@pytest.mark.parametrize("numbers", [[5], [-1]])
+def test_pieces_that_do_not_fit_are_refused(numbers: list[int]) -> None:
+    rows = np.zeros((1, 2), dtype=np.uint8)
+    beyond = to_bytes({"a": Change(5, np.array(numbers), rows)})
+    with pytest.raises(Damaged, match="beyond its end"):
+        joined([beyond])
+    first = to_bytes({"a": Change(5, np.array([0]), rows)})
+    wider = to_bytes({"a": Change(5, np.array([0]), np.zeros((1, 3), dtype=np.uint8))})
+    with pytest.raises(Damaged, match="another shape"):
+        joined([first, wider])
+    with pytest.raises(Damaged):
+        from_bytes(first[:-1])
+
+
+def kept(store: StateStore) -> set[str]:
+    return {path.name for path in store.directory.glob("*.rows-*")}
+
+
+def saved_in_pieces(folder: Path) -> tuple[StateStore, list[Pieces], bytes]:
+    """Three saves of a shard, each with the pieces before and its own; and the whole state of the second."""
+    store = StateStore(folder, "topic", "id", VERSION)
+    store.open()
+    shard, second = shard_of(), b""
+    pieces: Pieces = ()
+    found: list[Pieces] = []
+    for n, part in enumerate(parts(3)):
+        shard.process(part)
+        copy = snapshot(shard)
+        rows = to_bytes(copy.changes)
+        pieces = (*pieces, store.piece(4, copy.next_offset, rows))
+        assert store.save(4, copy.packed(), copy.next_offset, pieces, rows)
+        found.append(pieces)
+        second = dump(shard) if n == 1 else second
+    return store, found, second
+
+
+def loaded(store: StateStore) -> Shard | None:
+    return store.load(4, lambda data, rows: restore(data, FROZEN, scenario.profiles("toy"), rows)).state
+
+
+@pytest.mark.parametrize("harm", ["cut", "changed", "gone"])
+def test_a_state_with_a_damaged_piece_is_not_used_and_the_one_before_is(tmp_path: Path, harm: str) -> None:
+    store, pieces, second = saved_in_pieces(tmp_path)
+    newest = loaded(store)
+    assert newest is not None
+    assert newest.next_offset == len(log())
+    path = store.directory / pieces[-1][-1].name
+    content = path.read_bytes()
+    if harm == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(content[:-1] if harm == "cut" else content[:-9] + b"x" + content[-8:])
+    before = loaded(store)
+    assert before is not None
+    assert dump(before) == second
+    with pytest.raises(StateError):
+        store.read(pieces[-1][-1])
+
+
+def test_pieces_go_when_no_state_names_them(tmp_path: Path) -> None:
+    store, pieces, _ = saved_in_pieces(tmp_path)
+    assert kept(store) == {piece.name for piece in pieces[-1]}
+    (store.directory / "topic-4.rows-1-left-by-a-crash").touch()
+    (store.directory / "topic-44.rows-1-of-another-partition").touch()
+    rows = b"one of all"
+    one = (store.piece(4, 10**6, rows),)
+    assert store.save(4, b"state", 10**6, one, rows)
+    assert kept(store) == {piece.name for piece in (*pieces[-1], *one)} | {
+        "topic-44.rows-1-of-another-partition"
+    }, "the state before still needs its pieces"
+    assert store.save(4, b"state", 10**6, one, rows)
+    assert kept(store) == {one[0].name, "topic-44.rows-1-of-another-partition"}
+    assert stat.S_IMODE((store.directory / one[0].name).stat().st_mode) == 0o600
