@@ -93,6 +93,32 @@ def test_what_is_restored_can_be_changed() -> None:
     assert dump(shard) == data
 
 
+def test_a_state_of_format_3_is_taken_over() -> None:
+    """Its models were told apart by their place among the names, and all arrays were in it."""
+    profiles = scenario.profiles("toy")
+    shard = Shard(FROZEN, profiles)
+    shard.process(log())
+    data = dump(shard)
+    meta, arrays = unpack(data)
+    places = {model["number"]: place for place, model in enumerate(meta["models"])}
+    old_arrays = {}
+    for name, array in arrays.items():
+        number, _, rest = name.partition("/")
+        old_arrays[f"{places[int(number)]}/{rest}"] = array
+    models = [{k: v for k, v in model.items() if k != "number"} for model in meta["models"]]
+    old_meta = {k: v for k, v in meta.items() if k != "made"} | {"format": 3, "models": models}
+    old = restore(pack(old_meta, old_arrays), FROZEN, profiles)
+    assert {state.number for state in old.models.values()} == {0, 1}
+    assert old.made == 2
+    for state, given in zip(old.models.values(), (2, 1), strict=True):
+        state.number = given
+    new_meta, new_arrays = unpack(dump(old))
+    assert {name: array.tobytes() for name, array in new_arrays.items()} == {
+        name: array.tobytes() for name, array in arrays.items()
+    }
+    assert new_meta == meta
+
+
 def test_damaged_and_foreign_states_are_refused() -> None:
     shard = Shard(FROZEN, scenario.profiles("toy"))
     shard.process(log()[:300])
