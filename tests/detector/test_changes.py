@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -223,3 +227,59 @@ def test_pieces_go_when_no_state_names_them(tmp_path: Path) -> None:
     assert store.save(4, b"state", 10**6, one, rows)
     assert kept(store) == {one[0].name, "topic-44.rows-1-of-another-partition"}
     assert stat.S_IMODE((store.directory / one[0].name).stat().st_mode) == 0o600
+
+
+class Killed(BaseException):
+    """Ends a save as a kill does: nothing is tidied up."""
+
+
+def test_a_kill_at_any_step_of_a_save_leaves_the_state_before_or_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shard = shard_of()
+    first, second, _ = parts(3)
+    made = StateStore(tmp_path / "made", "topic", "id", VERSION)
+    made.open()
+    shard.process(first)
+    copy = snapshot(shard)
+    rows = to_bytes(copy.changes)
+    pieces: Pieces = (made.piece(4, copy.next_offset, rows),)
+    made.save(4, copy.packed(), copy.next_offset, pieces, rows)
+    before = dump(shard)
+    shard.process(second)
+    copy = snapshot(shard)
+    rows = to_bytes(copy.changes)
+    pieces = (*pieces, made.piece(4, copy.next_offset, rows))
+
+    found = []
+    for step in range(1, 50):
+        folder = tmp_path / str(step)
+        shutil.copytree(made.directory, folder)
+        store = StateStore(folder, "topic", "id", VERSION)
+        left = [step]
+        with monkeypatch.context() as patched:
+            for owner, name in ((os, "open"), (os, "fsync"), (Path, "replace"), (Path, "unlink")):
+                patched.setattr(owner, name, killing(getattr(owner, name), left))
+            with suppress(Killed):
+                store.save(4, copy.packed(), copy.next_offset, pieces, rows)
+        state = loaded(store)
+        assert state is not None
+        found.append(dump(state))
+        if left[0] > 0:
+            break
+    after = dump(shard)
+    assert found == [before] * found.count(before) + [after] * found.count(after)
+    assert found.count(before) >= 6, "it was killed while the piece and the state were written"
+    assert found.count(after) >= 2, "it was killed after that, and it ended"
+
+
+def killing(work: Callable[..., Any], left: list[int]) -> Callable[..., Any]:
+    """`work`, which a kill comes before when it is the last of the steps that are left."""
+
+    def step(*arguments: Any, **named: Any) -> Any:
+        left[0] -= 1
+        if left[0] == 0:
+            raise Killed
+        return work(*arguments, **named)
+
+    return step
