@@ -31,7 +31,6 @@ from connectors.kafka_connection import (
     connect,
     explain,
     missing_topic,
-    topic_id,
 )
 from connectors.kafka_dead_letters import KafkaDeadLetterSink
 from connectors.kafka_group import Rebalances
@@ -40,7 +39,7 @@ from connectors.kafka_partitions import Start, TopicSource
 from detector.errors import SourceError
 from detector.query import RawBatch
 
-__all__ = ["KafkaDeadLetterSink", "KafkaSettings", "KafkaSource", "Start", "check", "topic_id"]
+__all__ = ["KafkaDeadLetterSink", "KafkaSettings", "KafkaSource", "Start", "check"]
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +80,7 @@ class KafkaSource(TopicSource):
             raise
         self._consumer = consumer
 
-    def poll(self, timeout_seconds: float, max_records: int) -> list[RawBatch]:
+    def _fetch_ready(self, timeout_seconds: float, max_records: int) -> None:
         try:
             polled = self._consumer.poll(timeout_ms=int(timeout_seconds * 1000), max_records=max_records)
         except OffsetOutOfRangeError as error:
@@ -95,12 +94,9 @@ class KafkaSource(TopicSource):
             raise self._fenced() from error
         except (KafkaError, NotImplementedError) as error:
             raise SourceError(explain(error, self._settings), topic=self._settings.topic) from error
-        # Kept until the end: nothing is lost when a question below fails and the caller polls again.
         self._ready += [self._batch_of(tp, polled[tp]) for tp in sorted(polled)]
         self._finish_rebalance()
         self._follow_group()
-        ready, self._ready = self._ready, []
-        return [batch for batch in ready if batch.partition in self._owned]
 
     def _finish_rebalance(self) -> None:
         # kafka-python 3.0.12 forgets a rejoin over new partitions that one poll was too short for: it then
@@ -137,7 +133,7 @@ class KafkaSource(TopicSource):
         # fetches from the position.
         for tp in tps:
             self._consumer._fetcher._paused_partition_records.pop(tp, None)
-        self._consumer.resume(*tps)
+            self._consumer.resume(tp)
 
     def offset_at(self, partition: int, seconds: float) -> int:
         tp = self._tp(partition)
@@ -153,6 +149,8 @@ class KafkaSource(TopicSource):
             for partition, offset in offsets.items()
             if partition in self._owned
         }
+        if not positions:
+            return True
         try:
             self._consumer.commit(positions, timeout_ms=_REQUEST_MS)
         except _NOT_NOW as error:
@@ -166,7 +164,8 @@ class KafkaSource(TopicSource):
 
     def pause(self) -> None:
         self._paused = True
-        self._consumer.pause(*self._consumer.assignment())
+        if self._consumer is not None:
+            self._consumer.pause(*self._consumer.assignment())
 
     def resume(self) -> None:
         self._paused = False
@@ -185,7 +184,7 @@ class KafkaSource(TopicSource):
             self._consumer = None
             if member:
                 leave(self._settings, member, self._instance_id)
-            self._assigned, self._owned = set(), set()
+        self._forget_group()
 
     def _tp(self, partition: int) -> Any:
         return TopicPartition(self._settings.topic, partition)

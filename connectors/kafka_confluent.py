@@ -22,7 +22,6 @@ from connectors.kafka_membership import leave
 from connectors.kafka_partitions import TopicSource
 from connectors.kafka_security import OAUTH, TokenFile
 from detector.errors import Fenced, SourceError
-from detector.query import RawBatch
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +101,7 @@ class ConfluentSource(TopicSource):
             raise self._problem or SourceError(explain(error.args[0], self._settings)) from error
         self._consumer = consumer
 
-    def poll(self, timeout_seconds: float, max_records: int) -> list[RawBatch]:
+    def _fetch_ready(self, timeout_seconds: float, max_records: int) -> None:
         if not self._ready and self._problem is None:
             # All at once would wait until there are as many, or the time is over.
             messages = self._client.consume(1, timeout_seconds)
@@ -115,9 +114,6 @@ class ConfluentSource(TopicSource):
         if self._problem is not None and not self._ready:
             problem, self._problem = self._problem, None
             raise problem
-        # Kept until here: nothing is lost when a question above fails and the caller polls again.
-        ready, self._ready = self._ready, []
-        return [batch for batch in ready if batch.partition in self._owned]
 
     def _sort(self, messages: list[Message]) -> None:
         by_partition: dict[int, list[Message]] = {}
@@ -221,11 +217,13 @@ class ConfluentSource(TopicSource):
 
     def pause(self) -> None:
         self._paused = True
-        self._client.pause(self._client.assignment())
+        if self._consumer is not None:
+            self._consumer.pause(self._consumer.assignment())
 
     def resume(self) -> None:
         self._paused = False
-        self._client.resume(self._client.assignment())
+        if self._consumer is not None:
+            self._consumer.resume(self._consumer.assignment())
 
     def lag(self) -> dict[int, int]:
         _, latest = self._range(sorted(self._owned))
@@ -238,7 +236,7 @@ class ConfluentSource(TopicSource):
             self._consumer = None
             if member:
                 leave(self._settings, member, self._instance_id)
-            self._assigned, self._owned = set(), set()
+        self._forget_group()
 
     @property
     def _client(self) -> Consumer:

@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from kafka import KafkaAdminClient, KafkaConsumer
+from kafka import KafkaConsumer
 from kafka.errors import (
     AuthorizationError,
     KafkaConfigurationError,
@@ -176,21 +176,6 @@ def missing_topic(topic: str, settings: KafkaSettings) -> str:
         f"Kafka at {', '.join(servers)} has no topic {topic!r} that this user may see; create it with: "
         f"kafka-topics.sh --bootstrap-server {servers[0]} --create --topic {topic} --partitions 4"
     )
-
-
-def topic_id(settings: KafkaSettings) -> str:
-    """The id that the cluster gave the topic; another id under the same name is a recreated topic.
-
-    Empty where the broker is too old to have ids. Raises SourceError.
-    """
-    admin = connect(KafkaAdminClient, settings)
-    try:
-        topics = admin.describe_topics([settings.topic])
-    except KafkaError as error:
-        raise SourceError(explain(error, settings)) from error
-    finally:
-        admin.close()
-    return str(topics[0].get("topic_id") or "") if topics else ""
 
 
 def partitions_of(settings: KafkaSettings) -> set[int]:

@@ -12,8 +12,12 @@ from datetime import datetime
 import msgspec
 
 from connectors.kafka_connection import KafkaSettings
+from connectors.kafka_topic_id import TopicId
 from detector.errors import ConfigError, Fenced, SourceError
 from detector.query import RawBatch
+
+SURE_SECONDS, IDLE_SECONDS = 1.0, 10.0
+"""For so long it is taken for granted that the name still means the same topic, with records and without."""
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +48,10 @@ def start_time(start: str) -> float | None:
     return moment.timestamp()
 
 
+class _Recreated(Exception):
+    """The name means another topic than the one that is being read."""
+
+
 class TopicSource(ABC):
     """Reads one topic as a member of a consumer group. Not for use from several threads.
 
@@ -56,6 +64,9 @@ class TopicSource(ABC):
     `instance_id` makes the member a static one: a process that starts again under the same id, after a
     crash, takes the place of the one before it at once. Two at a time must not have the same; the older of
     them is told so by Fenced, from `poll` or `commit`.
+
+    A topic that is deleted and made anew while it is read: all partitions are told to be revoked, then those
+    of the new topic to be assigned, with another `topic_id`. What was fetched and not returned is dropped.
     """
 
     def __init__(
@@ -84,6 +95,11 @@ class TopicSource(ABC):
         self._ready: list[RawBatch] = []  # fetched, not yet returned
         self._events: Events = queue.SimpleQueue()
         self._paused = False
+        self._identity = TopicId(settings)
+        self._asked_at = time.monotonic()
+        self._anew = False  # the topic was recreated, and is not open yet
+        self.topic_id = ""
+        """The broker's id of the topic, known when partitions are assigned; empty where it has none."""
         self.starts: dict[int, Start] = {}
         """Where each partition that was assigned since `open` began; for the service to print."""
 
@@ -91,13 +107,31 @@ class TopicSource(ABC):
     def open(self) -> None:
         """Connect and ask to join the group; partitions come with `poll`. Raises SourceError, ConfigError."""
 
-    @abstractmethod
     def poll(self, timeout_seconds: float, max_records: int) -> list[RawBatch]:
         """Up to `max_records` records, one batch a partition in offset order; empty when none came in time.
 
         Also keeps the membership alive, so it must be called every few seconds, paused or not. A record
         without a value becomes empty bytes. Raises SourceError, at a retention gap with the offsets.
         """
+        try:
+            if self._anew:
+                self._open_anew()
+            self._fetch_ready(timeout_seconds, max_records)
+            if time.monotonic() > self._asked_at + (SURE_SECONDS if self._ready else IDLE_SECONDS):
+                self._same_topic()
+        except SourceError as error:
+            if error.offset < 0 or not self._is_another():
+                raise
+            self._leave_topic()
+        except _Recreated:
+            self._leave_topic()
+        # Kept until here: nothing is lost when a question above fails and the caller polls again.
+        ready, self._ready = self._ready, []
+        return [batch for batch in ready if batch.partition in self._owned]
+
+    @abstractmethod
+    def _fetch_ready(self, timeout_seconds: float, max_records: int) -> None:
+        """Put what came in time into `_ready`, and follow the group. Raises as `poll` does."""
 
     @abstractmethod
     def offset_at(self, partition: int, seconds: float) -> int:
@@ -173,10 +207,52 @@ class TopicSource(ABC):
         self._ready = [batch for batch in self._ready if batch.partition in self._owned]
         new = sorted(self._assigned - self._owned)
         if new:
+            self._same_topic()
             self._offered |= set(new)
             self._begin(new, self._on_assigned(new))
             self._offered -= set(new)
             self._owned |= set(new)
+
+    def _same_topic(self) -> None:
+        """Raises _Recreated when the topic is another than the one that is being read, else SourceError."""
+        found = self._identity.ask()
+        self._asked_at = time.monotonic()
+        # Of a topic that is gone and not there again, what was fetched before is as good as ever.
+        if found and self.topic_id not in {"", found}:
+            if self._owned or self._offered:
+                raise _Recreated
+            self._present_at_open = set()
+        self.topic_id = found or self.topic_id
+
+    def _is_another(self) -> bool:
+        try:
+            self._same_topic()
+        except _Recreated:
+            return True
+        return False
+
+    def _leave_topic(self) -> None:
+        """Let go of all that belongs to the topic that is gone; the next `poll` opens the new one."""
+        log.error("topic %s was recreated, the new one is read from its first record", self._settings.topic)
+        gone = sorted(self._owned | self._offered)
+        self._owned, self._offered, self._ready = set(), set(), []
+        self._on_revoked(gone)
+        # The client holds positions and records of the old topic; only a new one is free of them.
+        self.close()
+        self._anew = True
+
+    def _open_anew(self) -> None:
+        self.open()
+        self._anew = False
+        # Whatever kafka.start says, all of it is new.
+        self._present_at_open, self.topic_id = set(), ""
+
+    def _forget_group(self) -> None:
+        """Of a closed client."""
+        self._identity.close()
+        self._assigned, self._owned, self._offered = set(), set(), set()
+        while not self._events.empty():
+            self._events.get()
 
     def _begin(self, partitions: list[int], saved: Mapping[int, int | None]) -> None:
         earliest, latest = self._range(partitions)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import structlog
 
-from connectors.kafka import topic_id
+from connectors.kafka_connection import partitions_of
 from connectors.kafka_source import make_source
 from detector import shard_state, workers
 from detector.config import Config
@@ -43,9 +43,11 @@ def run(
     """
     if worker:
         workers.stop_without_parent()
+    # First of all: a topic that cannot be reached is told in one line, before anything is opened.
+    partitions_of(config.kafka)
     warm_up(profiles)
     directory = Path(config.state.directory)
-    store = StateStore(directory, config.kafka.topic, topic_id(config.kafka), shard_state.VERSION)
+    store = StateStore(directory, config.kafka.topic, shard_state.VERSION)
     store.open()
     outputs = service_outputs(config)
     service = Service(config, settings, profiles, make_decoder(config), outputs, store)

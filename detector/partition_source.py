@@ -13,6 +13,10 @@ class PartitionSource(Protocol):
     """A topic as a member of a group reads it, such as `connectors.kafka.KafkaSource`."""
 
     @property
+    def topic_id(self) -> str:
+        """The broker's id of the topic; known when partitions are assigned, empty where it has none."""
+
+    @property
     def starts(self) -> Mapping[int, Start]:
         """Where each partition began."""
 

@@ -69,7 +69,7 @@ def _profile(config: Config) -> str:
 
 def _state_directory(config: Config) -> str:
     directory = Path(config.state.directory)
-    StateStore(directory, config.kafka.topic, "", "").open()
+    StateStore(directory, config.kafka.topic, "").open()
     return f"{directory} can be written"
 
 

@@ -91,6 +91,7 @@ class Service:
         """Load the state of each partition; the offsets to go on at, None where there is neither state nor
         a committed offset. Raises SourceError while another process holds the state of one."""
         self._claims.wait(partitions, self.stop)
+        self._store.topic_id = self._source.topic_id
         committed = self._source.committed(partitions)
         return {partition: self._begin(partition, committed[partition]) for partition in partitions}
 

@@ -97,14 +97,15 @@ class Found(Generic[T]):
 class StateStore:
     """States of one topic's partitions in `directory` (0700, files 0600).
 
-    `topic_id` is the broker's id of the topic, empty where it has none: the states of a topic that was
-    recreated under the same name are not used. `body` is the version of the states themselves.
+    `body` is the version of the states themselves.
     """
 
-    def __init__(self, directory: Path, topic: str, topic_id: str, body: str) -> None:
+    def __init__(self, directory: Path, topic: str, body: str) -> None:
         self.directory = directory
+        self.topic_id = ""
+        """The broker's id of the topic, to be set before `load` and `save`; empty where it has none. States
+        of another topic that had the same name are not used."""
         self._topic = topic
-        self._topic_id = topic_id
         self._body = body
         self._version = f"{FORMAT}.{body}"
         self._refused: dict[Path, str] = {}
@@ -228,7 +229,7 @@ class StateStore:
             body=self._body,
             release=__version__,
             topic=self._topic,
-            topic_id=self._topic_id,
+            topic_id=self.topic_id,
             partition=partition,
             next_offset=next_offset,
             sha256=hashlib.sha256(state).hexdigest(),
@@ -236,7 +237,7 @@ class StateStore:
         )
 
     def _is_of(self, header: Header, partition: int) -> bool:
-        return (header.topic, header.topic_id, header.partition) == (self._topic, self._topic_id, partition)
+        return (header.topic, header.topic_id, header.partition) == (self._topic, self.topic_id, partition)
 
     def _keep(self, path: Path, stands: Header) -> None:
         """Leave what another version wrote to that version."""

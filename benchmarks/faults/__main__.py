@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from benchmarks.faults import churn, fuzz, kills, members, outages, topics
+from benchmarks.faults import churn, damage, fuzz, kills, members, outages, topics
 from benchmarks.faults.account import Account
 from benchmarks.faults.log import make_queries
 from benchmarks.faults.site import Site, command
@@ -21,11 +22,13 @@ from tests import traffic
 from tests.servers.elasticsearch import ElasticsearchServer
 from tests.servers.kafka import KafkaServer
 
-SERVED = ("kills", "rollover", "broker", "elasticsearch", "cluster", "disk", "topics", "members")
+SERVED = ("kills", "rollover", "damage", "broker", "elasticsearch", "cluster", "disk", "topics", "members")
 """Parts that need the servers."""
 PARTS = (*SERVED, "fuzz", "churn")
 CHURN_MEGABYTES = (1024, 64)
 """Bounds of the session state: one that holds every session that is alive, and one that evicts."""
+
+Client = Literal["kafka-python", "confluent"]
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -38,6 +41,8 @@ def main(
     fuzzed: Annotated[int, typer.Option(min=10_000, help="Records of the fuzzing.")] = 1_000_000,
     only: Annotated[str, typer.Option(help=f"Parts, by comma; all are: {','.join(PARTS)}")] = ",".join(PARTS),
     seed: Annotated[int, typer.Option(help="Of the log and of the moments.")] = 1,
+    client: Annotated[Client, typer.Option(help="Reads the topic, as kafka.client.")] = "kafka-python",
+    learn: Annotated[bool, typer.Option("--learn", help="No profile but what it learns as it goes.")] = False,
 ) -> None:
     """Break everything that can break, one after the other; exit code 1 if anything differs."""
     wanted = only.split(",")
@@ -45,8 +50,14 @@ def main(
     if unknown:
         raise typer.BadParameter(f"no such part: {', '.join(sorted(unknown))}")
     well = True
-    with tempfile.TemporaryDirectory(prefix="querywatch-faults-") as folder:
-        for part in _parts(Path(folder), wanted, records, kill_moments, sessions, fuzzed, seed):
+    with tempfile.TemporaryDirectory(prefix="querywatch-faults-") as name, ExitStack() as servers:
+        folder = Path(name)
+        parts: Iterator[Callable[[], Account]] = iter(())
+        if set(wanted) & set(SERVED):
+            kafka, node = servers.enter_context(KafkaServer()), servers.enter_context(ElasticsearchServer())
+            site = Site(folder, kafka, node, client=client, learn=learn)
+            parts = _with_servers(site, wanted, records, kill_moments, seed)
+        for part in chain(parts, _of_the_core(folder, wanted, sessions, fuzzed, seed)):
             began = time.monotonic()
             try:
                 account = part()
@@ -61,13 +72,9 @@ def main(
     raise typer.Exit(0 if well else 1)
 
 
-def _parts(
-    folder: Path, wanted: list[str], records: int, kill_moments: int, sessions: int, fuzzed: int, seed: int
+def _of_the_core(
+    folder: Path, wanted: list[str], sessions: int, fuzzed: int, seed: int
 ) -> Iterator[Callable[[], Account]]:
-    if set(wanted) & set(SERVED):
-        with ExitStack() as servers:
-            kafka, node = servers.enter_context(KafkaServer()), servers.enter_context(ElasticsearchServer())
-            yield from _with_servers(Site(folder, kafka, node), wanted, records, kill_moments, seed)
     profile = folder / "core.qwp"
     if {"fuzz", "churn"} & set(wanted):
         traffic.write(folder / "core.ndjson", traffic.benign(300, seed=1))
@@ -86,8 +93,11 @@ def _with_servers(
     topic = site.topic(queries)
     calm = site.detector(topic)
     calm.undisturbed()
+    judged = "learning as it goes" if site.learn else "with a profile that stays as it is"
+    typer.echo(f"{site.client}, {judged}")
     typer.echo(f"{len(queries):,} records in {site.ends(topic)}, {len(calm.alerts())} alerts and updates")
-    short = queries[: max(5000, len(queries) // 5)]
+    # Without a profile the first tens of thousands of records only teach.
+    short = queries if site.learn else queries[: max(5000, len(queries) // 5)]
     table: dict[str, list[Callable[[], Account]]] = {
         "kills": [
             lambda: kills.kill_at_random_moments(site, topic, calm, kill_moments, roll_over=False, seed=seed)
@@ -97,12 +107,14 @@ def _with_servers(
                 site, topic, calm, max(1, kill_moments // 3), roll_over=True, seed=seed + 1
             )
         ],
+        "damage": [lambda: damage.damaged_states(site, topic, calm, seed)],
         "broker": [lambda: outages.broker_stops(site, topic, calm)],
         "elasticsearch": [lambda: outages.elasticsearch_stops(site, topic, calm)],
         "cluster": [lambda: outages.faulty_cluster(site, topic, calm)],
         "disk": [lambda: outages.full_disk(site, topic, calm)],
         "topics": [
-            lambda: topics.recreated(site, short),
+            lambda: topics.recreated(site, short, while_it_runs=False),
+            lambda: topics.recreated(site, short, while_it_runs=True),
             lambda: topics.partitions_added(site, short),
             lambda: topics.gone_by_retention(site, short),
         ],

@@ -33,10 +33,23 @@ States = dict[int, tuple[int, str]]
 
 
 class Site:
-    """Servers that run, a folder, and a profile of the model `toy` in it."""
+    """Servers that run, a folder, and a profile of the model `toy` in it.
 
-    def __init__(self, folder: Path, kafka: KafkaServer, elasticsearch: ElasticsearchServer) -> None:
+    Detectors read through `client` (`kafka.client`). With `learn` they have no profile but what they learn as
+    they go, else the one of the folder, which stays as it is.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        kafka: KafkaServer,
+        elasticsearch: ElasticsearchServer,
+        *,
+        client: str = "kafka-python",
+        learn: bool = False,
+    ) -> None:
         self.folder, self.kafka, self.elasticsearch = folder, kafka, elasticsearch
+        self.client, self.learn = client, learn
         self.profile = folder / "toy.qwp"
         if not self.profile.exists():
             traffic.write(folder / "history.ndjson", traffic.benign(300, seed=1))
@@ -164,9 +177,11 @@ class Detector:
         self.stream = f"logs-querywatch.alerts-{self.name}"
         self.members: list[Member] = []
         self.config = self.folder / "querywatch.toml"
+        learning = "learn = true" if site.learn else f'profile = "{site.profile}"\nlearn = false'
         self.config.write_text(
-            f'[detection]\nprofile = "{site.profile}"\nlearn = false\n'
-            f'[kafka]\nbootstrap_servers = ["{site.kafka.bootstrap}"]\ntopic = "{topic}"\n'
+            f"[detection]\n{learning}\n"
+            f'[kafka]\nclient = "{site.client}"\n'
+            f'bootstrap_servers = ["{site.kafka.bootstrap}"]\ntopic = "{topic}"\n'
             f'group_id = "{self.name}"\n'
             f'[elasticsearch]\nhosts = ["{url or site.elasticsearch.url}"]\nnamespace = "{self.name}"\n'
             f'[sqlite]\npath = "{self.folder / "querywatch.sqlite"}"\n'
@@ -199,7 +214,7 @@ class Detector:
         for path in self.state.glob("*.state") if self.state.exists() else ():
             try:
                 found[_partition(path)] = _next_offset(path)
-            except FileNotFoundError:  # between two generations
+            except (FileNotFoundError, ValueError):  # between two generations; damaged on purpose
                 continue
         return found
 
@@ -211,10 +226,16 @@ class Detector:
         """Wait until so many records are covered."""
         wait(lambda: self.progress() >= records, member.alive, f"record {records}")
 
-    def finish(self, member: Member) -> None:
-        """Wait until everything in the topic is saved, then stop in order."""
+    def catch_up(self, member: Member) -> None:
+        """Wait until everything in the topic is saved."""
         ends = self.site.ends(self.topic)
         wait(lambda: self.positions() == ends, member.alive, f"offsets {ends}")
+
+    def finish(self, member: Member) -> None:
+        """Wait until everything in the topic is saved, then stop in order."""
+        self.catch_up(member)
+        # Before that it has no handler of signals.
+        member.wait_for("starting")
         member.stop()
 
     def undisturbed(self) -> None:

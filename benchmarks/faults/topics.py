@@ -19,24 +19,35 @@ from detector.query import RawBatch
 END_OF_TIME = 4e9
 
 
-def recreated(site: Site, queries: list[dict[str, Any]]) -> Account:
-    """Half of the records, the topic deleted and made again, the other half: both are told completely."""
-    account = Account("topic deleted and recreated between two runs")
-    half = len(queries) // 2
-    topic = site.topic(queries[:half], partitions=2)
+def recreated(site: Site, queries: list[dict[str, Any]], *, while_it_runs: bool) -> Account:
+    """A third of the records, the topic deleted and made again, the rest: both are told completely.
+
+    The second topic holds more records than were read of the first, so that no offset tells it apart.
+    """
+    account = Account(
+        "topic deleted and recreated " + ("while it is read" if while_it_runs else "between two runs")
+    )
+    part = len(queries) // 3
+    topic = site.topic(queries[:part], partitions=2)
     detector = site.detector(topic)
     try:
-        detector.finish(detector.start())
+        member = detector.start()
+        detector.catch_up(member)
+        if not while_it_runs:
+            member.stop()
+        read = site.ends(topic)
         expected = dict(_told(site, _records(site, topic)))
         _delete(site, topic)
         site.kafka.create_topic(topic, 2)
-        site.produce(topic, queries[half:])
+        site.produce(topic, queries[part:])
         expected |= dict(_told(site, _records(site, topic)))
-        # The offsets of the old topic, which may lie anywhere, must not count.
-        member = detector.start()
-        member.wait_for("saved")
+        account.note(f"ends of the two topics: {read}, {site.ends(topic)}")
+        if not while_it_runs:
+            member = detector.start()
+        member.wait_for("degraded: sessions are rebuilt from the log; those that began earlier are cut")
         detector.finish(member)
         _demand_event(account, member.said(), "degraded", "recreated")
+        account.demand("state-rebuilt" in detector.self_alerts(), "no self-alert says that it began anew")
     finally:
         detector.close()
     account.compare_alerts(detector.alerts(), sorted(expected.items()))
@@ -95,10 +106,10 @@ def _demand_event(account: Account, said: list[dict[str, Any]], event: str, why:
 
 def _told(site: Site, records: dict[int, list[tuple[int, bytes]]]) -> Alerts:
     """What one shard a partition tells of these records, without any service."""
-    profiles = profile.load(site.profile)
+    profiles = {} if site.learn else profile.load(site.profile)
     told = []
     for partition, values in records.items():
-        shard = Shard(settings_of(Config(), learn=False), profiles, "topic", partition)
+        shard = Shard(settings_of(Config(), learn=site.learn), profiles, "topic", partition)
         batch = RawBatch("topic", partition, [v for _, v in values], [n for n, _ in values], END_OF_TIME)
         for alert in shard.process(make_decoder(Config()).decode(batch)[0]).alerts:
             document = json.loads(alert.to_json())

@@ -103,7 +103,7 @@ def many(sessions: int, numbers: int, each: int, queries: int, profile: str) -> 
 def _measured(
     shard: Shard, traffic: Traffic, folder: Path, sessions: int, numbers: int, queries: int, base: int
 ) -> dict[str, float]:
-    store = StateStore(folder, "bench", "", shard_state.VERSION)
+    store = StateStore(folder, "bench", shard_state.VERSION)
     store.open()
     begun = time.perf_counter()
     whole = shard_state.snapshot(shard)

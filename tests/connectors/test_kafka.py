@@ -16,8 +16,10 @@ import msgspec
 import pytest
 from confluent_kafka import Producer
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import NewTopic
 
-from connectors.kafka import KafkaDeadLetterSink, KafkaSource, check, topic_id
+from connectors import kafka_partitions
+from connectors.kafka import KafkaDeadLetterSink, KafkaSource, check
 from connectors.kafka_confluent import ConfluentSource
 from connectors.kafka_partitions import TopicSource
 from connectors.kafka_source import make_source
@@ -496,24 +498,48 @@ def test_check_says_what_is_there_and_what_to_do(settings: Kafka) -> None:
         make_source(missing, on_assigned=lambda partitions: {}).open()
 
 
-def test_a_recreated_topic_has_another_id(kafka_server: KafkaServer, kafka_topic: TopicFactory) -> None:
-    settings = _settings(kafka_server, kafka_topic())
-    before = topic_id(settings)
-    assert before == topic_id(settings) != ""
-    admin = KafkaAdminClient(bootstrap_servers=kafka_server.bootstrap)
+@pytest.mark.parametrize("records", [5, 10, 20])
+def test_a_topic_that_is_recreated_while_it_is_read_is_read_from_its_first_record(
+    monkeypatch: pytest.MonkeyPatch,
+    kafka_server: KafkaServer,
+    kafka_topic: TopicFactory,
+    client: Client,
+    join: Join,
+    records: int,
+) -> None:
+    monkeypatch.setattr(kafka_partitions, "IDLE_SECONDS", 2.0)
+    settings = _settings(kafka_server, kafka_topic(partitions=2), client, start="latest")
+    member = join(settings)
+    _until(lambda: member.assigned == [[0, 1]], member)
+    for partition in (0, 1):
+        _produce(settings, [b"old"] * 10, partition=partition)
+    _until(lambda: member.count() == 20, member)
+    before = member.source.topic_id
+    _recreate(settings)
+    time.sleep(kafka_partitions.SURE_SECONDS)
+    member.read.clear()
+    for partition in (0, 1):
+        _produce(settings, [b"new"] * records, partition=partition)
+    _until(lambda: member.count() == 2 * records, member)
+    new = [(offset, b"new") for offset in range(records)]
+    assert member.read == {0: new, 1: new}
+    assert member.revoked == [[0, 1]]
+    assert member.owned() == [0, 1]
+    assert member.source.topic_id not in {"", before}
+    assert member.source.commit({0: records})
+
+
+def _recreate(settings: Kafka) -> None:
+    admin = KafkaAdminClient(bootstrap_servers=list(settings.bootstrap_servers))
+    deadline = time.monotonic() + PATIENCE_SECONDS
     try:
         admin.delete_topics([settings.topic])
+        while settings.topic in admin.list_topics():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        admin.create_topics([NewTopic(settings.topic, num_partitions=2, replication_factor=1)])
     finally:
         admin.close()
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        try:
-            kafka_server.create_topic(settings.topic)
-            break
-        except Exception:
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
-    assert topic_id(settings) not in {"", before}
 
 
 def test_no_broker_is_one_clear_line_within_seconds(

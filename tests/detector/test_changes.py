@@ -174,7 +174,7 @@ def kept(store: StateStore) -> set[str]:
 
 def saved_in_pieces(folder: Path) -> tuple[StateStore, list[Pieces], bytes]:
     """Three saves of a shard, each with the pieces before and its own; and the whole state of the second."""
-    store = StateStore(folder, "topic", "id", VERSION)
+    store = StateStore(folder, "topic", VERSION)
     store.open()
     shard, second = shard_of(), b""
     pieces: Pieces = ()

@@ -37,7 +37,7 @@ class Worker:
     def __init__(self, folder: Path, kafka: Kafka, profile: Path, sink: MemoryAlertSink) -> None:
         # Nothing is saved before the end, unless a partition is handed over.
         config = Config(kafka=kafka, state=State(directory=str(folder), save_seconds=1e9))
-        store = StateStore(folder, kafka.topic, "id", shard_state.VERSION)
+        store = StateStore(folder, kafka.topic, shard_state.VERSION)
         store.open()
         self.service = Service(
             config,

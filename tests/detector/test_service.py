@@ -49,6 +49,7 @@ class MemoryMember:
     def __init__(self, topic: MemoryTopic, service: Service) -> None:
         self.topic = topic
         self.service = service
+        self.topic_id = "id"
         self.paused = False
         self.polls_while_paused = 0
         self.stop_at_commit = False
@@ -129,11 +130,13 @@ class World:
         self.profiles = profile_files.load(profile)
         self.config = Config(state=State(save_seconds=1e-9))
 
-    def store(self, topic_id: str = "id") -> StateStore:
-        return StateStore(self.folder / "state", "topic", topic_id, shard_state.VERSION)
+    def store(self) -> StateStore:
+        store = StateStore(self.folder / "state", "topic", shard_state.VERSION)
+        store.topic_id = "id"
+        return store
 
-    def service(self, sink: AlertSink, topic_id: str = "id") -> Service:
-        store = self.store(topic_id)
+    def service(self, sink: AlertSink) -> Service:
+        store = self.store()
         store.open()
         settings = settings_of(self.config, learn=False)
         outputs = Outputs([sink], [self.letters])
@@ -392,10 +395,40 @@ def test_a_recreated_topic_is_read_from_the_beginning(world: World) -> None:
     world.topic.partitions = tuple(values[10:] for values in world.topic.partitions)
     world.topic.commits = {0: 40, 1: 40}
     sink = MemoryAlertSink()
-    service = world.service(sink, topic_id="another")
-    service.run(MemoryMember(world.topic, service), until_end=True)
+    service = world.service(sink)
+    member = MemoryMember(world.topic, service)
+    member.topic_id = "another"
+    service.run(member, until_end=True)
     assert service.rebuilt == {0: "the topic was recreated", 1: "the topic was recreated"}
     assert by_id(sink.alerts) == by_id(world.expected()) != {}
+
+
+def test_a_topic_that_is_recreated_while_it_runs_is_read_from_the_beginning(world: World) -> None:
+    world.config = Config(state=State(save_seconds=1e-9), pipeline=Pipeline(batch_queries=100))
+    attack = traffic.lines(traffic.mixed(traffic.benign(20, seed=6), traffic.inversion(seed=7)))
+    of_the_old = by_id(world.expected())
+    sink = MemoryAlertSink()
+    service = world.service(sink)
+    member = MemoryMember(world.topic, service)
+
+    def recreate() -> None:
+        if service.account.records >= 600 and member.topic_id == "id":
+            service.revoked([0, 1])
+            world.topic.partitions = (attack, traffic.lines(traffic.benign(20, seed=8)))
+            member.topic_id, member.positions = "another", None
+
+    member.on_poll = recreate
+    service.run(member, until_end=True)
+    assert service.rebuilt == {0: "the topic was recreated", 1: "the topic was recreated"}
+    told, of_the_new = by_id(sink.alerts), by_id(world.expected())
+    assert of_the_new.items() <= told.items() <= (of_the_old | of_the_new).items()
+    assert of_the_new
+    store = world.store()
+    store.topic_id = "another"
+    states = [store.load(p, lambda data, pieces: data) for p in (0, 1)]
+    assert [(state.position, state.recreated) for state in states] == [
+        (len(values), False) for values in world.topic.partitions
+    ]
 
 
 def test_records_gone_by_retention_are_counted_and_reading_goes_on(world: World) -> None:

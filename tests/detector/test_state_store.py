@@ -14,7 +14,8 @@ from detector.state_store import FORMAT, UNKNOWN, StateStore
 
 
 def store(folder: Path, topic_id: str = "id", body: str = "1") -> StateStore:
-    made = StateStore(folder / "state", "topic", topic_id, body)
+    made = StateStore(folder / "state", "topic", body)
+    made.topic_id = topic_id
     made.open()
     return made
 
