@@ -238,7 +238,7 @@ def test_a_kill_at_any_step_of_a_save_leaves_the_state_before_or_after(
 ) -> None:
     shard = shard_of()
     first, second, _ = parts(3)
-    made = StateStore(tmp_path / "made", "topic", "id", VERSION)
+    made = StateStore(tmp_path / "made", "topic", VERSION)
     made.open()
     shard.process(first)
     copy = snapshot(shard)
@@ -255,7 +255,7 @@ def test_a_kill_at_any_step_of_a_save_leaves_the_state_before_or_after(
     for step in range(1, 50):
         folder = tmp_path / str(step)
         shutil.copytree(made.directory, folder)
-        store = StateStore(folder, "topic", "id", VERSION)
+        store = StateStore(folder, "topic", VERSION)
         left = [step]
         with monkeypatch.context() as patched:
             for owner, name in ((os, "open"), (os, "fsync"), (Path, "replace"), (Path, "unlink")):
