@@ -188,6 +188,7 @@ def build_alert(finding: Finding) -> Alert:
     about, name = _about(finding)
     episode, document_id = _identity(finding, name)
     ratio = finding.evidence / finding.threshold
+    tail = finding.profile.tail_of(finding.kind, finding.late)
     risk = round(min(100.0, 40.0 * ratio), 1)
     severity = LOW if technique is PROBING and finding.level == 0 else SEVERITIES[finding.level]
     title = f"{technique.title} query pattern"
@@ -255,7 +256,7 @@ def build_alert(finding: Finding) -> Alert:
             "detector": {
                 "score": _number(finding.evidence),
                 "threshold": _number(finding.threshold),
-                "p_value": _number(finding.profile.tails[finding.kind].p_value(finding.evidence)),
+                "p_value": _number(tail.p_value(finding.evidence)),
                 "supported_budget": _number(finding.profile.tail.supported_budget()),
             },
             "evidence": {

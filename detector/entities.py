@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from detector import policy, pool
+from detector import pool, suspicion
 from detector.features import layout
 from detector.features.catalogue import NAMES
 from detector.features.inputs import Inputs
@@ -26,11 +26,11 @@ POINTS = 512
 def bytes_each(d: int, sketch: int) -> int:
     """Bytes that one entity takes, with its share of the blocks."""
     ring = layout.block_type(sketch).itemsize // layout.BLOCK_SHARE
-    return _row(d, sketch).itemsize + ring + policy.block_bytes() // policy.SERIES_SHARE
+    return _row(d, sketch).itemsize + ring + suspicion.block_bytes() // suspicion.SERIES_SHARE
 
 
 def _row(d: int, sketch: int) -> np.dtype[np.void]:
-    return layout.row_type([*layout.row_fields(d, sketch), *policy.ROW_FIELDS])
+    return layout.row_type([*layout.row_fields(d, sketch), *suspicion.ROW_FIELDS])
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +118,9 @@ class Entities:
         self.bound = bound
         self.rows = np.zeros(layout.FEWEST, dtype=_row(d, sketch))
         self.more = np.zeros(layout.FEWEST, dtype=layout.block_type(sketch))
-        self.series = np.zeros((0, policy.SERIES, 2), dtype=np.float32)
+        self.series = suspicion.no_series(0)
         self.rings = pool.make(layout.blocks_for(bound))
-        self.shown = pool.make(policy.blocks_for(bound))
+        self.shown = pool.make(suspicion.blocks_for(bound))
         self.counters = np.zeros(2, dtype=np.int64)
         self.changed = {
             name: np.zeros(len(getattr(self, name)), dtype=np.uint8) for name in ("rows", "more", "series")
@@ -138,7 +138,7 @@ class Entities:
             pool.longer(flags, len(getattr(self, name)))
         rows, more, series = self.changed.values()
         self.slots = layout.views(self.rows, self.more, self.rings, self.counters, rows, more)
-        self.episodes = policy.views(self.rows, self.series, self.shown, series)
+        self.episodes = suspicion.views(self.rows, self.series, self.shown, series)
 
     @property
     def nbytes(self) -> int:
@@ -149,7 +149,7 @@ class Entities:
     def rebound(self, bound: int) -> None:
         """Hold at most `bound` entities from now on, and lend blocks for that many."""
         self.bound = bound
-        for lent, most in ((self.rings, layout.blocks_for(bound)), (self.shown, policy.blocks_for(bound))):
+        for lent, most in ((self.rings, layout.blocks_for(bound)), (self.shown, suspicion.blocks_for(bound))):
             lent.counters[pool.BOUND] = max(most, lent.counters[pool.HIGH])
 
     def grow(self, capacity: int) -> None:
@@ -162,7 +162,7 @@ class Entities:
         """Make room for what may be lent at so many queries, and when so many points are judged."""
         more = min(pool.next_size(len(self.more), self.rings.wanted(queries)), layout.blocks_for(self.bound))
         series = min(
-            pool.next_size(len(self.series), self.shown.wanted(points)), policy.blocks_for(self.bound)
+            pool.next_size(len(self.series), self.shown.wanted(points)), suspicion.blocks_for(self.bound)
         )
         if more > len(self.more) or series > len(self.series):
             pool.longer(self.more, more)
@@ -240,7 +240,7 @@ class Entities:
 
     def suspicion(self, threshold: float) -> FloatArray:
         """Evidence where it is worth keeping an entity for, else 0: [capacity]."""
-        worth = (self.episodes.evidence > 0.25 * threshold) | (self.episodes.counts[:, policy.OPEN] > 0)
+        worth = (self.episodes.evidence > 0.25 * threshold) | (self.episodes.counts[:, suspicion.OPEN] > 0)
         return np.where(worth, self.episodes.evidence, 0.0)
 
     def release(self, gone: IntArray) -> None:
@@ -248,7 +248,7 @@ class Entities:
         release_blocks(self.slots, gone)
         self.slots.counts[gone, layout.QUERIES] = 0
         self.slots.changed[gone] = 1
-        policy.forget(self.episodes, gone)
+        suspicion.forget(self.episodes, gone)
 
     def state(self, used: int) -> Arrays:
         """Everything of the first `used` entities, as arrays; rows as their bytes."""
@@ -271,10 +271,11 @@ class Entities:
             kept[: len(rows)] = rows.reshape(-1).view(kept.dtype)
         series = arrays["series"]
         pool.longer(self.series, len(series))
-        self.series[: len(series)] = series
+        self.series[: len(series)] = np.nan  # what older formats lack: the means
+        self.series[: len(series), : series.shape[1]] = series
         self.counters[:] = arrays["counters"]
         self.rings = pool.load(under(arrays, "rings/"), layout.blocks_for(self.bound), len(self.more))
-        self.shown = pool.load(under(arrays, "shown/"), policy.blocks_for(self.bound), len(self.series))
+        self.shown = pool.load(under(arrays, "shown/"), suspicion.blocks_for(self.bound), len(self.series))
         self._view()
 
 

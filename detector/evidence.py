@@ -4,12 +4,15 @@ At each evaluation point with score e (mean surprise, about 1 on benign traffic)
 max(0, LEAK * evidence + e - DRIFT): a CUSUM (Page 1954) that forgets, so that a benign session which is
 merely unusual levels off, however long it lasts, instead of growing without bound.
 
-The false-alert budget is a chance per session, so the threshold is a quantile of the *session maximum*
-of the evidence among benign sessions. Beyond what they reached it is extrapolated with an exponential
-tail (generalised Pareto with shape 0) above the 90th percentile. The scale is its upper 95% limit given the
-excesses seen here and the prior that comes with querywatch, which counts as PRIOR_EXCESSES more of them with
-mean PRIOR_SCALE (their sum is Gamma distributed): a small history buys a higher threshold, and a few wild
-sessions among few do not put it out of reach.
+The false-alert budget is a chance per session, so the threshold is a quantile of the *session maximum* of
+the evidence among benign sessions. The longer a session, the more chances it has, and the rare very long
+ones would spend nearly the whole budget. So the budget is split: one part for the first LATE evaluation
+points of a session, one for all that come later, each with a tail and a threshold of its own. Beyond what
+they reached it is extrapolated with an exponential tail (generalised Pareto with shape 0) above the 90th
+percentile. The scale is its upper 95% limit given the excesses seen here and the prior that comes with
+querywatch, which counts as PRIOR_EXCESSES more of them with mean PRIOR_SCALE (their sum is Gamma
+distributed): a small history buys a higher threshold, and a few wild sessions among few do not put it out
+of reach.
 """
 
 from __future__ import annotations
@@ -32,6 +35,10 @@ PRIOR_SCALE = 4.0
 """What the tails of other deployments looked like, and how many excesses that is worth."""
 PRIOR_EDGE = 2.0
 """Smallest evidence at which the tail may begin."""
+LATE = 24
+"""Evaluation points after which a session is long: some 100 queries. Benign sessions seldom are."""
+LATE_SHARE = 0.1
+"""Part of the sessions' budget that long ones may spend from then on."""
 
 
 @jit
@@ -45,19 +52,31 @@ def accumulate(evidence: float, score: float) -> float:
 @jit
 def _maxima(scores: Any, serials: Any, count: int) -> Any:
     now = np.zeros(count)
-    most = np.zeros(count)
+    points = np.zeros(count, dtype=np.int64)
+    most = np.zeros((count, 2))
+    most[:, 1] = np.nan
     for i in range(scores.shape[0]):
         s = serials[i]
         now[s] = accumulate(now[s], scores[i])
-        most[s] = max(most[s], now[s])
+        if points[s] < LATE:
+            most[s, 0] = max(most[s, 0], now[s])
+        else:
+            most[s, 1] = now[s] if points[s] == LATE else max(most[s, 1], now[s])
+        points[s] += 1
     return most
 
 
-def session_maxima(scores: FloatArray, sessions: IntArray) -> FloatArray:
-    """Largest evidence each session ever had; rows [n] in time order, one value a distinct session."""
+def maxima_by_age(scores: FloatArray, sessions: IntArray) -> FloatArray:
+    """Largest evidence of each session [k, 2], one row a distinct session: in its first LATE evaluation
+    points, and later (NaN: it has no later ones). scores [n] and sessions [n] in time order."""
     _, dense = np.unique(sessions, return_inverse=True)
     count = int(dense.max()) + 1 if len(dense) else 0
     return np.asarray(_maxima(scores, dense.astype(np.int64), count), dtype=np.float64)
+
+
+def session_maxima(scores: FloatArray, sessions: IntArray) -> FloatArray:
+    """Largest evidence that each session ever had [k]; as in `maxima_by_age`."""
+    return np.asarray(np.fmax(*maxima_by_age(scores, sessions).T), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +93,12 @@ class SessionTail:
 
     @classmethod
     def fit(cls, maxima: FloatArray, sessions: int) -> SessionTail:
-        """Fit on the maxima of those benign sessions that were long enough to be evaluated.
+        """Fit on the maxima of those benign sessions that were long enough to be evaluated, if there are any.
 
         `sessions` counts all of them: a session too short to be judged cannot alert, which is part of
         the chance that a session does.
         """
-        edge = max(float(np.quantile(maxima, TAIL_FROM)), PRIOR_EDGE)
+        edge = max(float(np.quantile(maxima, TAIL_FROM)), PRIOR_EDGE) if len(maxima) else PRIOR_EDGE
         excess = maxima[maxima > edge] - edge
         count = len(excess)
         total = float(excess.sum()) + PRIOR_EXCESSES * PRIOR_SCALE

@@ -23,8 +23,10 @@ class Finding:
     """What the policy found at one evaluation point; `record` is the query that triggered it.
 
     kind: of the entity, see `detector.policy`. queries, entity_start: the entity's. sessions: how many the
-    client had begun by then. series: (confidence, distance) of the last queries, None where unknown.
-    began: time the episode began, which is the entity's `episode`-th.
+    client had begun by then. features [f] now, and their means [f] since the entity became suspicious (None:
+    not kept). series: (confidence, distance) of the last queries, None where unknown.
+    late: whether the entity was long when the episode began. began: time that it began, the entity's
+    `episode`-th.
     """
 
     kind: int
@@ -39,8 +41,10 @@ class Finding:
     revision: int
     level: int
     evidence: float
+    late: bool
     threshold: float
     features: FloatArray
+    means: FloatArray | None
     series: tuple[list[float | None], list[float | None]]
     profile: ModelProfile
     campaign: Campaign | None = None

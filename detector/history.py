@@ -16,6 +16,7 @@ from connectors.files import STDIN, FileSource, expand
 from detector.config import Config
 from detector.edge import open_source, read_log
 from detector.errors import InputError
+from detector.policy import LONG, SESSION
 from detector.progress import Reading
 from detector.query import Record
 from detector.replay import require_a_log
@@ -49,7 +50,9 @@ class Fitted:
             supported = tail.supported_budget()
             yield f"model         {name}: profile {profile.version}"
             yield f"              {tail.sessions:,} sessions, {self.points[name]:,} evaluation points"
-            yield f"              threshold {profile.threshold(budget):.1f} for a budget of {budget:g} " + PER
+            short, late = profile.thresholds(budget)[SESSION]
+            yield f"              threshold {short:.1f} for a budget of {budget:g} " + PER
+            yield f"              threshold {late:.1f} after {LONG} distinct queries of a session"
             yield f"              so many sessions can show {supported:.3g} at best" + (
                 ", less is extrapolated" if supported > budget else ""
             )

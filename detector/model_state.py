@@ -22,6 +22,7 @@ from detector.policy import CAMPAIGN, CLIENT, SESSION, Judged
 from detector.profile import ModelProfile
 from detector.query import FloatArray, IntArray, QueryBatch
 from detector.sessions import SessionTable
+from detector.suspicion import EPISODES, LEVEL, OPEN, REVISION, feature_means, recent_series
 
 CLIENT_MEMORY, CAMPAIGN_MEMORY = 8, 16
 OF_SESSIONS = CAMPAIGN_MEMORY - CAMPAIGN_MEMORY // CLIENT_MEMORY - 1
@@ -114,18 +115,17 @@ class ModelState:
     @property
     def open_episodes(self) -> int:
         """Sessions and clients that have alerted and have not calmed down."""
-        return sum(int(np.count_nonzero(own.episodes.counts[:, policy.OPEN])) for own in self.entities)
+        return sum(int(np.count_nonzero(own.episodes.counts[:, OPEN])) for own in self.entities)
 
     @property
     def threshold(self) -> float:
-        """Evidence that raises an alert on a session; infinite while there is no profile."""
-        return float(self._thresholds()[SESSION])
+        """Evidence that raises an alert on a short session; infinite while there is no profile."""
+        return float(self._thresholds()[SESSION, 0])
 
     def _thresholds(self) -> FloatArray:
         if self.profile is None:
-            return np.full(policy.KINDS, np.inf)
-        budget = self.settings.budget
-        return np.array([self.profile.threshold(budget, kind) for kind in range(policy.KINDS)])
+            return np.full((policy.KINDS, 2), np.inf)
+        return self.profile.thresholds(self.settings.budget)
 
     def process(self, batch: QueryBatch) -> list[Alert]:
         """Account for a batch in order; returns the alerts it raises, in order."""
@@ -195,7 +195,7 @@ class ModelState:
         sessions' points, before each query that changes who takes part in a campaign. Returns the points
         of clients and campaigns by kind."""
         near = self.profile.near if self.profile is not None else float("nan")
-        bar = self._thresholds().tolist()
+        bar = self._thresholds()[:, 0].tolist()
         others: list[tuple[int, Points]] = []
         at = 0
         while start < stop:
@@ -245,6 +245,7 @@ class ModelState:
             when=first + points.rows,
             times=batch.timestamps[points.rows],
             meta=points.meta,
+            features=points.features,
             scores=self.profile.ensemble.score(points.features),
             series=points.series,
             campaign=work.campaign[:done],
@@ -271,6 +272,7 @@ class ModelState:
             row, which = int(points.rows[at]), int(kind[at])
             episodes, s = kinds[which], int(points.slots[at])
             _, began, serial, queries = points.meta[at].tolist()
+            age = int(episodes.counts[s, OPEN]) - 1
             record = batch.records[row]
             if self.learner is not None:
                 self.learner.alert(which, int(serial), int(self.clients.serial[owner[at]]))
@@ -288,13 +290,15 @@ class ModelState:
                 sessions=int(work.sessions[row]),
                 entity_start=began,
                 began=float(episodes.began[s]),
-                episode=int(episodes.counts[s, policy.EPISODES]),
-                revision=int(episodes.counts[s, policy.REVISION]),
-                level=int(episodes.counts[s, policy.LEVEL]),
+                episode=int(episodes.counts[s, EPISODES]),
+                revision=int(episodes.counts[s, REVISION]),
+                level=int(episodes.counts[s, LEVEL]),
                 evidence=float(episodes.evidence[s]),
-                threshold=float(thresholds[which]),
+                late=age == 1,
+                threshold=float(thresholds[which, age]),
                 features=points.features[at - 1],
-                series=policy.recent_series(episodes, s),
+                means=feature_means(episodes, s),
+                series=recent_series(episodes, s),
                 profile=self.profile,
                 campaign=campaign,
             )

@@ -17,17 +17,18 @@ import numpy as np
 from detector.container import Damaged, pack, unpack
 from detector.contamination import groups_of, thinned, without_attacks
 from detector.errors import ProfileError
-from detector.evidence import SessionTail, session_maxima
+from detector.evidence import LATE_SHARE, SessionTail, maxima_by_age, session_maxima
 from detector.features.catalogue import FAMILIES, NAMES, SIDES
 from detector.features.inputs import Inputs, from_arrays, to_arrays
 from detector.links import FIRST_DISTANCE
-from detector.policy import BUDGET_SHARES, SESSION
+from detector.policy import BUDGET_SHARES, KINDS, SESSION
+from detector.query import FloatArray
 from detector.rows import NO_ROWS, Rows
 from models.base import Arrays, under
 from models.ensemble import Ensemble
 from models.recogniser import shipped
 
-FORMAT = 4
+FORMAT = 5
 MINIMUM_SESSIONS = 100
 """Judged benign sessions below which a tail of session maxima means nothing."""
 MINIMUM_OTHERS = 100
@@ -38,7 +39,8 @@ MINIMUM_OTHERS = 100
 class ModelProfile:
     """What judges the queries of one model: input units, distance that links the odd
     queries of different clients, anomaly ensemble, and for each kind of entity the tail of its maxima (a
-    chance per session, whatever the kind). `suspects` counts the sessions of the history that look like
+    chance per session, whatever the kind); that of the sessions is of their first evaluation points, `late`
+    of the later ones (`detector.evidence`). `suspects` counts the sessions of the history that look like
     attacks and taught nothing."""
 
     sequence: int
@@ -46,6 +48,7 @@ class ModelProfile:
     near: float
     ensemble: Ensemble
     tails: tuple[SessionTail, ...]
+    late: SessionTail
     suspects: int
     version: str
 
@@ -54,10 +57,20 @@ class ModelProfile:
         """That of the sessions."""
         return self.tails[SESSION]
 
-    def threshold(self, budget: float, kind: int = SESSION) -> float:
-        """Evidence that raises an alert on an entity of that kind: each kind spends its share of `budget`
-        false alerts per 10,000 sessions."""
-        return self.tails[kind].threshold(BUDGET_SHARES[kind] * budget)
+    def tail_of(self, kind: int, late: bool) -> SessionTail:
+        """The tail of the entities of that kind, while they are short or once they are long."""
+        return self.late if late and kind == SESSION else self.tails[kind]
+
+    def thresholds(self, budget: float) -> FloatArray:
+        """Evidence that raises an alert on entities of each kind while they are short and once they are
+        long [KINDS, 2]: each kind spends its share of `budget` false alerts per 10,000 sessions."""
+        bars = np.empty((KINDS, 2))
+        for kind, share in enumerate(BUDGET_SHARES):
+            bars[kind] = self.tails[kind].threshold(share * budget)
+        own = BUDGET_SHARES[SESSION] * budget
+        bars[SESSION, 0] = self.tail.threshold((1.0 - LATE_SHARE) * own)
+        bars[SESSION, 1] = max(bars[SESSION, 0], self.late.threshold(LATE_SHARE * own))
+        return bars
 
     @property
     def input_length(self) -> int:
@@ -68,7 +81,7 @@ class ModelProfile:
         """Everything as named arrays."""
         out: Arrays = {f"inputs/{k}": v for k, v in to_arrays(self.inputs).items()}
         out |= {f"ensemble/{k}": v for k, v in self.ensemble.to_arrays().items()}
-        out["tails"] = np.stack([tail.to_array() for tail in self.tails])
+        out["tails"] = np.stack([tail.to_array() for tail in (*self.tails, self.late)])
         out["near"] = np.array([self.near])
         out["sequence"] = np.array([self.sequence])
         out["suspects"] = np.array([self.suspects])
@@ -81,9 +94,10 @@ def _versioned(
     near: float,
     ensemble: Ensemble,
     tails: tuple[SessionTail, ...],
+    late: SessionTail,
     suspects: int,
 ) -> ModelProfile:
-    unnamed = ModelProfile(sequence, inputs, near, ensemble, tails, suspects, "")
+    unnamed = ModelProfile(sequence, inputs, near, ensemble, tails, late, suspects, "")
     digest = hashlib.sha256()
     for name, array in sorted(unnamed.arrays().items()):
         digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
@@ -118,15 +132,17 @@ def build(
     )
     if np.isnan(scores).all():
         return None
-    maxima = session_maxima(scores, sessions.entities)
+    first, later = maxima_by_age(scores, sessions.entities).T
+    maxima = np.fmax(first, later)
     total = max(total_sessions - suspects, len(maxima))
-    tails = [SessionTail.fit(maxima, total)]
+    tails = [SessionTail.fit(first, total)]
+    late = SessionTail.fit(later[~np.isnan(later)], total)
     for rows, their_scores in zip(others, np.split(other_scores, [len(others[0].entities)]), strict=True):
         theirs = session_maxima(their_scores, rows.entities)
         if len(theirs) < MINIMUM_OTHERS:
             theirs = np.concatenate([theirs, maxima])
         tails.append(SessionTail.fit(theirs, total))
-    return _versioned(sequence, inputs, near, ensemble, tuple(tails), suspects)
+    return _versioned(sequence, inputs, near, ensemble, tuple(tails), late, suspects)
 
 
 def restore_profile(arrays: Arrays) -> ModelProfile:
@@ -137,10 +153,14 @@ def restore_profile(arrays: Arrays) -> ModelProfile:
     except ValueError as error:
         raise ProfileError(f"{error}; make it again with `querywatch fit`") from error
     sequence = int(np.asarray(arrays["sequence"], dtype=np.int64)[0])
-    tails = tuple(SessionTail.from_array(row) for row in np.asarray(arrays["tails"], dtype=np.float64))
+    tails = [SessionTail.from_array(row) for row in np.asarray(arrays["tails"], dtype=np.float64)]
+    # States of formats 3 and 4 hold one tail for sessions of all ages.
+    late = tails.pop() if len(tails) > KINDS else tails[SESSION]
     near = float(np.asarray(arrays["near"], dtype=np.float64)[0])
     suspects = int(np.asarray(arrays["suspects"], dtype=np.int64)[0])
-    return _versioned(sequence, from_arrays(under(arrays, "inputs/")), near, ensemble, tails, suspects)
+    return _versioned(
+        sequence, from_arrays(under(arrays, "inputs/")), near, ensemble, tuple(tails), late, suspects
+    )
 
 
 def to_bytes(profiles: Mapping[str, ModelProfile]) -> bytes:

@@ -32,9 +32,10 @@ from detector.router import OddLength
 from detector.sessions import SessionTable
 from models.base import Arrays, under
 
-FORMAT = 4
-READABLE = (3, FORMAT)
-"""In format 3 all arrays are in the state itself, and models have no numbers."""
+FORMAT = 5
+READABLE = (3, 4, FORMAT)
+"""In format 3 all arrays are in the state itself, and models have no numbers; before 5 there are no means of
+features, and no tails of long sessions."""
 SMALL = 16 * 2**20
 """Fewer bytes of sessions, clients and campaigns are all saved each time, in the state itself."""
 VERSION = f"{FORMAT}-{hashlib.sha256(json.dumps(NAMES).encode()).hexdigest()[:8]}"
@@ -171,7 +172,7 @@ def restore(
         state = _restore_model(model, own, settings, profiles, memory)
         state.number = number
         shard.models[model["name"]] = state
-    if not changed:
+    if not changed or meta["format"] != FORMAT:
         save_all_next(shard)
     return shard
 

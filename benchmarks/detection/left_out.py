@@ -11,7 +11,7 @@ from rich.table import Table
 from benchmarks.detection.collect import Points
 from benchmarks.detection.tables import clopper_pearson
 from detector.contamination import thinned
-from detector.evidence import SessionTail, accumulate, session_maxima
+from detector.evidence import LATE, LATE_SHARE, SessionTail, accumulate, maxima_by_age
 from detector.features.catalogue import FAMILIES, SIDES
 from models.ensemble import Ensemble
 from models.recogniser import Recogniser
@@ -25,14 +25,19 @@ def first_alerts(past: Points, now: Points, recogniser: Recogniser | None) -> di
     none, nobody = np.empty((0, past.features.shape[1])), np.empty(0, dtype=np.int64)
     teaches = thinned(past.sessions)
     scores, _ = ensemble.fit_and_score(past.features, past.sessions, none, nobody, teaches)
-    maxima = session_maxima(scores, past.sessions)
-    threshold = SessionTail.fit(maxima, past.benign_sessions).threshold(BUDGET)
+    early, late = maxima_by_age(scores, past.sessions).T
+    low = SessionTail.fit(early, past.benign_sessions).threshold((1.0 - LATE_SHARE) * BUDGET)
+    high = max(
+        low, SessionTail.fit(late[~np.isnan(late)], past.benign_sessions).threshold(LATE_SHARE * BUDGET)
+    )
     evidence: dict[int, float] = defaultdict(float)
+    points: dict[int, int] = defaultdict(int)
     alerts: dict[int, int] = {}
     judged = ensemble.score(now.features).tolist()
     for session, queries, score in zip(now.sessions.tolist(), now.queries.tolist(), judged, strict=True):
         evidence[session] = accumulate(evidence[session], score)
-        if evidence[session] >= threshold:
+        points[session] += 1
+        if evidence[session] >= (low if points[session] <= LATE else high):
             alerts.setdefault(session, queries)
     return alerts
 

@@ -31,7 +31,7 @@ def judge() -> ModelProfile:
     built = profile.build(1, inputs.unlearned(4), Rows(rows, sessions, sessions), 250)
     assert built is not None
     tails = (SessionTail(2.0, 2.5, 0.05, 250), *[SessionTail(3.0, 2.5, 0.05, 250)] * 2)
-    return replace(built, tails=tails, version="1-0123456789ab")
+    return replace(built, tails=tails, late=SessionTail(6.0, 5.0, 0.01, 250), version="1-0123456789ab")
 
 
 def values(**odd: float) -> FloatArray:
@@ -76,8 +76,10 @@ def finding(**changes: Any) -> Finding:
         "revision": 0,
         "level": 1,
         "evidence": 27.25,
+        "late": False,
         "threshold": 17.5,
         "features": values(near_duplicates=1.0, step_sparsity=-3.0, confidence_trend=3.0, off_manifold=3.0),
+        "means": None,
         "series": ([0.25, None, 0.5], [None, 0.125, 0.0625]),
         "profile": judge(),
     }

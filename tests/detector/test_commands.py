@@ -14,6 +14,7 @@ import pytest
 
 from detector import __version__, config
 from detector import profile as profiles
+from detector.policy import SESSION
 from tests import traffic
 from tests.detector.conftest import Querywatch
 
@@ -50,7 +51,7 @@ def test_fit_tells_what_each_model_got(querywatch: Querywatch) -> None:
     profile = profiles.load(Path("p.qwp"))["plenty"]
     assert f"plenty: profile {profile.version}" in result.stdout
     assert "300 sessions, 750 evaluation points" in result.stdout
-    assert f"threshold {profile.threshold(1.0):.1f} for a budget of 1 " in result.stdout
+    assert f"threshold {profile.thresholds(1.0)[SESSION, 0]:.1f} for a budget of 1 " in result.stdout
     assert "can show 100 at best" in result.stdout
     assert "little: no profile, " in result.stdout
     assert set(profiles.load(Path("p.qwp"))) == {"plenty"}

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from detector.contamination import thinned
 from detector.pipeline import Shard
+from detector.policy import SESSION
 from detector.profile import ModelProfile
 from detector.query import Record
 from tests import traffic
@@ -43,7 +44,7 @@ def test_attacks_in_the_history_hardly_move_the_threshold_and_are_told(attacks: 
     clean, poisoned = fitted(0), fitted(attacks)
     assert clean.suspects == 0
     assert 0.9 * attacks <= poisoned.suspects <= attacks
-    assert poisoned.threshold(1.0) == pytest.approx(clean.threshold(1.0), rel=0.25)
+    assert poisoned.thresholds(1.0)[SESSION] == pytest.approx(clean.thresholds(1.0)[SESSION], rel=0.25)
 
 
 def test_attacks_are_found_whatever_the_history_held() -> None:

@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.evidence import DRIFT, LEAK, PRIOR_EDGE, PRIOR_SCALE, SessionTail, accumulate, session_maxima
+from detector.evidence import (
+    DRIFT,
+    LATE,
+    LEAK,
+    PRIOR_EDGE,
+    PRIOR_SCALE,
+    SessionTail,
+    accumulate,
+    maxima_by_age,
+    session_maxima,
+)
 
 
 def test_evidence_adds_up_and_forgets() -> None:
@@ -35,6 +45,17 @@ def test_session_maxima_are_of_each_session_alone() -> None:
     sessions = np.array([70, 5, 70, 5, 5, 900])
     assert session_maxima(scores, sessions).tolist() == pytest.approx([LEAK * 1.0 + 7.0, 3.0, 0.0])
     assert session_maxima(np.empty(0), np.empty(0, dtype=np.int64)).tolist() == []
+
+
+def test_maxima_are_of_a_session_while_it_is_short_and_once_it_is_long() -> None:
+    """Evidence lives on from one age to the next, its maxima are counted apart."""
+    short = [DRIFT + 3.0, *[DRIFT] * (LATE - 1)]
+    scores = np.array([*short, DRIFT, DRIFT + 0.5, 0.0, *short])
+    sessions = np.repeat([7, 8], [LATE + 3, LATE])
+    (long, alone) = maxima_by_age(scores, sessions)
+    assert long.tolist() == pytest.approx([3.0, LEAK ** (LATE + 1) * 3.0 + 0.5])
+    assert alone[0] == 3.0 and np.isnan(alone[1])
+    assert session_maxima(scores, sessions).tolist() == [3.0, 3.0]
 
 
 def exponential(rng: np.random.Generator, sessions: int, scale: float) -> SessionTail:
@@ -95,3 +116,9 @@ def test_sessions_too_short_to_be_judged_share_the_budget() -> None:
 def test_a_tail_survives_as_an_array() -> None:
     tail = exponential(np.random.default_rng(4), 321, 4.0)
     assert SessionTail.from_array(tail.to_array()) == tail
+
+
+def test_without_any_long_session_the_prior_is_the_tail() -> None:
+    tail = SessionTail.fit(np.empty(0), 400)
+    assert (tail.edge, tail.share) == (PRIOR_EDGE, 1 / 400)
+    assert tail.scale > PRIOR_SCALE

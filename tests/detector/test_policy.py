@@ -6,42 +6,70 @@ import numpy as np
 import pytest
 
 from detector import links, policy, pool
-from detector.evidence import DRIFT
+from detector.evidence import DRIFT, LATE
+from detector.features.catalogue import NAMES
 from detector.features.layout import EVERY, FIRST_EVALUATION, RECENT
-from detector.policy import CRITICAL, HIGH, MOST_REVISIONS, NOTHING, RAISE, REVISE, SERIES, SHOWN_FROM, Judged
+from detector.policy import CRITICAL, HIGH, LONG, MOST_REVISIONS, NOTHING, RAISE, REVISE, Judged
 from detector.query import FloatArray, IntArray
+from detector.suspicion import (
+    LEVEL,
+    OPEN,
+    REVISION,
+    SERIES,
+    SHOWN_FROM,
+    Episodes,
+    allocate,
+    feature_means,
+    recent_series,
+)
 
 THRESHOLD = 10.0
 Message = tuple[int, int, int]
+Bars = float | FloatArray
 
 
 def judged(
-    slots: IntArray, times: FloatArray, meta: FloatArray, scores: list[float], series: FloatArray
+    slots: IntArray,
+    times: FloatArray,
+    meta: FloatArray,
+    scores: list[float],
+    series: FloatArray,
+    features: FloatArray | None = None,
 ) -> Judged:
     """Evaluation points of sessions of one client."""
     n = len(slots)
     zeros = np.zeros(n, dtype=np.int64)
-    return Judged(zeros, slots, zeros, np.arange(n), times, meta, np.array(scores), series, zeros, zeros, 0)
+    seen = np.zeros((n, len(NAMES))) if features is None else features
+    return Judged(
+        zeros, slots, zeros, np.arange(n), times, meta, seen, np.array(scores), series, zeros, zeros, 0
+    )
 
 
 def judge(
-    episodes: policy.Episodes, threshold: float, points: Judged, at: int, suppressed: IntArray | None = None
+    episodes: Episodes,
+    threshold: Bars,
+    points: Judged,
+    at: int,
+    suppressed: IntArray | None = None,
 ) -> tuple[int, int]:
     """Judge sessions, where nothing was heard of any client's other entities."""
     heard = np.full((1, policy.KINDS), -1, dtype=np.int64)
     quiet = np.zeros(1, dtype=np.int64) if suppressed is None else suppressed
-    kinds = (episodes, *[policy.allocate(1)] * (policy.KINDS - 1))
+    kinds = (episodes, *[allocate(1)] * (policy.KINDS - 1))
     point, event = policy.judge(
-        kinds, np.full(policy.KINDS, threshold), heard, links.allocate(1, 1, 1), points, at, quiet
+        kinds, np.full((policy.KINDS, 2), threshold), heard, links.allocate(1, 1, 1), points, at, quiet
     )
     return int(point), int(event)
 
 
 def play(
-    scores: list[float], threshold: float = THRESHOLD, episodes: policy.Episodes | None = None, first: int = 0
-) -> tuple[list[Message], policy.Episodes]:
+    scores: list[float],
+    threshold: Bars = THRESHOLD,
+    episodes: Episodes | None = None,
+    first: int = 0,
+) -> tuple[list[Message], Episodes]:
     """One session's scores through the policy; its messages as (queries, event, level)."""
-    episodes = episodes or policy.allocate(1)
+    episodes = episodes or allocate(1)
     n = len(scores)
     meta = np.zeros((n, 4))
     meta[:, 0] = meta[:, 3] = FIRST_EVALUATION + EVERY * (first + np.arange(n))
@@ -57,7 +85,7 @@ def play(
         at, event = judge(episodes, threshold, points, at)
         if event == NOTHING:
             return messages, episodes
-        messages.append((int(meta[at, 0]), event, int(episodes.counts[0, policy.LEVEL])))
+        messages.append((int(meta[at, 0]), event, int(episodes.counts[0, LEVEL])))
         at += 1
 
 
@@ -107,12 +135,12 @@ def test_a_new_episode_begins_after_the_last_went_quiet(quiet: float, alerts: in
     messages, episodes = play(reaching(*evidence))
     assert [event for _, event, _ in messages] == [RAISE] * alerts
     assert episodes.began[0] == 1000.0 + (8 if alerts == 1 else 16)
-    assert episodes.counts[0, policy.REVISION] == 0
+    assert episodes.counts[0, REVISION] == 0
 
 
 def test_growth_counts_queries_and_sessions_begin_by_distinct_inputs() -> None:
     """A session of repeats is evaluated seldom, but its length is what a person reads."""
-    episodes = policy.allocate(1)
+    episodes = allocate(1)
     meta = np.array([[8.0, 0.0, 1.0, 100.0], [12.0, 0.0, 1.0, 399.0], [16.0, 0.0, 1.0, 400.0]])
     slots, series = np.zeros(3, dtype=np.int64), np.zeros((3, RECENT, 2))
     points = judged(slots, np.zeros(3), meta, reaching(*[1.1 * THRESHOLD] * 3), series)
@@ -126,7 +154,7 @@ def test_a_new_session_in_the_slot_knows_nothing_of_the_last() -> None:
     _, episodes = play(reaching(*[1.1 * THRESHOLD] * 30))
     messages, _ = play(reaching(0.9 * THRESHOLD, 1.1 * THRESHOLD), episodes=episodes)
     assert messages == [(12, RAISE, 0)]
-    confidence, distance = policy.recent_series(episodes, 0)
+    confidence, distance = recent_series(episodes, 0)
     assert distance == [float(n) for n in range(1, 13)]
     assert len(confidence) == 12
 
@@ -134,7 +162,7 @@ def test_a_new_session_in_the_slot_knows_nothing_of_the_last() -> None:
 @pytest.mark.parametrize("points", [1, 2, 14, 15, 16, 40])
 def test_the_series_holds_the_last_queries_in_order(points: int) -> None:
     _, episodes = play(reaching(*[0.2 * THRESHOLD] * points))
-    confidence, distance = policy.recent_series(episodes, 0)
+    confidence, distance = recent_series(episodes, 0)
     queries = FIRST_EVALUATION + EVERY * (points - 1)
     expected = list(range(max(1, queries - SERIES + 1), queries + 1))
     assert distance == expected
@@ -143,13 +171,13 @@ def test_the_series_holds_the_last_queries_in_order(points: int) -> None:
 
 
 def test_the_series_says_what_is_unknown() -> None:
-    episodes = policy.allocate(2)
+    episodes = allocate(2)
     series = np.full((1, RECENT, 2), np.nan)
     series[0, -1] = 0.25, 3.0
     meta = np.array([[float(FIRST_EVALUATION), 0.0, 1.0, 9.0]])
     judge(episodes, 1.0, judged(np.array([1]), np.array([0.0]), meta, reaching(0.5), series), 0)
-    assert policy.recent_series(episodes, 1) == ([None] * 7 + [0.25], [None] * 7 + [3.0])
-    assert policy.recent_series(episodes, 0) == ([], [])
+    assert recent_series(episodes, 1) == ([None] * 7 + [0.25], [None] * 7 + [3.0])
+    assert recent_series(episodes, 0) == ([], [])
 
 
 def test_a_series_is_kept_while_the_evidence_is_worth_it() -> None:
@@ -157,16 +185,60 @@ def test_a_series_is_kept_while_the_evidence_is_worth_it() -> None:
     _, episodes = play(reaching(little, little, enough, enough))
     queries = FIRST_EVALUATION + 3 * EVERY
     newest = list(range(queries - RECENT - EVERY + 1, queries + 1))
-    assert policy.recent_series(episodes, 0)[1] == newest
+    assert recent_series(episodes, 0)[1] == newest
     assert episodes.blocks.lent == 1
     play([0.0] * 40, episodes=episodes, first=4)
-    assert policy.recent_series(episodes, 0) == ([], [])
+    assert recent_series(episodes, 0) == ([], [])
     assert episodes.blocks.lent == 0
 
 
 def test_without_a_block_for_its_series_a_session_alerts_all_the_same() -> None:
-    episodes = policy.allocate(1)
+    episodes = allocate(1)
     episodes.blocks.counters[pool.BOUND] = 0
     messages, _ = play(reaching(1.1 * THRESHOLD), episodes=episodes)
     assert messages == [(8, RAISE, 0)]
-    assert policy.recent_series(episodes, 0) == ([], [])
+    assert recent_series(episodes, 0) == ([], [])
+
+
+def test_the_means_are_those_of_the_points_since_the_evidence_was_worth_it() -> None:
+    episodes, n = allocate(1), 6
+    little, enough = (share * SHOWN_FROM * THRESHOLD for share in (0.9, 1.1))
+    meta = np.zeros((n, 4))
+    meta[:, 0] = meta[:, 3] = FIRST_EVALUATION + EVERY * np.arange(n)
+    features = np.arange(n)[:, None] + np.zeros((n, len(NAMES)))
+    features[2, 1], features[3:5, 2] = np.nan, np.nan
+    features[:, 3] = np.nan
+    points = judged(
+        np.zeros(n, dtype=np.int64),
+        meta[:, 0],
+        meta,
+        reaching(little, little, *[enough] * 4),
+        np.zeros((n, RECENT, 2)),
+        features,
+    )
+    judge(episodes, THRESHOLD, points, 0)
+    means = feature_means(episodes, 0)
+    assert means is not None
+    assert means[0] == pytest.approx(np.mean([2, 3, 4, 5]))
+    assert means[1] == pytest.approx((3.0 + (4 - 3) / 3) + (5 - (3.0 + 1 / 3)) / 4)  # first known at 3
+    assert means[2] == pytest.approx(2.0 + (5 - 2.0) / 4)  # what is unknown moves nothing
+    assert np.isnan(means[3])
+    assert feature_means(allocate(1), 0) is None
+
+
+def test_long_sessions_have_a_threshold_of_their_own() -> None:
+    bars, before = np.array([THRESHOLD, 3.0 * THRESHOLD]), LATE - 1
+    calm, over = [0.2 * THRESHOLD] * before, 1.1 * THRESHOLD
+    assert play(reaching(*calm, over), bars)[0] == [(LONG - EVERY, RAISE, 0)]
+    assert play(reaching(*calm, 0.0, *[over] * 20), bars)[0] == []
+    late, episodes = play(reaching(*calm, 0.0, over, 3.3 * THRESHOLD), bars)
+    assert late == [(LONG + EVERY, RAISE, 0)]
+    assert episodes.counts[0, OPEN] == 2
+
+
+def test_an_episode_is_judged_by_the_threshold_that_it_began_with() -> None:
+    bars = np.array([THRESHOLD, 3.0 * THRESHOLD])
+    over = 1.1 * THRESHOLD
+    messages, episodes = play(reaching(*[over] * (2 * LATE), 0.4 * THRESHOLD, over), bars)
+    assert [(queries, event) for queries, event, _ in messages] == [(8, RAISE), (32, REVISE), (128, REVISE)]
+    assert episodes.counts[0, OPEN] == 0  # it ended, and what comes now is judged as of a long session
