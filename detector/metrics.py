@@ -53,6 +53,7 @@ class Metrics:
         self.repeated = counter("repeated_records", "Records delivered before, and passed over.")
         self.alerts = counter("alerts", "Alerts raised.", "technique", "severity")
         self.updates = counter("alert_updates", "Later messages about alerts raised before.")
+        self.grouped = counter("alerts_grouped", "Alerts on one client that were told together with others.")
         self.suppressed = counter(
             "suppressed",
             "Evaluation points above the threshold that gave no message: told before, or a declared client.",

@@ -18,17 +18,21 @@ Within `ModelState.process`, per batch of one model:
     judge                    surprise -> evidence -> raise or revise            detector.policy
     build_alert              the ECS document                                   detector.ecs
     Learner                  rows of sessions that did not alert teach          detector.learner
+
+and after all models
+    Groups                   one client's flood of alerts, told as one          detector.grouping
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from detector.features.catalogue import NAMES
 from detector.features.layout import FIRST_EVALUATION
+from detector.grouping import Groups
 from detector.model_state import ModelState, Settings
 from detector.profile import ModelProfile
 from detector.query import Record
@@ -59,7 +63,14 @@ class Shard(Router[ModelState]):
         """Models' states made so far; each has its number, which no other ever gets."""
         self.shares = Shares(settings.memory)
         expected = {name: profile.input_length for name, profile in profiles.items()}
+        self.groups = Groups(settings.tenant)
         super().__init__(make, expected, source, partition)
+
+    def process(self, records: Sequence[Record]) -> Outcome:
+        """Account for records in the shard's order. A record delivered twice counts once."""
+        outcome = super().process(records)
+        outcome.alerts = self.groups.take(outcome.alerts)
+        return outcome
 
     def divide(self) -> None:
         """Divide the memory anew among the models."""

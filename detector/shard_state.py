@@ -23,6 +23,7 @@ from detector.container import Damaged, pack, unpack
 from detector.errors import OtherVersion, ProfileError, StateError
 from detector.features import inputs as units
 from detector.features.catalogue import NAMES
+from detector.grouping import Groups
 from detector.learner import InputSample, Learner
 from detector.model_state import ModelState, Settings
 from detector.pipeline import Shard
@@ -122,6 +123,7 @@ def _describe(shard: Shard) -> tuple[dict[str, Any], Arrays]:
         "lengths": dict(shard.lengths),
         "matching": dict(shard.matching),
         "divisions": shard.divisions,
+        "groups": shard.groups.state(),
         "made": shard.made,
         "memory": dict(shard.shares.given),
         "odd": [
@@ -160,6 +162,7 @@ def restore(
     shard.next_offset = meta["next_offset"]
     shard.lengths = dict(meta["lengths"])
     shard.matching = dict(meta["matching"])
+    shard.groups = Groups.from_state(meta.get("groups", ()), settings.tenant)
     shard.divisions, shard.shares.given = meta["divisions"], dict(meta["memory"])
     shard.odd = {
         (name, d): OddLength(set(clients), queries, began) for name, d, clients, queries, began in meta["odd"]

@@ -58,13 +58,16 @@ class Vitals:
         """Count what a shard forgets and passes over in silence while it works."""
         before = _silent(shard)
         yield
-        sessions, suspicious, clients, suspicious_clients, suppressed = (_silent(shard) - before).tolist()
+        sessions, suspicious, clients, suspicious_clients, suppressed, grouped = (
+            _silent(shard) - before
+        ).tolist()
         self._evicted += sessions
         self._suspicious += suspicious + suspicious_clients
         metrics = self._monitor.metrics
         metrics.evict(KIND_NAMES[SESSION], sessions, suspicious)
         metrics.evict(KIND_NAMES[CLIENT], clients, suspicious_clients)
         metrics.suppressed.inc(suppressed)
+        metrics.grouped.inc(grouped)
 
     def worked(self, began: float, decoded: float, processed: float) -> None:
         """A batch came at `began`, was decoded and processed."""
@@ -143,11 +146,13 @@ class Vitals:
 
 
 def _silent(shard: Shard) -> IntArray:
-    """So far: sessions evicted, suspicious ones, clients evicted, suspicious ones, suppressed points."""
-    counts = np.zeros(5, dtype=np.int64)
+    """So far: sessions evicted, suspicious ones, clients evicted, suspicious ones, suppressed points, and
+    alerts told together with others."""
+    counts = np.zeros(6, dtype=np.int64)
+    counts[5] = shard.groups.withheld
     for model in shard.models.values():
         sessions, clients = model.sessions, model.clients
-        counts += (
+        counts[:5] += (
             sessions.evicted,
             sessions.evicted_suspicious,
             clients.freed,
