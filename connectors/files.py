@@ -64,14 +64,16 @@ class _Line:
 class LogFile:
     """One file, or standard input: its lines in order, numbered from 0 as their offsets.
 
-    `bytes_read` counts compressed bytes; `bytes_total` is None where the size is not known beforehand.
+    `path` names it, `source` is the same as text. `bytes_read` counts compressed bytes; `bytes_total` is
+    None where the size is not known beforehand.
     """
 
     def __init__(
         self, path: str, *, batch_queries: int, record_bytes: int, latest: float, keep_bytes: int = KEEP_BYTES
     ) -> None:
-        self.source = "stdin" if path == STDIN else path
-        self._path = path
+        # Names of files are bytes; those that are no text are told with escapes.
+        self.source = "stdin" if path == STDIN else os.fsencode(path).decode(errors="backslashreplace")
+        self.path = path
         self._batch_queries = batch_queries
         self._record_bytes = record_bytes
         self._latest = latest
@@ -152,9 +154,9 @@ class LogFile:
             yield from self._stream.pieces()
 
     def _open(self) -> AbstractContextManager[io.BufferedIOBase]:
-        if self._path == STDIN:
+        if self.path == STDIN:
             return nullcontext(cast(io.BufferedIOBase, sys.stdin.buffer))
-        return Path(self._path).open("rb")
+        return Path(self.path).open("rb")
 
     def _finished(self, number: int, line: _Line) -> tuple[int, list[bytes], int]:
         content = line.content()

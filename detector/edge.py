@@ -99,7 +99,7 @@ def refuse_overwriting(
     outputs: Sequence[Path], source: FileSource, *, config: Path | None = None, profile: Path | None = None
 ) -> None:
     """Raises InputError when an output would overwrite what is to be read, or another output."""
-    taken = [(Path(file.source), "one of the logs to be read") for file in source.files]
+    taken = [(Path(file.path), "one of the logs to be read") for file in source.files]
     taken += [(config, "the configuration")] if config else []
     taken += [(profile, "the profile that judges")] if profile else []
     for output in outputs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import random
 import time
 from collections import Counter
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from connectors.file_sinks import read_letter_file
 from connectors.sqlite import read_dead_letters
 from tests import traffic
 from tests.detector.conftest import Querywatch
@@ -120,3 +122,27 @@ def test_one_session_of_many_queries(querywatch: Querywatch, toy_profile: Path) 
     assert "sessions      1" in result.stdout
     assert "alerts        1 " in result.stdout
     assert len(Path("o.ndjson").read_bytes().splitlines()) <= 9
+
+
+@pytest.mark.parametrize("output", ["--alerts", "--db"])
+def test_a_file_whose_name_is_no_text_is_read_and_named(
+    querywatch: Querywatch, tmp_path: Path, output: str
+) -> None:
+    name = os.fsdecode(b"log-\xff\n.ndjson")
+    (good, *_) = traffic.lines(traffic.benign(1, seed=1))
+    (tmp_path / name).write_bytes(good + b"\nnot json\n")
+    (tmp_path / "other.ndjson").write_bytes(good + b"\njunk\n")
+    for count, logs in enumerate(([name], [name, "other.ndjson"]), start=1):
+        result = querywatch("replay", *logs, output, "x")
+        assert result.exit_code == 0, result.output
+        assert f"{count}  not_json" in result.output
+    told = (
+        read_dead_letters("x")
+        if output == "--db"
+        else list(read_letter_file(tmp_path / "x.dead-letters.ndjson"))
+    )
+    assert {(letter.source, letter.raw) for letter in told} == {
+        ("log-\\xff\n.ndjson", b"not json"),
+        ("other.ndjson", b"junk"),
+    }
+    assert querywatch("replay", name, output, name).exit_code == 2
