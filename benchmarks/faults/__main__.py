@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from benchmarks.faults import churn, damage, fuzz, kills, members, outages, topics
+from benchmarks.faults import churn, damage, fuzz, kills, members, outages, releases, topics
 from benchmarks.faults.account import Account
 from benchmarks.faults.log import make_queries
 from benchmarks.faults.site import Site, command
@@ -25,6 +25,8 @@ from tests.servers.kafka import KafkaServer
 SERVED = ("kills", "rollover", "damage", "broker", "elasticsearch", "cluster", "disk", "topics", "members")
 """Parts that need the servers."""
 PARTS = (*SERVED, "fuzz", "churn")
+RELEASE = "release"
+"""One more part, which needs a checkout of another release."""
 CHURN_MEGABYTES = (1024, 64)
 """Bounds of the session state: one that holds every session that is alive, and one that evicts."""
 
@@ -43,20 +45,25 @@ def main(
     seed: Annotated[int, typer.Option(help="Of the log and of the moments.")] = 1,
     client: Annotated[Client, typer.Option(help="Reads the topic, as kafka.client.")] = "kafka-python",
     learn: Annotated[bool, typer.Option("--learn", help="No profile but what it learns as it goes.")] = False,
+    before: Annotated[
+        Path | None, typer.Option(help="A checkout of another release; upgrade and rollback, part `release`.")
+    ] = None,
 ) -> None:
     """Break everything that can break, one after the other; exit code 1 if anything differs."""
     wanted = only.split(",")
-    unknown = set(wanted) - set(PARTS)
+    unknown = set(wanted) - {*PARTS, RELEASE}
     if unknown:
         raise typer.BadParameter(f"no such part: {', '.join(sorted(unknown))}")
+    if (before is None) == (RELEASE in wanted):
+        raise typer.BadParameter("--before belongs to the part release")
     well = True
     with tempfile.TemporaryDirectory(prefix="querywatch-faults-") as name, ExitStack() as servers:
         folder = Path(name)
         parts: Iterator[Callable[[], Account]] = iter(())
-        if set(wanted) & set(SERVED):
+        if set(wanted) & {*SERVED, RELEASE}:
             kafka, node = servers.enter_context(KafkaServer()), servers.enter_context(ElasticsearchServer())
             site = Site(folder, kafka, node, client=client, learn=learn)
-            parts = _with_servers(site, wanted, records, kill_moments, seed)
+            parts = _with_servers(site, wanted, records, kill_moments, seed, before)
         for part in chain(parts, _of_the_core(folder, wanted, sessions, fuzzed, seed)):
             began = time.monotonic()
             try:
@@ -87,7 +94,7 @@ def _of_the_core(
 
 
 def _with_servers(
-    site: Site, wanted: list[str], records: int, kill_moments: int, seed: int
+    site: Site, wanted: list[str], records: int, kill_moments: int, seed: int, before: Path | None
 ) -> Iterator[Callable[[], Account]]:
     queries = make_queries(records, seed)
     topic = site.topic(queries)
@@ -122,6 +129,8 @@ def _with_servers(
     }
     for name in wanted:
         yield from table.get(name, [])
+    if before is not None:
+        yield partial(releases.up_and_back, site, topic, calm, before.resolve())
 
 
 if __name__ == "__main__":

@@ -97,12 +97,12 @@ class Site:
         return Detector(self, topic, **options)
 
 
-def command(folder: Path, *arguments: str) -> str:
-    """Run querywatch to its end in `folder`; its output. Raises when it fails."""
+def command(folder: Path, *arguments: str, root: Path = ROOT) -> str:
+    """Run querywatch, as checked out at `root`, to its end in `folder`; its output. Raises when it fails."""
     done = subprocess.run(
         [sys.executable, "-m", "detector", *arguments],
         cwd=folder,
-        env=_environment(),
+        env=_environment(root),
         capture_output=True,
         text=True,
         check=False,
@@ -112,8 +112,8 @@ def command(folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
-def _environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT)}
+def _environment(root: Path) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(root)}
 
 
 @dataclass
@@ -145,6 +145,7 @@ class Member:
 
     def stop(self) -> None:
         """SIGTERM; raises when it does not end well."""
+        self.wait_for("starting")  # before that it has no handler
         self.process.send_signal(signal.SIGTERM)
         if self.process.wait(STOP_SECONDS) != 0:
             self.alive()
@@ -189,14 +190,14 @@ class Detector:
             f'[state]\ndirectory = "{self.state}"\nsave_seconds = 0.2\n{settings}'
         )
 
-    def start(self) -> Member:
-        """Start one more process."""
+    def start(self, root: Path = ROOT, config: Path | None = None) -> Member:
+        """Start one more process, of the release that is checked out at `root`."""
         log = self.folder / f"log-{len(self.members)}"
         with log.open("wb") as file:
             process = subprocess.Popen(
-                [sys.executable, "-m", "detector", "run", "--config", str(self.config)],
+                [sys.executable, "-m", "detector", "run", "--config", str(config or self.config)],
                 cwd=self.folder,
-                env=_environment(),
+                env=_environment(root),
                 stdout=subprocess.DEVNULL,
                 stderr=file,
             )
@@ -234,8 +235,6 @@ class Detector:
     def finish(self, member: Member) -> None:
         """Wait until everything in the topic is saved, then stop in order."""
         self.catch_up(member)
-        # Before that it has no handler of signals.
-        member.wait_for("starting")
         member.stop()
 
     def undisturbed(self) -> None:
