@@ -58,6 +58,18 @@ def input_length(record: Record) -> int:
     return TEXT if type(found) is str else len(found)
 
 
+def narrow(run: Sequence[Record]) -> Iterator[Sequence[Record]]:
+    """The records of a run, cut so that their probabilities, padded to the longest, are at most
+    LARGEST_NUMBERS: whoever asks a model for very many answers must not make a batch too large for memory."""
+    longest = max([0 if record.probabilities is None else len(record.probabilities) for record in run])
+    if len(run) * longest <= LARGEST_NUMBERS or len(run) == 1:
+        yield run
+        return
+    middle = len(run) // 2
+    yield from narrow(run[:middle])
+    yield from narrow(run[middle:])
+
+
 class BatchReader(Protocol):
     """What takes the batches of one model: `ModelState`, or a sampler when a profile is fitted."""
 
@@ -96,17 +108,21 @@ class Router(Generic[Reader]):
         outcome = Outcome()
         for part in self._between_divisions(records):
             for run in self._runs(part, outcome):
-                name = run[0].model_id
-                batch, bad = to_batch(name, run, self.source, self.partition)
-                outcome.dead_letters.extend(bad)
-                if len(batch):
-                    if name not in self.models:
-                        self.models[name] = self._make(name, batch.inputs.shape[1])
-                    outcome.queries += len(batch)
-                    outcome.alerts.extend(self.models[name].process(batch))
+                for piece in narrow(run):
+                    self._account(piece, outcome)
         outcome.alerts.sort(key=lambda alert: alert.offset)
         outcome.dead_letters.sort(key=lambda letter: letter.offset)
         return outcome
+
+    def _account(self, run: Sequence[Record], outcome: Outcome) -> None:
+        name = run[0].model_id
+        batch, bad = to_batch(name, run, self.source, self.partition)
+        outcome.dead_letters.extend(bad)
+        if len(batch):
+            if name not in self.models:
+                self.models[name] = self._make(name, batch.inputs.shape[1])
+            outcome.queries += len(batch)
+            outcome.alerts.extend(self.models[name].process(batch))
 
     def divide(self) -> None:
         """Divide what the models share; called before the first record of every DIVIDE_EVERY offsets."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from detector.pipeline import Shard
@@ -84,6 +86,26 @@ def test_a_few_accounts_cannot_talk_a_busy_model_into_another_length() -> None:
     outcome = shard.process(log)
     assert shard.models["m"].d == 5
     assert outcome.queries == 40 * 60
+
+
+def test_a_record_with_very_many_probabilities_takes_no_memory_for_the_others() -> None:
+    def log(widths: dict[int, int]) -> list[Record]:
+        return [
+            Record(float(n), "m", f"c{n % 7}", [1.0, float(n % 5)], offset=n,
+                   probabilities=[1.0 / widths.get(n, 2)] * widths.get(n, 2))
+            for n in range(1, 4097)
+        ]  # fmt: skip
+
+    Shard(FROZEN, {}).process(log({}))  # compiles
+    records = log({5: 32_768, 900: 32_768, 4000: 20_000})
+    together, alone = Shard(FROZEN, {}), Shard(FROZEN, {})
+    tracemalloc.start()
+    outcome = together.process(records)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 150 << 20
+    assert outcome.queries == in_batches(alone, records, 100).queries == 4096
+    assert canonical_digest(dump(together)) == canonical_digest(dump(alone))
 
 
 def test_a_given_profile_settles_the_length_for_good() -> None:
