@@ -195,6 +195,10 @@ class Health(_Section, frozen=True):
     suspicious sessions one is enough."""
     eviction_seconds: Annotated[float, Meta(gt=0)] = 600.0
     """See `evicted_share`."""
+    flood_alerts: Positive = 100
+    """Self-alert when in `flood_seconds` so many alerts were raised: more than people can read one by one."""
+    flood_seconds: Annotated[float, Meta(gt=0)] = 600.0
+    """See `flood_alerts`."""
     sink_down_seconds: Annotated[float, Meta(gt=0)] = 60.0
     """Self-alert when a place for alerts or dead letters takes nothing for so long."""
     unsaved_seconds: Annotated[float, Meta(gt=0)] = 60.0

@@ -34,6 +34,8 @@ LIVE = {
     "health.behind_seconds",
     "health.evicted_share",
     "health.eviction_seconds",
+    "health.flood_alerts",
+    "health.flood_seconds",
     "health.sink_down_seconds",
     "health.unsaved_seconds",
     "state.save_seconds",

@@ -238,6 +238,7 @@ class Service:
         letters += [letter for letter in outcome.dead_letters if letter.offset >= told]
         alerts = [alert for alert in outcome.alerts if alert.offset >= told]
         self.vitals.worked(began, decoded, time.monotonic())
+        self.vitals.raised(alerts)
         self.monitor.metrics.processed(len(records), outcome, alerts)
         self.account.add(len(records), outcome, alerts)
         self._account_letters(letters)

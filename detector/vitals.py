@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -49,7 +49,7 @@ class Vitals:
         self._failing_since: float | None = None
         self._problem = ""
         self._saved = False
-        self._evicted = self._suspicious = 0
+        self._evicted = self._suspicious = self._alerts = 0
         self._lag: dict[int, int] = {}
         self._next_lag = self._next_snapshot = 0.0
 
@@ -74,6 +74,10 @@ class Vitals:
         self._last_read, self._read = began, True
         self._monitor.metrics.took("decode", decoded - began)
         self._monitor.metrics.took("process", processed - decoded)
+
+    def raised(self, alerts: Iterable[Alert]) -> None:
+        """These were raised; updates are no alerts."""
+        self._alerts += sum(alert.document["event"]["kind"] == "alert" for alert in alerts)
 
     def saved(self, partition: int, seconds: float, size: int) -> None:
         """A partition's state was saved."""
@@ -127,6 +131,7 @@ class Vitals:
                 open_episodes=sum(model.open_episodes for model in models),
                 evicted=self._evicted,
                 evicted_suspicious=self._suspicious,
+                alerts=self._alerts,
                 sinks=sinks,
                 unsaved_seconds=0.0 if self._failing_since is None else max(now - self._failing_since, 1e-3),
                 unsaved_problem=self._problem,

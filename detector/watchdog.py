@@ -34,9 +34,10 @@ class Snapshot:
     now: seconds since the epoch. silent_seconds: since a record came, or since the start; read: one has come
     since then. lag: records yet to be read of each partition. sessions: live ones. open_episodes: sessions
     and clients in an episode. evicted: sessions that lost their state to the memory bound, since the start;
-    evicted_suspicious: sessions and clients on their way to an alert that did. unsaved_seconds: since a save
-    first failed, 0 when the last one worked; saved: one has worked since the start. rebuilt: partitions that
-    began without their state, and why. lost: records of partitions that were deleted unread.
+    evicted_suspicious: sessions and clients on their way to an alert that did. alerts: raised since the
+    start. unsaved_seconds: since a save first failed, 0 when the last one worked; saved: one has worked
+    since the start. rebuilt: partitions that began without their state, and why. lost: records of partitions
+    that were deleted unread.
     """
 
     now: float
@@ -48,6 +49,7 @@ class Snapshot:
     open_episodes: int = 0
     evicted: int = 0
     evicted_suspicious: int = 0
+    alerts: int = 0
     sinks: tuple[SinkState, ...] = ()
     unsaved_seconds: float = 0.0
     unsaved_problem: str = ""
@@ -77,6 +79,7 @@ KINDS: dict[str, str] = {
     "no_input": "No queries arrive",
     "behind": "The detector falls behind",
     "sessions_evicted": "Sessions are forgotten for want of memory",
+    "alert_flood": "More alerts than people can read",
     "suspicious_evicted": "Suspicious sessions or clients are forgotten for want of memory",
     "sink_down": "Alerts cannot be delivered",
     "state_unsaved": "The detector's state cannot be saved",
@@ -98,6 +101,7 @@ class Watchdog:
         self._open: dict[tuple[str, str], Notice] = {}
         self._lag: deque[tuple[float, int]] = deque()
         self._evicted: deque[tuple[float, int, int]] = deque()
+        self._alerts: deque[tuple[float, int]] = deque()
         self._inherited: set[tuple[str, str]] = set()
         self._started = self._assigned = 0.0
 
@@ -154,6 +158,7 @@ class Watchdog:
                 "add workers and partitions, or find out what takes the time (querywatch_stage_seconds)",
             )
         yield from self._evictions(seen)
+        yield from self._flood(seen)
         for sink in seen.sinks:
             if sink.down_seconds >= limits.sink_down_seconds:
                 yield Condition(
@@ -197,6 +202,8 @@ class Watchdog:
             return waited < limits.behind_seconds and not seen.lag
         if kind in ("sessions_evicted", "suspicious_evicted"):
             return waited < limits.eviction_seconds
+        if kind == "alert_flood":
+            return waited < limits.flood_seconds
         return kind == "state_unsaved" and not seen.saved
 
     def _falls_behind(self, now: float, total: int) -> bool:
@@ -224,3 +231,18 @@ class Watchdog:
         if suspicious:
             said = f"{suspicious:,} suspicious sessions and clients evicted in {limits.eviction_seconds:g} s"
             yield Condition("suspicious_evicted", "", said, advice)
+
+    def _flood(self, seen: Snapshot) -> Iterator[Condition]:
+        limits = self.thresholds
+        self._alerts.append((seen.now, seen.alerts))
+        while len(self._alerts) > 1 and self._alerts[1][0] <= seen.now - limits.flood_seconds:
+            self._alerts.popleft()
+        count = seen.alerts - self._alerts[0][1]
+        # It is over when half as many come, so that a steady stream is one episode.
+        if count >= limits.flood_alerts / (2 if ("alert_flood", "") in self._open else 1):
+            yield Condition(
+                "alert_flood",
+                "",
+                f"{count:,} alerts in {limits.flood_seconds:g} s",
+                "group them by model, address and technique; a flood may be meant to bury one of them",
+            )

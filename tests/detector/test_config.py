@@ -69,6 +69,8 @@ DEFAULTS = {
         "behind_seconds": 300.0,
         "evicted_share": 0.5,
         "eviction_seconds": 600.0,
+        "flood_alerts": 100,
+        "flood_seconds": 600.0,
         "sink_down_seconds": 60.0,
         "unsaved_seconds": 60.0,
     },

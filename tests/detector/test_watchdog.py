@@ -105,11 +105,12 @@ def test_the_same_history_gives_the_same_documents(history: list[Snapshot]) -> N
 
 @given(histories)
 def test_memory_does_not_grow_with_the_history(history: list[Snapshot]) -> None:
-    dog = Watchdog(Health(behind_seconds=5.0, eviction_seconds=5.0))
+    dog = Watchdog(Health(behind_seconds=5.0, eviction_seconds=5.0, flood_seconds=5.0))
     for seen in history:
         dog.observe(seen)
         assert len(dog._lag) <= 12
         assert len(dog._evicted) <= 12
+        assert len(dog._alerts) <= 12
 
 
 def test_all_is_well() -> None:
@@ -128,6 +129,7 @@ def test_all_is_well() -> None:
         ({"lost": {0: 12_000}}, "records_lost", "partition 0"),
         ({"evicted": 500}, "sessions_evicted", ""),
         ({"evicted": 1, "evicted_suspicious": 1}, "suspicious_evicted", ""),
+        ({"alerts": 100}, "alert_flood", ""),
     ],
 )
 def test_each_trouble_is_told_and_its_end_too(trouble: dict[str, Any], kind: str, part: str) -> None:
@@ -199,6 +201,17 @@ def notice(ended: float | None = None) -> Notice:
     down = replace(WELL, sinks=(SinkState("es", 75.0, 3, 75.0, "no answer from https://es"),))
     (found,) = dog.observe(down)
     return found._replace(ended=ended)
+
+
+def test_a_steady_flood_of_alerts_is_one_episode() -> None:
+    dog = Watchdog(Health(flood_alerts=100, flood_seconds=600.0))
+    told = []
+    alerts = 0
+    for n in range(400):
+        alerts += n % 3 if n < 300 else 0
+        told += dog.observe(replace(WELL, now=WELL.now + 6.0 * n, alerts=alerts))
+    assert kinds(told) == [("alert_flood", False), ("alert_flood", True)]
+    assert told[0].condition.said == "100 alerts in 600 s"
 
 
 def test_the_document_of_a_self_alert() -> None:
