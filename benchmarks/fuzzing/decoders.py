@@ -17,16 +17,20 @@ from pathlib import Path
 import zstandard
 
 from benchmarks.faults.broken import INPUT_LENGTH, NESTING, RECORD_BYTES
+from connectors.file_sinks import NdjsonDeadLetterSink, read_letter_file
 from connectors.files import LogFile
 from connectors.formats.careful import BYTE_ORDER_MARK, read_record
 from connectors.formats.fields import BadRecord
 from connectors.formats.native import FEWEST_OF_A_BLOCK, NativeDecoder
+from connectors.memory import MemoryAlertSink
 from connectors.pseudonyms import MARK, PseudonymDecoder
 from connectors.streams import ByteStream, DamagedStream
 from detector.container import MAGIC, Damaged, unpack
+from detector.errors import InputError
 from detector.model_state import Settings
 from detector.pipeline import Shard
 from detector.query import REASONS, DeadLetter, RawBatch, Record
+from detector.resend import OF_ALERTS, send
 from detector.shard_state import canonical_digest, dump, restore
 from tests.connectors.formats.compared import plain
 
@@ -117,6 +121,30 @@ def files(data: bytes) -> None:
         _demand((number in lines) == (len(line) <= 200), "a line on the wrong side of the limit")
 
 
+def letters(data: bytes) -> None:
+    """A file of dead letters: read or refused by line; it comes back as it was, and only alerts are sent."""
+    with tempfile.TemporaryDirectory() as folder:
+        file, copy = Path(folder) / "letters", Path(folder) / "copy"
+        file.write_bytes(data)
+        try:
+            found = list(read_letter_file(file))
+        except InputError:
+            return
+        sink = NdjsonDeadLetterSink(str(copy))
+        sink.write_dead_letters(found)
+        sink.close()
+        _demand(not found or list(read_letter_file(copy)) == found, "a dead letter comes back changed")
+    sent = MemoryAlertSink()
+    account = send(found, {sent.name: sent})
+    of_alerts = [letter for letter in found if letter.reason in OF_ALERTS]
+    counted = account.stored + account.already + account.unreadable + sum(account.elsewhere.values())
+    _demand(account.read == len(found) and counted <= len(of_alerts), "letters are counted wrongly")
+    _demand(
+        account.well == (not account.unreadable and not account.elsewhere), "what is not sent is not told"
+    )
+    _demand(len(sent.alerts) == account.stored, "another number of alerts is sent")
+
+
 def containers(data: bytes) -> None:
     """What profiles and states are stored in, under a checksum that is right: read, or refused as damaged."""
     checked = MAGIC + hashlib.sha256(data).hexdigest().encode() + b"\n" + data
@@ -155,6 +183,7 @@ TARGETS: Mapping[str, Callable[[bytes], None]] = {
     "records": records,
     "blocks": blocks,
     "files": files,
+    "letters": letters,
     "containers": containers,
     "cores": cores,
 }

@@ -21,6 +21,8 @@ MOST_BYTES = 4096
 
 WORDS = (
     *("timestamp", "model_id", "client_id", "input", "session_id", "request_id", "source_ip", "user_agent"),
+    *("_id", "event", "querywatch", "reason", "detail", "source", "partition", "offset", "raw", "raw_b64"),
+    *("sink_down", "rejected_by_sink", "memory", "0000000000000000000000000000000000000000"),
     *("tenant_id", "probabilities", "confidence", "label", "b64", "dtype", "shape", "float32", "float64"),
     *("uint8", "AAAAAA==", "2023-11-14T22:13:20.123456789Z", "+02:00", "NaN", "Infinity", "-Infinity"),
     *("null", "true", "false", "1e999", "1e39", "-0.0", "-0", "1e-320", "18446744073709551616", "0.5"),
@@ -35,6 +37,8 @@ def seeds(target: str) -> list[bytes]:
     if target == "records":
         return lines
     groups = [b"\n".join(lines[first : first + 3]) for first in range(0, len(lines), 3)]
+    if target == "letters":
+        return _letters()
     if target == "containers":
         return _archives()
     if target == "files":
@@ -63,6 +67,18 @@ def _records() -> list[bytes]:
         way = n // EACH - SHAPES
         made.append(good(rng, query) if way < 0 else BREAKS[way][1](rng, query))
     return [line for line in GOLDEN.read_bytes().splitlines() + made if len(line) <= MOST_BYTES]
+
+
+def _letters() -> list[bytes]:
+    """Files of dead letters: of records, of alerts, and of what should hold one."""
+    alert = json.dumps({"_id": "0" * 40, "event": {"kind": "alert"}, "querywatch": {}})
+    made = []
+    for reason in ("not_json", "sink_down", "rejected_by_sink"):
+        for source in ("memory", "elasticsearch"):
+            for raw in ({"raw": alert}, {"raw": "\u202e{"}, {"raw_b64": "/wA="}, {"raw_b64": "A"}):
+                place = {"source": source, "partition": -1, "offset": 7}
+                made.append(json.dumps({"reason": reason, "detail": "why", **place, **raw}).encode() + b"\n")
+    return [*made, b"".join(made[:7]), b""]
 
 
 def _archives() -> list[bytes]:

@@ -66,6 +66,14 @@ def test_a_stream_that_loses_a_piece_is_found(monkeypatch: pytest.MonkeyPatch, h
         decoders.files(content)
 
 
+def test_a_letter_that_comes_back_changed_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = seeds("letters")[0]
+    decoders.letters(content)
+    monkeypatch.setattr("connectors.file_sinks._visible", lambda line: line.replace(b"why", b"who"))
+    with pytest.raises(AssertionError, match="changed"):
+        decoders.letters(content)
+
+
 def test_a_checksum_that_nobody_looks_at_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoders, "unpack", lambda data: ({}, {}))
     with pytest.raises(AssertionError, match="checksum"):

@@ -170,7 +170,7 @@ def test_version(querywatch: Querywatch) -> None:
     assert querywatch("version").stdout == querywatch("--version").stdout == f"querywatch {__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["replay", "fit", "run", "rekey", "check", "init", "demo"])
+@pytest.mark.parametrize("command", ["replay", "fit", "run", "rekey", "resend", "check", "init", "demo"])
 def test_help_teaches(querywatch: Querywatch, command: str) -> None:
     assert f" {command} " in querywatch("--help").stdout
     shown = querywatch(command, "--help")
