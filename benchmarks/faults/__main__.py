@@ -45,6 +45,7 @@ def main(
     seed: Annotated[int, typer.Option(help="Of the log and of the moments.")] = 1,
     client: Annotated[Client, typer.Option(help="Reads the topic, as kafka.client.")] = "kafka-python",
     learn: Annotated[bool, typer.Option("--learn", help="No profile but what it learns as it goes.")] = False,
+    large: Annotated[bool, typer.Option("--large", help="Sessions that never end: large states.")] = False,
     before: Annotated[
         Path | None, typer.Option(help="A checkout of another release; upgrade and rollback, part `release`.")
     ] = None,
@@ -62,7 +63,7 @@ def main(
         parts: Iterator[Callable[[], Account]] = iter(())
         if set(wanted) & {*SERVED, RELEASE}:
             kafka, node = servers.enter_context(KafkaServer()), servers.enter_context(ElasticsearchServer())
-            site = Site(folder, kafka, node, client=client, learn=learn)
+            site = Site(folder, kafka, node, client=client, learn=learn, endless=large)
             parts = _with_servers(site, wanted, records, kill_moments, seed, before)
         for part in chain(parts, _of_the_core(folder, wanted, sessions, fuzzed, seed)):
             began = time.monotonic()
@@ -96,12 +97,13 @@ def _of_the_core(
 def _with_servers(
     site: Site, wanted: list[str], records: int, kill_moments: int, seed: int, before: Path | None
 ) -> Iterator[Callable[[], Account]]:
-    queries = make_queries(records, seed)
+    queries = make_queries(records, seed, per_session=2 if site.endless else 16)
     topic = site.topic(queries)
     calm = site.detector(topic)
     calm.undisturbed()
     judged = "learning as it goes" if site.learn else "with a profile that stays as it is"
-    typer.echo(f"{site.client}, {judged}")
+    pieces = len(list(calm.state.glob("*.rows-*")))
+    typer.echo(f"{site.client}, {judged}; states are saved in {pieces or 'no'} pieces")
     typer.echo(f"{len(queries):,} records in {site.ends(topic)}, {len(calm.alerts())} alerts and updates")
     # Without a profile the first tens of thousands of records only teach.
     short = queries if site.learn else queries[: max(5000, len(queries) // 5)]

@@ -18,8 +18,11 @@ from elasticsearch import Elasticsearch, helpers
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import MemberToRemove
 
+from detector.config import Sessions
+from detector.edge import load_config, load_profiles, settings_of
 from detector.self_alert import ENTITY
-from detector.shard_state import canonical_digest
+from detector.shard_state import VERSION, canonical_digest, dump, restore
+from detector.state_store import StateStore
 from tests import traffic
 from tests.servers.elasticsearch import ElasticsearchServer
 from tests.servers.kafka import KafkaServer
@@ -27,6 +30,7 @@ from tests.servers.kafka import KafkaServer
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 300.0
 STOP_SECONDS = 30.0
+ENDLESS_MINUTES = 1e6
 
 States = dict[int, tuple[int, str]]
 """Next offset and canonical digest of each partition's saved state."""
@@ -36,7 +40,7 @@ class Site:
     """Servers that run, a folder, and a profile of the model `toy` in it.
 
     Detectors read through `client` (`kafka.client`). With `learn` they have no profile but what they learn as
-    they go, else the one of the folder, which stays as it is.
+    they go, else the one of the folder, which stays as it is. With `endless` no session ever ends.
     """
 
     def __init__(
@@ -47,9 +51,11 @@ class Site:
         *,
         client: str = "kafka-python",
         learn: bool = False,
+        endless: bool = False,
     ) -> None:
         self.folder, self.kafka, self.elasticsearch = folder, kafka, elasticsearch
-        self.client, self.learn = client, learn
+        self.client, self.learn, self.endless = client, learn, endless
+        self.sessions = Sessions(gap_minutes=ENDLESS_MINUTES) if endless else Sessions()
         self.profile = folder / "toy.qwp"
         if not self.profile.exists():
             traffic.write(folder / "history.ndjson", traffic.benign(300, seed=1))
@@ -181,6 +187,7 @@ class Detector:
         learning = "learn = true" if site.learn else f'profile = "{site.profile}"\nlearn = false'
         self.config.write_text(
             f"[detection]\n{learning}\n"
+            f"[sessions]\ngap_minutes = {site.sessions.gap_minutes}\n"
             f'[kafka]\nclient = "{site.client}"\n'
             f'bootstrap_servers = ["{site.kafka.bootstrap}"]\ntopic = "{topic}"\n'
             f'group_id = "{self.name}"\n'
@@ -214,7 +221,8 @@ class Detector:
         found = {}
         for path in self.state.glob("*.state") if self.state.exists() else ():
             try:
-                found[_partition(path)] = _next_offset(path)
+                header = _header(path)
+                found[header["partition"]] = header["next_offset"]
             except (FileNotFoundError, ValueError):  # between two generations; damaged on purpose
                 continue
         return found
@@ -246,11 +254,20 @@ class Detector:
             self.close()
 
     def states(self) -> States:
-        """What is saved of each partition."""
+        """What is saved of each partition, as a start would find it."""
+        config = load_config(self.config)
+        settings = settings_of(config, learn=config.detection.learn)
+        profiles = load_profiles(config, None)
+        store = StateStore(self.state, self.topic, VERSION)
         found: States = {}
         for path in self.state.glob("*.state"):
-            _, _, body = path.read_bytes().partition(b"\n")
-            found[_partition(path)] = (_next_offset(path), canonical_digest(body))
+            header = _header(path)
+            store.topic_id, partition = header["topic_id"], header["partition"]
+            shard = store.load(
+                partition, lambda state, pieces: restore(state, settings, profiles, pieces)
+            ).state
+            digest = canonical_digest(dump(shard)) if shard is not None else "none can be used"
+            found[partition] = (header["next_offset"], digest)
         return found
 
     def self_alerts(self) -> set[str]:
@@ -285,10 +302,8 @@ def _is_about_us(document: dict[str, Any]) -> bool:
     return bool(document["querywatch"]["entity"]["kind"] == ENTITY)
 
 
-def _partition(path: Path) -> int:
-    return int(path.name.removesuffix(".state").rpartition("-")[2])
-
-
-def _next_offset(path: Path) -> int:
+def _header(path: Path) -> dict[str, Any]:
+    """Of a saved state. Raises ValueError for what has none."""
     with path.open("rb") as file:
-        return int(json.loads(file.readline())["next_offset"])
+        header: dict[str, Any] = json.loads(file.readline())
+    return header

@@ -109,7 +109,9 @@ def _told(site: Site, records: dict[int, list[tuple[int, bytes]]]) -> Alerts:
     profiles = {} if site.learn else profile.load(site.profile)
     told = []
     for partition, values in records.items():
-        shard = Shard(settings_of(Config(), learn=site.learn), profiles, "topic", partition)
+        shard = Shard(
+            settings_of(Config(sessions=site.sessions), learn=site.learn), profiles, "topic", partition
+        )
         batch = RawBatch("topic", partition, [v for _, v in values], [n for n, _ in values], END_OF_TIME)
         for alert in shard.process(make_decoder(Config()).decode(batch)[0]).alerts:
             document = json.loads(alert.to_json())
