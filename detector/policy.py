@@ -2,7 +2,7 @@
 
 An episode begins when an entity's evidence reaches the threshold of its kind and age, and ends when the
 evidence has fallen below half of it. Within an episode a revision follows when the severity rises or the
-entity has grown fourfold since the last message, or a campaign by half as many clients again, at most
+entity has doubled since the last message, or a campaign by half as many clients again, at most
 MOST_REVISIONS times.
 
 Entities of several kinds hold the same queries, so an episode that another kind has told about is silent:
@@ -179,7 +179,7 @@ def judge(
             counts[SILENT] = 0
         else:
             now = level(evidence / threshold)
-            grown = queries >= 4 * episodes.told[s]
+            grown = queries >= 2 * episodes.told[s]
             if kind == CAMPAIGN:
                 grown = grown or links.clients[s] >= MORE_CLIENTS * episodes.told_clients[s]
             grown = grown and evidence >= threshold

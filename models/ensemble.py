@@ -17,7 +17,7 @@ from models.base import Arrays, Matrix, Model, Vector, under
 from models.half_space_trees import HalfSpaceTrees
 from models.isolation_forest import IsolationForest
 from models.quantiles import Quantiles
-from models.recogniser import Recogniser
+from models.recogniser import Recogniser, described
 from models.tail import Tail
 
 CAP = 25.0
@@ -125,14 +125,16 @@ class Ensemble:
         """Mean surprise [n] in [0, CAP]; NaN before there is a fit."""
         return self._combine(self._raw(x))
 
-    def attack_families(self, x: Vector) -> dict[str, float]:
-        """The recogniser's probability of each attack family for one row x [f], given that it is an attack.
+    def attack_families(self, x: Vector, means: Vector | None = None) -> dict[str, float]:
+        """The recogniser's probability of each attack family for one row x [f], given that it is an attack;
+        means [f] of the rows since it began (None: x alone is known).
 
         Empty without a recogniser or before a fit.
         """
         if self.recogniser is None or self.tail.quantiles is None:
             return {}
-        shares = self.recogniser.families(self.tail.see(x[None, :]).signed)[0]
+        row, since = x[None, :], x[None, :] if means is None else means[None, :]
+        shares = self.recogniser.families(described(self.tail.see(row).signed, row, since))[0]
         return dict(zip(self.recogniser.classes, shares.tolist(), strict=True))
 
     def to_arrays(self) -> Arrays:

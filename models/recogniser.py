@@ -1,9 +1,10 @@
 """The recogniser: gradient-boosted trees that were taught what published attacks look like elsewhere.
 
-It sees only how surprising each feature is in the deployment's own profile (signed -ln tail probabilities),
-never a raw value, so what it learned on one data set holds on another. It learns nothing from the
-deployment, and it is never the only judge: its score is calibrated on the deployment's own benign traffic
-like that of the anomaly models.
+Whether it is an attack it judges by how surprising each feature is in the deployment's own profile (signed
+-ln tail probabilities), never by a raw value, so what it learned on one data set holds on another. It learns
+nothing from the deployment, and it is never the only judge: its score is calibrated on the deployment's own
+benign traffic like that of the anomaly models. Which attack it is, once there is one, is a question of how
+it searches, so there the features themselves count too, now and on average since it began.
 
 `python -m benchmarks.detection.teach` makes `recogniser.npz` and prints how it does on data sets and on
 attacks that it was not taught on. The file holds arrays and a description of where they come from.
@@ -60,10 +61,11 @@ class Stack:
 
 
 class Recogniser:
-    """Two questions over signed surprises x [n, f]: is it an attack (one group of trees, asked at every
-    evaluation point), and if it is one, of which family (a group each, asked when an alert is written).
+    """Two questions: is it an attack (one group of trees over signed surprises [n, f], asked at every
+    evaluation point), and if it is one, of which family (a group each over `described` [n, 3 f], asked when
+    an alert is written).
 
-    `classes` names the families and `features` the columns of x; `provenance` says what taught it.
+    `classes` names the families and `features` the f features; `provenance` says what taught it.
     """
 
     def __init__(self, attack: Stack, family: Stack, meta: Mapping[str, Any]) -> None:
@@ -82,7 +84,7 @@ class Recogniser:
         return np.asarray(self._attack.raw(x)[:, 0], dtype=np.float64)
 
     def families(self, x: Matrix) -> Matrix:
-        """Probability of each family, given that it is an attack [n, families]."""
+        """Probability of each family [n, families] of attacks `described` as x [n, 3 f]."""
         raw = self._family.raw(x)
         weights = np.exp(raw - raw.max(axis=1, keepdims=True))
         return np.asarray(weights / weights.sum(axis=1, keepdims=True), dtype=np.float64)
@@ -104,6 +106,12 @@ def load(path: Path) -> Recogniser:
     with np.load(path, allow_pickle=False) as stored:
         attack, family = (Stack({name: stored[f"{stack}_{name}"] for name in _ARRAYS}) for stack in _STACKS)
         return Recogniser(attack, family, json.loads(stored[_META].tobytes()))
+
+
+def described(surprises: Matrix, features: Matrix, means: Matrix) -> Matrix:
+    """What an attack is named by [n, 3 f]: signed surprises, features, and means of the features since it
+    began, each [n, f]; NaN: unknown."""
+    return np.hstack([surprises, features, means])
 
 
 @cache

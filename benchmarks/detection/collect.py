@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +40,37 @@ class Points:
     family: list[str]
     kind: list[str]
     benign_sessions: int
+
+    def save(self, path: Path) -> None:
+        """Write everything as arrays."""
+        arrays: dict[str, Any] = {name: np.asarray(value) for name, value in vars(self).items()}
+        np.savez_compressed(path, **arrays)
+
+    @classmethod
+    def load(cls, path: Path) -> Points:
+        """Read what `save` wrote."""
+        with np.load(path, allow_pickle=False) as stored:
+            return cls(
+                data_set=str(stored["data_set"]),
+                features=stored["features"],
+                surprises=stored["surprises"],
+                sessions=stored["sessions"],
+                queries=stored["queries"],
+                family=stored["family"].tolist(),
+                kind=stored["kind"].tolist(),
+                benign_sessions=int(stored["benign_sessions"]),
+            )
+
+    def means(self) -> FloatArray:
+        """Means [n, f] of the features over the points of the same session so far; NaN: none was known."""
+        means = np.empty_like(self.features)
+        for session in np.unique(self.sessions):
+            mine = np.flatnonzero(self.sessions == session)
+            known = ~np.isnan(self.features[mine])
+            count = known.cumsum(axis=0)
+            total = np.where(known, self.features[mine], 0.0).cumsum(axis=0)
+            means[mine] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+        return means
 
 
 class _Watched(ModelState):

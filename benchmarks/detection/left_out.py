@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from rich.table import Table
@@ -14,13 +15,24 @@ from detector.contamination import thinned
 from detector.evidence import LATE, LATE_SHARE, SessionTail, accumulate, maxima_by_age
 from detector.features.catalogue import FAMILIES, SIDES
 from models.ensemble import Ensemble
-from models.recogniser import Recogniser
+from models.recogniser import Recogniser, described
 
 BUDGET = 1.0
+NAMED = ("named rightly", "in the end")
+ALONE = ("anomaly models alone", "median")
 
 
-def first_alerts(past: Points, now: Points, recogniser: Recogniser | None) -> dict[int, int]:
-    """Sessions of `now` that would alert, with the queries seen by then, judged by what `past` taught."""
+class Alert(NamedTuple):
+    """A session's first alert: the queries seen by then, and the family that the recogniser names then, and
+    at the last point over the threshold ("" without a recogniser)."""
+
+    queries: int
+    family: str
+    in_the_end: str
+
+
+def first_alerts(past: Points, now: Points, recogniser: Recogniser | None) -> dict[int, Alert]:
+    """Sessions of `now` that would alert, judged by what `past` taught."""
     ensemble = Ensemble(SIDES, FAMILIES, recogniser)
     none, nobody = np.empty((0, past.features.shape[1])), np.empty(0, dtype=np.int64)
     teaches = thinned(past.sessions)
@@ -32,14 +44,21 @@ def first_alerts(past: Points, now: Points, recogniser: Recogniser | None) -> di
     )
     evidence: dict[int, float] = defaultdict(float)
     points: dict[int, int] = defaultdict(int)
-    alerts: dict[int, int] = {}
+    over: dict[int, list[int]] = defaultdict(list)
     judged = ensemble.score(now.features).tolist()
-    for session, queries, score in zip(now.sessions.tolist(), now.queries.tolist(), judged, strict=True):
+    for i, (session, score) in enumerate(zip(now.sessions.tolist(), judged, strict=True)):
         evidence[session] = accumulate(evidence[session], score)
         points[session] += 1
         if evidence[session] >= (low if points[session] <= LATE else high):
-            alerts.setdefault(session, queries)
-    return alerts
+            over[session].append(i)
+    if recogniser is None:
+        return {session: Alert(int(now.queries[rows[0]]), "", "") for session, rows in over.items()}
+    seen = described(ensemble.tail.see(now.features).signed, now.features, now.means())
+    named = np.array(recogniser.classes)[recogniser.families(seen).argmax(axis=1)]
+    return {
+        session: Alert(int(now.queries[rows[0]]), str(named[rows[0]]), str(named[rows[-1]]))
+        for session, rows in over.items()
+    }
 
 
 class Outcome:
@@ -47,16 +66,20 @@ class Outcome:
 
     def __init__(self) -> None:
         self.attacks: dict[str, list[int | None]] = defaultdict(list)
+        self.named: dict[str, list[tuple[bool, bool]]] = defaultdict(list)
         self.benign: dict[str, list[bool]] = defaultdict(list)
 
-    def add(self, now: Points, alerts: dict[int, int]) -> None:
+    def add(self, now: Points, alerts: dict[int, Alert]) -> None:
         """Count the sessions of one model of one deployment."""
         truth = dict(zip(now.sessions.tolist(), zip(now.family, now.kind, strict=True), strict=True))
         for session, (family, kind) in truth.items():
             if family == "benign":
                 self.benign[kind].append(session in alerts)
             else:
-                self.attacks[kind].append(alerts.get(session))
+                alert = alerts.get(session)
+                self.attacks[kind].append(alert.queries if alert else None)
+                if alert:
+                    self.named[kind].append((alert.family == family, alert.in_the_end == family))
 
     def found(self) -> tuple[int, int, float]:
         """Attack sessions found, all of them, and the median queries until the alert."""
@@ -65,11 +88,17 @@ class Outcome:
         return len(after), len(everything), float(np.median(after)) if after else float("nan")
 
 
+def _right(named: Sequence[tuple[bool, bool]]) -> list[str]:
+    """Shares named rightly at the first alert and at the last point over the threshold."""
+    return [f"{np.mean(part):.0%}" for part in zip(*named, strict=True)] or ["-", "-"]
+
+
 def by_data_set(outcomes: Sequence[tuple[str, Outcome, Outcome]]) -> Table:
     """Per data set: found with the recogniser and by the anomaly models alone; false alerts with it."""
     table = Table(title="The whole decision, by a recogniser that was not taught on that data set")
-    for column in ("data set", "found", "median queries", "anomaly models alone", "median", "false alerts"):
-        table.add_column(column, justify="left" if column == "data set" else "right", no_wrap=True)
+    columns = ("data set", "found", "median queries", *NAMED, *ALONE, "false alerts")
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number else "left", no_wrap=not number)
     alarms = judged = 0
     for name, full, alone in outcomes:
         found, of, median = full.found()
@@ -80,6 +109,7 @@ def by_data_set(outcomes: Sequence[tuple[str, Outcome, Outcome]]) -> Table:
             name,
             f"{found}/{of}",
             f"{median:.0f}",
+            *_right([pair for group in full.named.values() for pair in group]),
             f"{other}/{of}",
             f"{later:.0f}",
             f"{sum(wrong)} of {len(wrong):,} judged",
@@ -95,13 +125,15 @@ def by_data_set(outcomes: Sequence[tuple[str, Outcome, Outcome]]) -> Table:
 def by_attack(outcomes: Sequence[tuple[str, Outcome, Outcome]]) -> Table:
     """Per attack, over all data sets: found and median queries, with the recogniser and without."""
     table = Table(title="The same by attack")
-    for column in ("attack", "found", "median queries", "anomaly models alone", "median"):
-        table.add_column(column, justify="left" if column == "attack" else "right", no_wrap=True)
+    for number, column in enumerate(("attack", "found", "median queries", *NAMED, *ALONE)):
+        table.add_column(column, justify="right" if number else "left", no_wrap=not number)
     for kind in sorted({kind for _, full, _ in outcomes for kind in full.attacks}):
         cells = []
         for judges in ([full for _, full, _ in outcomes], [alone for _, _, alone in outcomes]):
             after = [a for judge in judges for a in judge.attacks[kind]]
             found = [a for a in after if a is not None]
             cells += [f"{len(found)}/{len(after)}", f"{np.median(found):.0f}" if found else "-"]
+            if not cells[2:]:
+                cells += _right([pair for _, full, _ in outcomes for pair in full.named[kind]])
         table.add_row(kind, *cells)
     return table

@@ -22,11 +22,16 @@ SECRET = 48_151.623_42
 """Occurs in the input and must not occur in the document."""
 
 
+def spread() -> FloatArray:
+    """Features that are evenly spread over [0, 1], each in an order of its own."""
+    even = np.linspace(0.0, 1.0, 1001)
+    return np.column_stack([np.random.default_rng(j).permutation(even) for j in range(len(NAMES))])
+
+
 @cache
 def judge() -> ModelProfile:
-    """A profile of features that were evenly spread over [0, 1], each in an order of its own."""
-    spread = np.linspace(0.0, 1.0, 1001)
-    rows = np.column_stack([np.random.default_rng(j).permutation(spread) for j in range(len(NAMES))])
+    """A profile of features that were spread like that."""
+    rows = spread()
     sessions = np.arange(1001) // 5
     built = profile.build(1, inputs.unlearned(4), Rows(rows, sessions, sessions), 250)
     assert built is not None

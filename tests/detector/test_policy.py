@@ -107,9 +107,9 @@ def test_no_profile_means_no_message() -> None:
     assert play([float("nan")] * 20)[0] == []
 
 
-def test_one_alert_and_fourfold_growth_revises() -> None:
-    messages, _ = play(reaching(*[1.1 * THRESHOLD] * 300))
-    assert messages == [(8, RAISE, 0), (32, REVISE, 0), (128, REVISE, 0), (512, REVISE, 0)]
+def test_one_alert_and_each_doubling_revises() -> None:
+    messages, _ = play(reaching(*[1.1 * THRESHOLD] * 100))
+    assert messages == [(8, RAISE, 0), *[(8 * 2**k, REVISE, 0) for k in range(1, 6)]]
 
 
 def test_a_higher_severity_revises_at_once_and_never_falls() -> None:
@@ -117,7 +117,7 @@ def test_a_higher_severity_revises_at_once_and_never_falls() -> None:
     messages, _ = play(reaching(THRESHOLD, high, critical, high, THRESHOLD, critical))
     assert messages == [(8, RAISE, 0), (12, REVISE, 1), (16, REVISE, 2)]
     grown, _ = play(reaching(critical, *[1.1 * THRESHOLD] * 30))
-    assert grown == [(8, RAISE, 2), (32, REVISE, 2), (128, REVISE, 2)]
+    assert grown == [(8, RAISE, 2), *[(8 * 2**k, REVISE, 2) for k in range(1, 5)]]
 
 
 def test_revisions_end() -> None:
@@ -133,15 +133,15 @@ def test_revisions_end() -> None:
 def test_a_new_episode_begins_after_the_last_went_quiet(quiet: float, alerts: int) -> None:
     evidence = [1.1 * THRESHOLD, quiet * THRESHOLD, 1.1 * THRESHOLD]
     messages, episodes = play(reaching(*evidence))
-    assert [event for _, event, _ in messages] == [RAISE] * alerts
+    assert [event for _, event, _ in messages] == [RAISE, REVISE if alerts == 1 else RAISE]
     assert episodes.began[0] == 1000.0 + (8 if alerts == 1 else 16)
-    assert episodes.counts[0, REVISION] == 0
+    assert episodes.counts[0, REVISION] == 2 - alerts
 
 
 def test_growth_counts_queries_and_sessions_begin_by_distinct_inputs() -> None:
     """A session of repeats is evaluated seldom, but its length is what a person reads."""
     episodes = allocate(1)
-    meta = np.array([[8.0, 0.0, 1.0, 100.0], [12.0, 0.0, 1.0, 399.0], [16.0, 0.0, 1.0, 400.0]])
+    meta = np.array([[8.0, 0.0, 1.0, 100.0], [12.0, 0.0, 1.0, 199.0], [16.0, 0.0, 1.0, 200.0]])
     slots, series = np.zeros(3, dtype=np.int64), np.zeros((3, RECENT, 2))
     points = judged(slots, np.zeros(3), meta, reaching(*[1.1 * THRESHOLD] * 3), series)
     suppressed = np.zeros(1, dtype=np.int64)
@@ -240,5 +240,5 @@ def test_an_episode_is_judged_by_the_threshold_that_it_began_with() -> None:
     bars = np.array([THRESHOLD, 3.0 * THRESHOLD])
     over = 1.1 * THRESHOLD
     messages, episodes = play(reaching(*[over] * (2 * LATE), 0.4 * THRESHOLD, over), bars)
-    assert [(queries, event) for queries, event, _ in messages] == [(8, RAISE), (32, REVISE), (128, REVISE)]
+    assert [queries for queries, _, _ in messages] == [8, 16, 32, 64, 128]
     assert episodes.counts[0, OPEN] == 0  # it ended, and what comes now is judged as of a long session

@@ -12,7 +12,7 @@ from benchmarks.detection.teach import FAMILIES, lay_out
 from detector.features import catalogue
 from detector.features.catalogue import NAMES, SIDES
 from models.ensemble import Ensemble
-from models.recogniser import SHIPPED, Recogniser, load, shipped
+from models.recogniser import SHIPPED, Recogniser, described, load, shipped
 
 F = len(NAMES)
 
@@ -22,12 +22,16 @@ Taught = tuple[HistGradientBoostingClassifier, HistGradientBoostingClassifier, R
 
 @pytest.fixture(scope="module")
 def taught() -> Taught:
-    """Four families, each odd in one feature of its own, and benign rows."""
+    """Four families, each odd in one feature of its own, and benign rows. The third family is named only by
+    what was on average."""
     rng = np.random.default_rng(0)
     y = rng.integers(0, 1 + len(FAMILIES), 3000)
     x = rng.normal(size=(3000, F))
     x[np.arange(3000), y] += 6.0 * (y > 0)
     attack = HistGradientBoostingClassifier(max_iter=10, random_state=0).fit(x, y > 0)
+    now = x.copy()
+    now[:, 3] = 0.0
+    x = described(now, rng.normal(size=x.shape), np.roll(x, 1, axis=1))
     family = HistGradientBoostingClassifier(max_iter=10, random_state=0).fit(x[y > 0], y[y > 0] - 1)
     meta = {"classes": FAMILIES, "features": NAMES, "provenance": {"made_by": "a test"}}
     return attack, family, Recogniser(lay_out(attack, 1), lay_out(family, len(FAMILIES)), meta)
@@ -37,6 +41,7 @@ def test_scores_equal_the_library(taught: Taught) -> None:
     attack, family, recogniser = taught
     x = np.random.default_rng(1).normal(size=(500, F)) * 4.0
     np.testing.assert_allclose(recogniser.score(x), attack.decision_function(x), rtol=1e-12, atol=1e-12)
+    x = np.random.default_rng(1).normal(size=(500, 3 * F)) * 4.0
     np.testing.assert_allclose(recogniser.families(x), family.predict_proba(x), atol=1e-12)
 
 
@@ -45,6 +50,7 @@ def test_missing_features_count_as_unsurprising(taught: Taught) -> None:
     holes = x.copy()
     holes[:, 3], x[:, 3] = np.nan, 0.0
     assert np.array_equal(taught[-1].score(holes), taught[-1].score(x))
+    holes, x = described(holes, holes, holes), described(x, x, x)
     assert np.array_equal(taught[-1].families(holes), taught[-1].families(x))
 
 
@@ -56,6 +62,7 @@ def test_a_saved_recogniser_is_the_same(tmp_path: Path, taught: Taught) -> None:
     assert again.version == recogniser.version
     assert again.provenance == {"made_by": "a test"}
     assert np.array_equal(again.score(x), recogniser.score(x))
+    x = np.random.default_rng(3).normal(size=(50, 3 * F))
     assert np.array_equal(again.families(x), recogniser.families(x))
     again.save(tmp_path / "s.npz")
     assert (tmp_path / "s.npz").read_bytes() == (tmp_path / "r.npz").read_bytes()
@@ -99,3 +106,14 @@ def test_the_recogniser_is_one_judge_among_others(
     assert set(with_it.attack_families(known[0])) == set(FAMILIES)
     assert max(with_it.attack_families(known[0]).items(), key=lambda item: item[1])[0] == FAMILIES[1]
     assert without.attack_families(known[0]) == {}
+
+
+def test_what_was_on_average_counts_for_the_name(taught: Taught) -> None:
+    x = np.random.default_rng(6).normal(size=(1500, F))
+    ensemble = Ensemble(SIDES, catalogue.FAMILIES, taught[-1])
+    ensemble.learn(x)
+    now, means = np.zeros(F), np.zeros(F)
+    means[4] = 6.0  # where the toy recogniser finds what feature 3 was
+    alone, since = ensemble.attack_families(now), ensemble.attack_families(now, means)
+    assert since[FAMILIES[2]] > alone[FAMILIES[2]]
+    assert ensemble.attack_families(now, now) == alone
