@@ -55,12 +55,12 @@ class Shard(Router[ModelState]):
             profile = profiles.get(name)
             fits = profile is not None and profile.input_length == d
             memory = self.shares.given[name]
-            self.made += 1
-            return ModelState(name, d, self.settings, profile if fits else None, memory, self.made)
+            self.made[name] = self.made.get(name, 0) + 1
+            return ModelState(name, d, self.settings, profile if fits else None, memory, self.made[name])
 
         self.settings = settings
-        self.made = 0
-        """Models' states made so far; each has its number, which no other ever gets."""
+        self.made: dict[str, int] = {}
+        """States made so far of each model: it begins anew when its inputs change their length."""
         self.shares = Shares(settings.memory)
         expected = {name: profile.input_length for name, profile in profiles.items()}
         self.groups = Groups(settings.tenant)

@@ -93,11 +93,16 @@ def put_back(shard: Shard, changes: Changes) -> None:
 def _flags(shard: Shard) -> dict[str, npt.NDArray[np.uint8]]:
     """By the name of an array in the state: which of its rows were written to since they were saved."""
     return {
-        f"{state.number}/{kind}/entities/{name}": flags
+        f"{_prefix(state.model_id, state.number)}{kind}/entities/{name}": flags
         for state in shard.models.values()
         for kind, entities in zip(KIND_NAMES, state.entities, strict=True)
         for name, flags in entities.changed.items()
     }
+
+
+def _prefix(model: str, number: int) -> str:
+    """What the names of a model's arrays begin with; its own name may hold anything."""
+    return f"{hashlib.sha256(model.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}-{number}/"
 
 
 def packed(meta: dict[str, Any], arrays: Arrays) -> bytes:
@@ -112,7 +117,8 @@ def _describe(shard: Shard) -> tuple[dict[str, Any], Arrays]:
     for name, state in sorted(shard.models.items()):
         meta, own = _dump_model(state)
         models.append({"name": name, "number": state.number, **meta})
-        arrays |= {f"{state.number}/{key}": value for key, value in own.items()}
+        prefix = _prefix(name, state.number)
+        arrays |= {prefix + key: value for key, value in own.items()}
     meta = {
         "kind": "state",
         "format": FORMAT,
@@ -124,7 +130,7 @@ def _describe(shard: Shard) -> tuple[dict[str, Any], Arrays]:
         "matching": dict(shard.matching),
         "divisions": shard.divisions,
         "groups": shard.groups.state(),
-        "made": shard.made,
+        "made": dict(shard.made),
         "memory": dict(shard.shares.given),
         "odd": [
             [name, d, sorted(odd.clients), odd.queries, odd.began] for (name, d), odd in shard.odd.items()
@@ -167,14 +173,14 @@ def restore(
     shard.odd = {
         (name, d): OddLength(set(clients), queries, began) for name, d, clients, queries, began in meta["odd"]
     }
-    shard.made = meta.get("made", len(meta["models"]))
+    shard.made = dict(meta.get("made", {}))
     for i, model in enumerate(meta["models"]):
-        number = model.get("number", i)
-        own = under(arrays, f"{number}/") | under(changed, f"{number}/")
-        memory = shard.shares.given[model["name"]]
-        state = _restore_model(model, own, settings, profiles, memory)
+        name, number = model["name"], model.get("number", 0)
+        prefix = _prefix(name, number) if meta["format"] == FORMAT else f"{i}/"
+        own = under(arrays, prefix) | under(changed, prefix)
+        state = _restore_model(model, own, settings, profiles, shard.shares.given[name])
         state.number = number
-        shard.models[model["name"]] = state
+        shard.models[name] = state
     if not changed or meta["format"] != FORMAT:
         save_all_next(shard)
     return shard

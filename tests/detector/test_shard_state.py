@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -100,23 +101,18 @@ def test_a_state_of_format_3_is_taken_over() -> None:
     shard.process(log())
     data = dump(shard)
     meta, arrays = unpack(data)
-    places = {model["number"]: place for place, model in enumerate(meta["models"])}
+    places = {hashlib.sha256(name).hexdigest()[:16]: place for place, name in enumerate((b"other", b"toy"))}
     old_arrays = {}
     for name, array in arrays.items():
-        number, _, rest = name.partition("/")
-        old_arrays[f"{places[int(number)]}/{rest}"] = array
+        prefix, _, rest = name.partition("/")
+        old_arrays[f"{places[prefix.partition('-')[0]]}/{rest}"] = array
     models = [{k: v for k, v in model.items() if k != "number"} for model in meta["models"]]
     old_meta = {k: v for k, v in meta.items() if k != "made"} | {"format": 3, "models": models}
     old = restore(pack(old_meta, old_arrays), FROZEN, profiles)
-    assert {state.number for state in old.models.values()} == {0, 1}
-    assert old.made == 2
-    for state, given in zip(old.models.values(), (2, 1), strict=True):
-        state.number = given
-    new_meta, new_arrays = unpack(dump(old))
-    assert {name: array.tobytes() for name, array in new_arrays.items()} == {
-        name: array.tobytes() for name, array in arrays.items()
-    }
-    assert new_meta == meta
+    for state in old.models.values():
+        state.number = 1
+    old.made = {"other": 1, "toy": 1}
+    assert dump(old) == data
 
 
 def test_damaged_and_foreign_states_are_refused() -> None:
