@@ -20,7 +20,7 @@ from detector.finding import Finding
 from detector.phrases import phrase
 from detector.policy import CAMPAIGN, KIND_NAMES, SESSION
 from detector.query import FloatArray, Record
-from detector.technique import ATLAS_VERSION, PROBING, Technique, name_technique
+from detector.technique import ATLAS_VERSION, PROBING, Named, Technique, name_technique
 
 ECS_VERSION = "9.4.0"
 RULES = (
@@ -96,6 +96,13 @@ def _threat(technique: Technique) -> dict[str, Any]:
     }
 
 
+def _technique(named: Named) -> dict[str, Any]:
+    told: dict[str, Any] = {"name": named.technique.key, "confidence": _number(named.confidence)}
+    if named.others:
+        told["others"] = [{"name": one.key, "confidence": _number(share)} for one, share in named.others]
+    return told
+
+
 def _source(address: str) -> dict[str, Any]:
     """`source.ip` is typed in the index, so only a real address goes there."""
     if not address:
@@ -117,15 +124,16 @@ def _printable(name: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
-def _reason(finding: Finding, technique: Technique, features: list[dict[str, Any]]) -> str:
+def _reason(finding: Finding, named: Named, features: list[dict[str, Any]]) -> str:
     lasted = max(0.0, finding.record.timestamp - finding.entity_start)
     because = "; ".join(phrase(f["name"], f["value"], f["normal_median"]) for f in features[:3])
+    looks = [named.technique.title.lower(), *(other.title.lower() for other, _ in named.others)]
     over = "" if finding.kind == SESSION else f" in {finding.sessions} sessions"
     if finding.campaign is not None:
         over = f" by {len(finding.campaign.clients)} clients in {finding.campaign.sessions} sessions"
     return (
         f"{finding.queries} queries to {_printable(finding.model_id)}{over} in {_duration(lasted)} look like "
-        f"{technique.title.lower()}: {because}. "
+        f"{' or '.join(looks)}: {because}. "
         f"Evidence {finding.evidence:.1f} against a threshold of {finding.threshold:.1f}."
     )
 
@@ -183,7 +191,8 @@ def build_alert(finding: Finding) -> Alert:
     record = finding.record
     surprises = finding.profile.ensemble.tail.see(finding.features[None, :]).extreme[0]
     recognised = finding.profile.ensemble.attack_families(finding.features, finding.means)
-    technique, confidence = name_technique(surprises, finding.features, recognised)
+    named = name_technique(surprises, finding.features, recognised)
+    technique = named.technique
     features = _evidence_features(finding, surprises)
     about, name = _about(finding)
     episode, document_id = _identity(finding, name)
@@ -225,7 +234,7 @@ def build_alert(finding: Finding) -> Alert:
             "end": iso_time(record.timestamp),
             "duration": round(max(0.0, record.timestamp - finding.entity_start) * 1e3) * 1_000_000,
             "sequence": finding.revision,
-            "reason": _reason(finding, technique, features),
+            "reason": _reason(finding, named, features),
         },
         "data_stream": {"type": "logs", "dataset": "querywatch.alerts", "namespace": "default"},
         "rule": {
@@ -251,7 +260,7 @@ def build_alert(finding: Finding) -> Alert:
         "querywatch": {
             **about,
             "trigger": {"request_id": record.request_id},
-            "technique": {"name": technique.key, "confidence": _number(confidence)},
+            "technique": _technique(named),
             "alert": {"revision": finding.revision, "status": "open"},
             "detector": {
                 "score": _number(finding.evidence),

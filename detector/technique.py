@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -69,6 +70,8 @@ RULES = 0.1
 points of attacks rightly and clearly, with this weight 54%, with half 35%."""
 CLEAR = 0.4
 """Share that a technique must have to be named."""
+ALSO = 0.25
+"""Share from which another technique is named beside it: some cannot be told apart by any log."""
 _BY_FAMILY = {
     "inversion": INVERSION,
     "membership_inference": MEMBERSHIP,
@@ -77,10 +80,16 @@ _BY_FAMILY = {
 }
 
 
-def name_technique(
-    surprises: FloatArray, values: FloatArray, recognised: Mapping[str, float]
-) -> tuple[Technique, float]:
-    """The technique that is spoken for, and its share of the opinions in (0, 1].
+class Named(NamedTuple):
+    """A technique, its share of the opinions in (0, 1], and others that may be meant, likeliest first."""
+
+    technique: Technique
+    confidence: float
+    others: tuple[tuple[Technique, float], ...] = ()
+
+
+def name_technique(surprises: FloatArray, values: FloatArray, recognised: Mapping[str, float]) -> Named:
+    """The technique that is spoken for.
 
     surprises [f], feature values [f] (NaN: unknown); `recognised` holds the recogniser's probability of each
     attack family, given that it is an attack; empty: there is no recogniser.
@@ -90,10 +99,13 @@ def name_technique(
         shares = {
             family: RULES * share + (1.0 - RULES) * recognised[family] for family, share in shares.items()
         }
-    best = max(shares, key=lambda family: shares[family])
+    best, *rest = sorted(shares, key=lambda family: -shares[family])
+    others = tuple((_BY_FAMILY[family], shares[family]) for family in rest if shares[family] >= ALSO)
     if shares[best] < CLEAR:
-        return PROBING, 1.0 - shares[best]
-    return _BY_FAMILY[best], shares[best]
+        if shares[best] >= ALSO:
+            others = ((_BY_FAMILY[best], shares[best]), *others)
+        return Named(PROBING, 1.0 - shares[best], others)
+    return Named(_BY_FAMILY[best], shares[best], others)
 
 
 def geometry(surprises: FloatArray, values: FloatArray) -> dict[str, float]:

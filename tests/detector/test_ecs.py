@@ -121,6 +121,14 @@ def test_probing_of_medium_level_is_low() -> None:
     assert "subtechnique" not in found["threat"]["technique"]
 
 
+def test_another_technique_that_may_be_meant_is_told() -> None:
+    found = document()
+    others = found["querywatch"]["technique"].get("others", [])
+    told = [technique.title.lower() for technique in ALL if technique.key in {one["name"] for one in others}]
+    assert all(title in found["event"]["reason"] for title in told)
+    assert all(one["confidence"] <= found["querywatch"]["technique"]["confidence"] for one in others)
+
+
 def test_times_are_rfc_3339_with_milliseconds() -> None:
     found = document()
     assert found["@timestamp"] == found["event"]["end"] == "2025-10-09T08:55:23.456Z"

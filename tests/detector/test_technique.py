@@ -38,14 +38,14 @@ def row(named: dict[str, float], other: float) -> np.ndarray:
 def test_clear_cases(
     technique: Technique, surprises: dict[str, float], values: dict[str, float], unknown: float
 ) -> None:
-    named, confidence = name_technique(row(surprises, unknown), row(values, unknown), {})
+    named, confidence, _ = name_technique(row(surprises, unknown), row(values, unknown), {})
     assert named is technique
     assert 0.5 < confidence <= 1.0
 
 
 def test_nothing_known_is_probing() -> None:
     nothing = np.full(len(NAMES), np.nan)
-    named, confidence = name_technique(nothing, nothing, {})
+    named, confidence, _ = name_technique(nothing, nothing, {})
     assert named is PROBING
     assert 0.0 < confidence <= 1.0
 
@@ -62,3 +62,17 @@ def test_the_recogniser_outweighs_the_rules_which_tip_the_balance() -> None:
     unclear = row({}, 0.0)
     assert name_technique(unclear, unclear, {**families, "inversion": 1.0})[0] is INVERSION
     assert name_technique(unclear, unclear, dict.fromkeys(families, 0.25))[0] is PROBING
+
+
+def test_what_may_be_meant_as_well_is_named_beside_it() -> None:
+    unclear = row({}, 0.0)
+    shares = {"inversion": 0.55, "membership_inference": 0.0, "extraction": 0.44, "evasion": 0.01}
+    named = name_technique(unclear, unclear, shares)
+    assert named.technique is INVERSION
+    assert [other for other, _ in named.others] == [EXTRACTION]
+    assert named.others[0][1] == pytest.approx(0.9 * 0.44, abs=0.02)
+    clear = name_technique(unclear, unclear, shares | {"inversion": 0.9, "extraction": 0.09})
+    assert clear.others == ()
+    probing = name_technique(unclear, unclear, shares | {"inversion": 0.35, "extraction": 0.4})
+    assert probing.technique is PROBING
+    assert [other for other, _ in probing.others] == [EXTRACTION, INVERSION]
