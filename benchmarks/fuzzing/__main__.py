@@ -14,10 +14,10 @@ from typing import Annotated
 
 import typer
 
+from benchmarks.environments import cache_folder
 from benchmarks.faults.account import Account
 from benchmarks.fuzzing.decoders import TARGETS
 from benchmarks.fuzzing.seeds import dictionary, seeds
-from benchmarks.throughput.quix import cache_folder
 
 ROOT = Path(__file__).parents[2]
 LOCK = ROOT / "requirements" / "fuzzing.lock"

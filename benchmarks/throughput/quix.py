@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from hashlib import sha256
 from pathlib import Path
 
+from benchmarks.environments import cache_folder
 from benchmarks.throughput.prepared import run
 
 LOCK = Path(__file__).parents[2] / "requirements" / "quix.lock"
@@ -32,9 +32,3 @@ def environment() -> Path:
         subprocess.run([*pip, "--require-hashes", "-r", str(LOCK)], check=True)
         (folder / "complete").touch()
     return python
-
-
-def cache_folder() -> Path:
-    """Where environments are kept, as `scripts/setup` says."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(os.environ.get("QUERYWATCH_CACHE") or Path(base) / "querywatch")
