@@ -7,15 +7,17 @@ The offsets are those of a consumer group that has no members.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError, OffsetOutOfRangeError
+from kafka.errors import KafkaError, LogTruncationError, OffsetOutOfRangeError
 
 from connectors.kafka_connection import REQUEST_SECONDS, KafkaSettings, connect, explain, missing_topic
 from connectors.kafka_order import TimeOrder
-from connectors.kafka_partitions import start_time
+from connectors.kafka_partitions import SURE_SECONDS, start_time
+from connectors.kafka_topic_id import TopicId
 from connectors.kafka_transactions import TransactionalWriter
 from detector.errors import SourceError
 
@@ -58,6 +60,9 @@ class TopicRekey:
         self._group = group_of(target.topic)
         self._writer = TransactionalWriter(target, source.topic, self._group)
         self._consumer: Any = None
+        self._identity = TopicId(source)
+        self._topic_id, self._asked_at = "", 0.0
+        self._recreated = False  # the offsets that the group remembers are of the topic before
         self._partitions: set[int] = set()
         self._at: dict[int, int] = {}
         self._fetched: set[int] = set()
@@ -86,7 +91,11 @@ class TopicRekey:
             metadata_max_age_ms=int(self._metadata_seconds * 1000),
             max_partition_fetch_bytes=_FETCH_BYTES,
         )
+        if self._is_another():
+            self._topic_id, self._recreated = "", True
+            self._is_another()
         self.follow()
+        self._recreated = False
         if not self._partitions:
             raise SourceError(missing_topic(self._source.topic, self._source))
 
@@ -100,9 +109,13 @@ class TopicRekey:
             raise self._problem(error) from error
 
     def _begin(self, new: list[int]) -> None:
-        committed = {p: self._consumer.committed(self._tp(p), timeout_ms=_REQUEST_MS) for p in new}
+        committed = {p: None if self._recreated else self._committed(p) for p in new}
         first, end = self._held(new)
-        known = bool(self._partitions) or any(offset is not None for offset in committed.values())
+        known = (
+            self._recreated
+            or bool(self._partitions)
+            or any(offset is not None for offset in committed.values())
+        )
         starts = {}
         for p, offset in committed.items():
             if offset is None:
@@ -120,6 +133,19 @@ class TopicRekey:
         self._partitions |= set(new)
         self._at |= starts
         self._fetch_only(self._fetched | set(new))
+
+    def _committed(self, partition: int) -> int | None:
+        offset: int | None = self._consumer.committed(self._tp(partition), timeout_ms=_REQUEST_MS)
+        return offset
+
+    def _is_another(self) -> bool:
+        """Whether the name means another topic than the one that was read so far."""
+        found = self._identity.ask()
+        self._asked_at = time.monotonic()
+        if found and self._topic_id not in {"", found}:
+            return True
+        self._topic_id = found or self._topic_id
+        return False
 
     def _fetch_only(self, partitions: set[int]) -> None:
         """Fetch from these partitions and no other."""
@@ -146,8 +172,14 @@ class TopicRekey:
         """
         try:
             self._fetch(seconds if self._idle else 0.0)
+            if time.monotonic() > self._asked_at + SURE_SECONDS and self._is_another():
+                raise self._made_anew()
             taken = self._order.take(self._batch_records, self._behind(self.ends()))
-        except OffsetOutOfRangeError as error:
+        except (OffsetOutOfRangeError, LogTruncationError) as error:
+            if self._is_another():
+                raise self._made_anew() from error
+            if isinstance(error, LogTruncationError):
+                raise self._problem(error) from error
             tp, offset = next(iter(error.args[0].items()))
             raise self._gone(tp.partition, offset) from error
         except KafkaError as error:
@@ -197,6 +229,7 @@ class TopicRekey:
             self._consumer.close(autocommit=False, timeout_ms=1000)
             self._consumer = None
         self._writer.close()
+        self._identity.close()
 
     def _tp(self, partition: int) -> Any:
         return TopicPartition(self._source.topic, partition)
@@ -223,6 +256,10 @@ class TopicRekey:
             partition=partition,
             offset=offset,
         )
+
+    def _made_anew(self) -> SourceError:
+        what = "the topic was recreated, the new one is copied from its first record"
+        return SourceError(what, topic=self._source.topic)
 
     def _problem(self, error: KafkaError) -> SourceError:
         return SourceError(explain(error, self._source), topic=self._source.topic)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
@@ -37,8 +36,7 @@ def recreated(site: Site, queries: list[dict[str, Any]], *, while_it_runs: bool)
             member.stop()
         read = site.ends(topic)
         expected = dict(_told(site, _records(site, topic)))
-        _delete(site, topic)
-        site.kafka.create_topic(topic, 2)
+        site.kafka.recreate_topic(topic, 2)
         site.produce(topic, queries[part:])
         expected |= dict(_told(site, _records(site, topic)))
         account.note(f"ends of the two topics: {read}, {site.ends(topic)}")
@@ -133,16 +131,6 @@ def _records(site: Site, topic: str) -> dict[int, list[tuple[int, bytes]]]:
         return found
     finally:
         consumer.close()
-
-
-def _delete(site: Site, topic: str) -> None:
-    admin = KafkaAdminClient(bootstrap_servers=site.kafka.bootstrap)
-    try:
-        admin.delete_topics([topic])
-        while topic in admin.list_topics():
-            time.sleep(0.1)
-    finally:
-        admin.close()
 
 
 def _delete_records(site: Site, topic: str, below: dict[int, int]) -> None:

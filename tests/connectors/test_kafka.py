@@ -16,7 +16,6 @@ import msgspec
 import pytest
 from confluent_kafka import Producer
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.admin import NewTopic
 
 from connectors import kafka_partitions
 from connectors.kafka import KafkaDeadLetterSink, KafkaSource, check
@@ -515,7 +514,7 @@ def test_a_topic_that_is_recreated_while_it_is_read_is_read_from_its_first_recor
         _produce(settings, [b"old"] * 10, partition=partition)
     _until(lambda: member.count() == 20, member)
     before = member.source.topic_id
-    _recreate(settings)
+    kafka_server.recreate_topic(settings.topic, 2)
     time.sleep(kafka_partitions.SURE_SECONDS)
     member.read.clear()
     for partition in (0, 1):
@@ -527,19 +526,6 @@ def test_a_topic_that_is_recreated_while_it_is_read_is_read_from_its_first_recor
     assert member.owned() == [0, 1]
     assert member.source.topic_id not in {"", before}
     assert member.source.commit({0: records})
-
-
-def _recreate(settings: Kafka) -> None:
-    admin = KafkaAdminClient(bootstrap_servers=list(settings.bootstrap_servers))
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    try:
-        admin.delete_topics([settings.topic])
-        while settings.topic in admin.list_topics():
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        admin.create_topics([NewTopic(settings.topic, num_partitions=2, replication_factor=1)])
-    finally:
-        admin.close()
 
 
 def test_no_broker_is_one_clear_line_within_seconds(

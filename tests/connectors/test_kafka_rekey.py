@@ -18,6 +18,7 @@ import pytest
 from confluent_kafka import Producer
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 
+from connectors import kafka_rekey
 from connectors.formats.native import NativeDecoder
 from connectors.kafka_rekey import TopicRekey
 from connectors.kafka_transactions import HEADER
@@ -299,6 +300,36 @@ def test_records_gone_before_they_were_copied_are_told(
     assert "5 records were deleted by retention" in caplog.text
     assert _drain(copy) == 15
     copy.close()
+
+
+@servers
+@pytest.mark.parametrize("records", [30, 300])
+def test_a_source_that_is_recreated_while_it_is_copied_is_copied_from_its_first_record(
+    kafka_server: KafkaServer,
+    topics: tuple[str, str],
+    copies: tuple[TopicRekey, TopicRekey],
+    monkeypatch: pytest.MonkeyPatch,
+    records: int,
+) -> None:
+    monkeypatch.setattr(kafka_rekey, "SURE_SECONDS", 0.0)
+    source, target = topics
+    copy, _ = copies
+    _produce(kafka_server, source, _spread(150, 3))
+    copy.open()
+    assert _drain(copy) == 150
+    kafka_server.recreate_topic(source, 3)
+    _produce(kafka_server, source, _spread(records, 3))
+    until = time.monotonic() + PATIENCE_SECONDS
+    with pytest.raises(SourceError, match="was recreated") as caught:
+        while time.monotonic() < until:
+            assert not copy.turn(0.2)
+    assert caught.value.offset < 0, "to be tried again"
+    copy.close()
+    copy.open()
+    assert _drain(copy) == records
+    copied = Counter(_origin(record) for record in _read(kafka_server, target))
+    assert sum(copied.values()) == 150 + records
+    assert all(copied[f"{source}/{p}/{n}"] >= 1 for p in range(3) for n in range(records // 3))
 
 
 @servers

@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import time
 import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
@@ -130,6 +131,20 @@ class KafkaServer:
             admin.create_topics({topic: options}, wait_for_metadata=True)
         finally:
             admin.close()
+
+    def recreate_topic(self, topic: str, partitions: int = 1) -> None:
+        """Delete a topic, and create another of the same name."""
+        admin = KafkaAdminClient(bootstrap_servers=self.bootstrap)
+        try:
+            admin.delete_topics([topic])
+            deadline = time.monotonic() + 30.0
+            while topic in admin.list_topics():
+                if time.monotonic() > deadline:
+                    raise ServerError(f"topic {topic} is not gone after 30 s")
+                time.sleep(0.05)
+        finally:
+            admin.close()
+        self.create_topic(topic, partitions)
 
     def _answers(self) -> bool:
         host, port = self.bootstrap.split(":")
