@@ -8,7 +8,7 @@ from operator import itemgetter
 
 import numpy as np
 
-from detector.query import Record
+from detector.query import FloatArray, Record
 
 _Keyed = tuple[float, int, Record]
 
@@ -39,7 +39,7 @@ class LateCounter:
         self._newest = float("-inf")
         self.late = 0
 
-    def add(self, timestamps: Sequence[float]) -> None:
+    def add(self, timestamps: Sequence[float] | FloatArray) -> None:
         """Take the times of the next records, in order."""
         newest = np.maximum.accumulate(np.array([self._newest, *timestamps]))
         self.late += int((newest[1:] - self._window > np.array(timestamps)).sum())

@@ -31,9 +31,10 @@ class PseudonymDecoder:
         self._fields = tuple(fields)
         self._known: dict[str, str] = {}
 
-    def decode(self, batch: RawBatch) -> tuple[list[Record], list[DeadLetter]]:
+    def decode(self, batch: RawBatch) -> tuple[Sequence[Record], list[DeadLetter]]:
         """As the format's own."""
-        records, letters = self._decoder.decode(batch)
+        found, letters = self._decoder.decode(batch)
+        records = list(found)
         for record in records:
             for field in self._fields:
                 value = getattr(record, field)

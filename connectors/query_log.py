@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Protocol
 
@@ -10,13 +10,14 @@ import msgspec
 
 from connectors.files import FileSource, LogFile
 from connectors.merge import LateCounter, merge
+from detector.decoded import Decoded
 from detector.query import DeadLetter, RawBatch, Record
 
 
 class Decoder(Protocol):
     """A log format: `connectors.formats.native.NativeDecoder` and its like."""
 
-    def decode(self, batch: RawBatch) -> tuple[list[Record], list[DeadLetter]]:
+    def decode(self, batch: RawBatch) -> tuple[Sequence[Record], list[DeadLetter]]:
         """Every value as a record or a dead letter."""
 
 
@@ -52,11 +53,14 @@ class QueryLog:
         """Late records so far."""
         return self._late.late
 
-    def batches(self) -> Iterator[list[Record]]:
+    def batches(self) -> Iterator[Sequence[Record]]:
         """Yield records, at most about `batch_queries` at a time. Raises SourceError."""
         files = self._source.files
         for records in self._decoded(files[0]) if len(files) == 1 else self._merged(files):
-            self._late.add([record.timestamp for record in records])
+            times = (
+                records.times if isinstance(records, Decoded) else [record.timestamp for record in records]
+            )
+            self._late.add(times)
             yield records
 
     def at_its_origin(self, letter: DeadLetter) -> DeadLetter:
@@ -66,7 +70,7 @@ class QueryLog:
         source, line = self._origins[letter.offset - self._first]
         return msgspec.structs.replace(letter, source=source, offset=line)
 
-    def _decoded(self, file: LogFile) -> Iterator[list[Record]]:
+    def _decoded(self, file: LogFile) -> Iterator[Sequence[Record]]:
         for batch in file.batches():
             records, letters = self._decoder.decode(batch)
             letters = file.take_dead_letters() + letters

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from detector.decoded import Decoded
 from detector.keys import keys_of
 from detector.policy import KINDS
 from detector.pool import longer
@@ -114,7 +115,7 @@ class ClientTable:
         rows = start + np.flatnonzero(fresh[start:stop])
         if len(rows) == 0:
             return stop
-        some = [records[i] for i in rows.tolist()]
+        some = records.take(rows) if isinstance(records, Decoded) else [records[i] for i in rows.tolist()]
         keys = keys_of(([r.client_id for r in some], [r.tenant_id for r in some]))
         found, begun = self._register.enter(keys)
         self._lengthen()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import numpy.typing as npt
 
+from detector.decoded import HAS_CONFIDENCE, HAS_LABEL, HAS_PROBABILITIES, INPUT, PROBABILITIES, Decoded
 from detector.features.text import vectorise_many
 from detector.query import NO_LABEL, DeadLetter, FloatArray, IntArray, Numbers, QueryBatch, Record
 from models.compiled import jit
@@ -41,7 +42,7 @@ def to_batch(
 ) -> tuple[QueryBatch, list[DeadLetter]]:
     """Columns of n records of one model, all texts or all of one input length, in their order.
 
-    Rows with an input that is not finite in float32 (`input_not_finite`) or with a probability or
+    Decoded with an input that is not finite in float32 (`input_not_finite`) or with a probability or
     confidence outside [0, 1] (`bad_probability`) leave as dead letters. Raises ValueError when the
     records' inputs differ in length or kind.
 
@@ -76,16 +77,28 @@ def to_batch(
         confidence=confidence,
         margin=margin,
         labels=_labels(kept, best),
-        timestamps=np.array([record.timestamp for record in kept], dtype=np.float64),
+        timestamps=_times(kept),
         records=kept,
     )
     return batch, letters
+
+
+def _times(records: Sequence[Record]) -> FloatArray:
+    """Timestamps [n]."""
+    if isinstance(records, Decoded):
+        return records.times
+    return np.array([record.timestamp for record in records], dtype=np.float64)
 
 
 def _inputs(records: Sequence[Record]) -> FloatArray:
     """Inputs [n, d]."""
     if not records:
         return np.empty((0, 0))
+    if isinstance(records, Decoded):
+        widths = records.lengths(INPUT)
+        if (widths != widths[0]).any():
+            raise ValueError("the inputs of a batch must have one length")
+        return records.matrix(INPUT, int(widths[0]))
     rows = [record.input for record in records]
     kinds = set(map(type, rows))
     if str in kinds:
@@ -106,6 +119,9 @@ def _packed(rows: Sequence[Numbers]) -> FloatArray:
 
 def _probabilities(records: Sequence[Record]) -> tuple[FloatArray, IntArray]:
     """Probabilities [n, k], NaN beyond each row's own, and how many are a row's own [n]."""
+    if isinstance(records, Decoded):
+        widths = np.where(records.given & HAS_PROBABILITIES, records.lengths(PROBABILITIES), 0)
+        return records.matrix(PROBABILITIES, int(widths.max(initial=0))), widths
     rows = [record.probabilities for record in records]
     counts = np.array([0 if row is None else len(row) for row in rows], dtype=np.int64)
     longest = int(counts.max(initial=0))
@@ -119,6 +135,9 @@ def _probabilities(records: Sequence[Record]) -> tuple[FloatArray, IntArray]:
 
 def _given(records: Sequence[Record]) -> FloatArray | None:
     """The confidence that each record names itself [n], NaN without one; None where no record does."""
+    if isinstance(records, Decoded):
+        has = (records.given & HAS_CONFIDENCE) > 0
+        return np.where(has, records.confidences, np.nan) if has.any() else None
     values = [record.confidence for record in records]
     if values.count(None) == len(values):
         return None
@@ -192,7 +211,14 @@ def read_answers(probabilities: Any, counts: Any) -> Any:
 
 def _labels(records: Sequence[Record], best: IntArray) -> IntArray:
     """Label codes [n]: the record's own, else the most probable class."""
-    own = [record.label for record in records]
+    own: list[int | str | None]
+    if isinstance(records, Decoded):
+        has = (records.given & HAS_LABEL) > 0
+        if not has.any():
+            return best
+        own = [int(v) if h else None for v, h in zip(records.labels.tolist(), has.tolist(), strict=True)]
+    else:
+        own = [record.label for record in records]
     if own.count(None) == len(own):
         return best
     return np.array(

@@ -107,7 +107,7 @@ def fit(logs: Sequence[str], config: Config, settings: Settings) -> Fitted:
     return Fitted(profiles, missing, measuring.evaluation_points(), account)
 
 
-def _read(source: FileSource, config: Config, label: str, account: Account) -> Iterator[list[Record]]:
+def _read(source: FileSource, config: Config, label: str, account: Account) -> Iterator[Sequence[Record]]:
     log = read_log(source, config, account.add_letters)
     with Reading(label, source) as progress:
         for records in log.batches():

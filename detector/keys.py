@@ -138,6 +138,13 @@ def keys_of(fields: Sequence[Sequence[str]]) -> Keys:
     return out
 
 
+def keys_of_messages(messages: npt.NDArray[np.uint8], ends: npt.NDArray[np.int64]) -> Keys:
+    """The same keys [n, 2], of messages that hold lengths and fields already (`detector.decoded`)."""
+    out = np.empty((len(ends), 2), dtype=np.uint64)
+    blake2b_128(messages, ends, out)
+    return out
+
+
 @jit
 def _weave(heads: Any, body: Any, ends: Any, out: Any) -> None:
     """Put each message's head [n, width] before its part of `body`: out [bytes], messages up to ends [n]."""

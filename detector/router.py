@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import lt
 from typing import Generic, Protocol, TypeVar
+
+import numpy as np
 
 from detector.alert import Alert
 from detector.columns import to_batch
+from detector.decoded import INPUT, MODEL, PROBABILITIES, Decoded
 from detector.features.text import DIMENSIONS
-from detector.query import DeadLetter, QueryBatch, Record
+from detector.query import DeadLetter, IntArray, QueryBatch, Record
 from detector.shares import DIVIDE_EVERY
 
 LARGEST_RUN = 8192
@@ -61,13 +63,22 @@ def input_length(record: Record) -> int:
 def narrow(run: Sequence[Record]) -> Iterator[Sequence[Record]]:
     """The records of a run, cut so that their probabilities, padded to the longest, are at most
     LARGEST_NUMBERS: whoever asks a model for very many answers must not make a batch too large for memory."""
-    longest = max([0 if record.probabilities is None else len(record.probabilities) for record in run])
+    if isinstance(run, Decoded):
+        longest = int(run.lengths(PROBABILITIES).max())
+    else:
+        longest = max([0 if record.probabilities is None else len(record.probabilities) for record in run])
     if len(run) * longest <= LARGEST_NUMBERS or len(run) == 1:
         yield run
         return
     middle = len(run) // 2
     yield from narrow(run[:middle])
     yield from narrow(run[middle:])
+
+
+def _offsets(records: Sequence[Record]) -> IntArray:
+    if isinstance(records, Decoded):
+        return records.offsets
+    return np.array([record.offset for record in records], dtype=np.int64)
 
 
 class BatchReader(Protocol):
@@ -134,12 +145,12 @@ class Router(Generic[Reader]):
         """The records, cut where all models are to be at the same point of the log."""
         begin = 0
         if records and records[-1].offset // DIVIDE_EVERY > self.divisions:
-            for i, record in enumerate(records):
-                if record.offset // DIVIDE_EVERY > self.divisions:
-                    if i > begin:
-                        yield records[begin:i]
-                    self.divisions, begin = record.offset // DIVIDE_EVERY, i
-                    self.divide()
+            newest = np.maximum.accumulate(_offsets(records) // DIVIDE_EVERY).clip(self.divisions)
+            for i in np.flatnonzero(np.diff(newest, prepend=self.divisions) > 0).tolist():
+                if i > begin:
+                    yield records[begin:i]
+                self.divisions, begin = int(newest[i]), i
+                self.divide()
         if begin < len(records):
             yield records[begin:] if begin else records
 
@@ -197,13 +208,15 @@ class Router(Generic[Reader]):
         length = self.lengths.get(first.model_id)
         if length is None or first.model_id not in self.matching or len(records) * length > LARGEST_NUMBERS:
             return False
-        offsets = [record.offset for record in records]
-        return (
-            {record.model_id for record in records} == {first.model_id}
-            and set(map(input_length, records)) == {length}
-            and offsets[0] >= self.next_offset
-            and all(map(lt, offsets, offsets[1:]))
-        )
+        if first.offset < self.next_offset:
+            return False
+        if not (np.diff(_offsets(records)) > 0).all():
+            return False
+        if isinstance(records, Decoded):
+            return records.same(MODEL) and bool((records.lengths(INPUT) == length).all())
+        return {record.model_id for record in records} == {first.model_id} and set(
+            map(input_length, records)
+        ) == {length}
 
     def _length_of(self, name: str, length: int) -> int:
         """The input length of a model; of a new one, it is settled by its first record."""

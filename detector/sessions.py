@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from detector.keys import keys_of
+from detector.decoded import CLIENT, SESSION, TENANT, Decoded
+from detector.keys import keys_of, keys_of_messages
 from detector.pool import longer
 from detector.query import FloatArray, IntArray, Record
 from detector.register import Register
@@ -91,9 +92,11 @@ class SessionTable:
         """
         stop = min(len(records), start + EXPIRE_EVERY - self.queries % EXPIRE_EVERY)
         some = records[start:stop]
-        keys = keys_of(
-            ([r.client_id for r in some], [r.session_id for r in some], [r.tenant_id for r in some])
-        )
+        if isinstance(some, Decoded):
+            keys = keys_of_messages(*some.messages((CLIENT, SESSION, TENANT)))
+        else:
+            ids = ([r.client_id for r in some], [r.session_id for r in some], [r.tenant_id for r in some])
+            keys = keys_of(ids)
         found, begun = self._register.enter(keys)
         self._lengthen()
         fresh[start:stop] = False
@@ -103,9 +106,11 @@ class SessionTable:
         slot[start:stop] = found[: stop - start]
         numbers = np.arange(self.queries + 1, self.queries + 1 + stop - start)
         self._seen[slot[start:stop]] = numbers  # the last of a session's numbers stays
-        self._times += [
-            records[start + i].timestamp for i in np.flatnonzero(numbers % CLOCK_EVERY == 0).tolist()
-        ]
+        marked = np.flatnonzero(numbers % CLOCK_EVERY == 0)
+        if isinstance(some, Decoded):
+            self._times += some.times[marked].tolist()
+        else:
+            self._times += [some[i].timestamp for i in marked.tolist()]
         self.queries += stop - start
         return stop
 

@@ -7,20 +7,17 @@ and nothing null. Whatever else there is, and all that is wrong, is left to the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import repeat
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from connectors.formats.fields import ID_LENGTH, MAX_CLASSES, MAX_SECONDS
 from connectors.formats.floats import read_list, read_number
+from detector.decoded import HAS_CONFIDENCE, HAS_LABEL, HAS_PROBABILITIES, Decoded
 from detector.query import FloatArray, Record
 from models.compiled import jit
-
-if TYPE_CHECKING:
-    from typing_extensions import Buffer
 
 NAMES = (
     "model_id",
@@ -54,13 +51,13 @@ _SEPARATOR = b"\0"
 
 
 class Block(NamedTuple):
-    """What was found in n values. Rows that are not `ordinary` [n] mean nothing.
+    """What was found in n values. Decoded that are not `ordinary` [n] mean nothing.
 
-    text: all values, one character a byte; spans [n, IDS + 2, 2]: where each id lies in it, and the input
+    text: all values; spans [n, IDS + 2, 2]: where each id lies in it, and the input
     and the probabilities in `numbers`; present [n]: bits by `NAMES`; times, confidences, labels [n]
     """
 
-    text: str
+    text: bytes
     numbers: FloatArray
     ordinary: npt.NDArray[np.bool_]
     spans: npt.NDArray[np.int64]
@@ -79,11 +76,13 @@ def read_blocks(
     """
     sizes = np.fromiter(map(len, values), dtype=np.int64, count=len(values)) + 1
     most = max(1, BLOCK_BYTES // max(1, int(sizes.mean()))) if values else 1
+    numbers = np.empty(0)
     for first in range(0, len(values), most):
         some = values[first : first + most]
         n = len(some)
         joined = _SEPARATOR.join(some) + _SEPARATOR
-        numbers = np.empty(len(joined) // 2 + 1)  # of which each has two bytes at least
+        if len(numbers) < len(joined) // 2 + 1:  # each has two bytes at least
+            numbers = np.empty(len(joined) // 2 + 1)
         columns = (
             np.zeros(n, dtype=np.bool_),
             np.zeros((n, IDS + 2, 2), dtype=np.int64),
@@ -102,44 +101,42 @@ def read_blocks(
             *columns,
         )
         # Records may live long, and keep only the numbers that there are.
-        yield first, Block(joined.decode("latin-1"), numbers[:used].copy(), *columns)
+        yield first, Block(joined, numbers[:used].copy(), *columns)
 
 
 def records_of(block: Block, values: Sequence[bytes], offsets: Sequence[int]) -> list[Record]:
     """A record for each row of a block that was read from these values."""
-    present = int(np.bitwise_or.reduce(block.present))
-    text, numbers = block.text, memoryview(cast("Buffer", block.numbers)).cast("B").cast("d")
+    return list(rows_of([block], values, offsets))
 
-    def ids(name: int) -> Iterable[str]:
-        if not (present >> name) & 1:
-            return repeat("")
-        return [text[i:j] for i, j in zip(*block.spans[:, name].T.tolist(), strict=True)]
 
-    def lists(name: int) -> list[memoryview[float]]:
-        return [numbers[i:j] for i, j in zip(*block.spans[:, IDS + name - _INPUT].T.tolist(), strict=True)]
-
-    def given(name: int, values: Sequence[Any]) -> Iterable[Any]:
-        """The values where a row has the field, None elsewhere."""
-        if not (present >> name) & 1:
-            return repeat(None)
-        has = (block.present >> name) & 1
-        return [value if own else None for value, own in zip(values, has.tolist(), strict=True)]
-
-    model, client, *optional = map(ids, range(IDS))
-    return list(
-        map(
-            Record,
-            block.times.tolist(),
-            model,
-            client,
-            lists(_INPUT),
-            *optional,
-            given(_PROBABILITIES, lists(_PROBABILITIES)),
-            given(_CONFIDENCE, block.confidences.tolist()),
-            given(_LABEL, block.labels.tolist()),
-            offsets,
-            values,
-        )
+def rows_of(blocks: Sequence[Block], values: Sequence[bytes], offsets: Sequence[int]) -> Decoded:
+    """All rows of blocks that were read from these values, as columns."""
+    spans = np.concatenate([block.spans for block in blocks])
+    begins = np.cumsum([[0, 0], *([len(block.text), len(block.numbers)] for block in blocks)], axis=0)
+    first = 0
+    for block, (text, numbers) in zip(blocks, begins.tolist(), strict=False):
+        own = spans[first : first + len(block.present)]
+        own[:, :IDS] += text
+        own[:, IDS:] += numbers
+        first += len(own)
+    present = np.concatenate([block.present for block in blocks])
+    given = np.zeros(len(present), dtype=np.int64)
+    for bit, name in (
+        (HAS_PROBABILITIES, _PROBABILITIES),
+        (HAS_CONFIDENCE, _CONFIDENCE),
+        (HAS_LABEL, _LABEL),
+    ):
+        given |= bit * ((present >> name) & 1)
+    return Decoded(
+        b"".join(block.text for block in blocks),
+        np.concatenate([block.numbers for block in blocks]),
+        spans,
+        given,
+        np.concatenate([block.times for block in blocks]),
+        np.concatenate([block.confidences for block in blocks]),
+        np.concatenate([block.labels for block in blocks]),
+        np.array(offsets, dtype=np.int64),
+        values,
     )
 
 

@@ -16,7 +16,7 @@ in any way unusual is read again by `careful`. All three give the same record wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -88,19 +88,23 @@ class NativeDecoder:
         self._block = block
         list(block.read_blocks([b""], 0.0, record_bytes, input_length))
 
-    def decode(self, batch: RawBatch) -> tuple[list[Record], list[DeadLetter]]:
+    def decode(self, batch: RawBatch) -> tuple[Sequence[Record], list[DeadLetter]]:
         """Every value of the batch as one record or one dead letter, each list in the batch's order.
 
-        Blank values (an empty line, a deleted Kafka value) give neither.
+        Blank values (an empty line, a deleted Kafka value) give neither. Where all are ordinary, the records
+        are `Decoded`.
         """
         records: list[Record] = []
         letters: list[DeadLetter] = []
         if len(batch.values) < FEWEST_OF_A_BLOCK or self._nesting < _SMALLEST_NESTING:
             self._read_each(batch, 0, len(batch.values), records, letters)
             return records, letters
-        for start, block in self._block.read_blocks(
-            batch.values, batch.latest, self._record_bytes, self._input_length
-        ):
+        blocks = list(
+            self._block.read_blocks(batch.values, batch.latest, self._record_bytes, self._input_length)
+        )
+        if all(block.ordinary.all() for _, block in blocks):
+            return self._block.rows_of([block for _, block in blocks], batch.values, batch.offsets), letters
+        for start, block in blocks:
             stop = start + len(block.ordinary)
             odd = (start + np.flatnonzero(~block.ordinary)).tolist()
             if len(odd) == stop - start:

@@ -11,7 +11,7 @@ from benchmarks.fuzzing import decoders
 from benchmarks.fuzzing.decoders import TARGETS
 from benchmarks.fuzzing.seeds import dictionary, seeds
 from connectors.formats import native
-from connectors.formats.block import Block, records_of
+from connectors.formats.block import Block, rows_of
 from connectors.streams import ByteStream
 from detector.container import MAGIC
 from detector.model_state import Settings
@@ -34,11 +34,11 @@ def test_every_seed_passes(target: str) -> None:
 def test_a_kernel_that_reads_otherwise_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     decoders.blocks(GOOD)
 
-    def other(block: Block, values: Sequence[bytes], offsets: Sequence[int]) -> list[Record]:
-        found = records_of(block, values, offsets)
+    def other(blocks: Sequence[Block], values: Sequence[bytes], offsets: Sequence[int]) -> Sequence[Record]:
+        found = list(rows_of(blocks, values, offsets))
         return [*found[:-1], msgspec.structs.replace(found[-1], timestamp=6.0)]
 
-    monkeypatch.setattr("connectors.formats.block.records_of", other)
+    monkeypatch.setattr("connectors.formats.block.rows_of", other)
     with pytest.raises(AssertionError, match="differ"):
         decoders.blocks(GOOD)
 

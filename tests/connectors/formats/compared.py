@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from detector.query import DeadLetter, Record
 
 
-def plain(found: tuple[list[Record], list[DeadLetter]]) -> list[Any]:
+def plain(found: tuple[Sequence[Record], list[DeadLetter]]) -> list[Any]:
     """A decoding: equal forms mean equal fields and types, and numbers equal to the last bit."""
 
     def numbers(values: Any) -> Any:

@@ -25,7 +25,8 @@ NOW = 1_700_000_000
 
 def decode(*lines: bytes, input_length: int = 1000) -> tuple[list[Record], list[DeadLetter]]:
     decoder = NativeDecoder(record_bytes=8000, nesting=16, input_length=input_length)
-    return decoder.decode(RawBatch("log", 3, list(lines), list(range(len(lines))), LATEST))
+    records, letters = decoder.decode(RawBatch("log", 3, list(lines), list(range(len(lines))), LATEST))
+    return list(records), letters
 
 
 def line(**fields: Any) -> bytes:

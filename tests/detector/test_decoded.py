@@ -1,0 +1,140 @@
+"""Records as columns: what the core reads from them is what it reads from the records, bit for bit."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from connectors.formats.native import NativeDecoder
+from detector.columns import to_batch
+from detector.decoded import CLIENT, MODEL, SESSION, TENANT, Decoded
+from detector.keys import keys_of, keys_of_messages
+from detector.model_state import Settings
+from detector.pipeline import Shard
+from detector.query import RawBatch, Record
+from detector.shard_state import dump
+from detector.shares import DIVIDE_EVERY
+
+
+def line(n: int, **fields: Any) -> bytes:
+    record = {
+        "timestamp": 1e9 + n,
+        "model_id": "m",
+        "client_id": f"client-{n % 7}",
+        "input": [n + 0.25, -1.5, 1e-3 * n],
+    }
+    return json.dumps(record | fields).encode()
+
+
+def decoded(lines: list[bytes], first: int = 0) -> Decoded:
+    decoder = NativeDecoder(record_bytes=8000, nesting=16, input_length=1000)
+    offsets = list(range(first, first + len(lines)))
+    found, letters = decoder.decode(RawBatch("log", 3, lines, offsets, 2e9))
+    assert not letters
+    assert isinstance(found, Decoded)
+    return found
+
+
+def some(count: int = 40) -> Decoded:
+    """Every answer and id is there in some and not in others."""
+    lines = []
+    for n in range(count):
+        fields: dict[str, Any] = {}
+        if n % 2:
+            fields |= {"session_id": f"session-{n % 5}", "probabilities": [0.25, 0.75][: 1 + n % 4 // 2]}
+        if n % 3 == 0:
+            fields |= {"confidence": 0.5 + n / 100, "tenant_id": "t" * (n % 4 + 1)}
+        if n % 5 == 0:
+            fields |= {
+                "label": n - 10,
+                "request_id": f"r{n}",
+                "user_agent": "agent",
+                "source_ip": "192.0.2.1",
+            }
+        lines.append(line(n, **fields))
+    return decoded(lines)
+
+
+def plain(records: list[Record]) -> list[list[Any]]:
+    return [
+        [
+            list(value) if isinstance(value, memoryview) else value
+            for value in (getattr(record, name) for name in record.__struct_fields__)
+        ]
+        for record in records
+    ]
+
+
+def test_one_by_one_all_at_once_and_parts_are_the_same_records() -> None:
+    found = some()
+    every = plain(list(found))
+    assert plain([found[n] for n in range(len(found))]) == every
+    assert plain([found[-1]]) == every[-1:]
+    assert plain(list(found[5:20][3:])) == every[8:20]
+    assert plain(found.take(np.array([31, 2, 2]))) == [every[31], every[2], every[2]]
+    first = json.loads(found.values[0])
+    assert (found[0].timestamp, found[0].client_id, list(found[0].input)) == (1e9, "client-0", first["input"])
+    assert (found[1].session_id, found[1].confidence, found[15].label) == ("session-1", None, 5)
+    with pytest.raises(IndexError):
+        found[len(found)]
+
+
+def test_ids_are_the_same_where_most_text_is_of_others() -> None:
+    found = decoded([line(n, session_id=f"s{n}", user_agent="x" * 500) for n in range(60)])
+    assert found.take(np.array([59]))[0].session_id == "s59"
+    assert plain(found.take(np.array([59]))) == plain(list(found))[59:]
+
+
+def test_columns_are_those_of_the_records() -> None:
+    found = some()
+    for records in (found, found[3:30], found[::2]):
+        columns, bad = to_batch("m", records, "log", 3)
+        expected, bad_too = to_batch("m", list(records), "log", 3)
+        assert bad == bad_too
+        for name in ("inputs", "probabilities", "confidence", "margin", "labels", "timestamps"):
+            assert getattr(columns, name).tobytes() == getattr(expected, name).tobytes(), name
+
+
+def test_bad_values_leave_the_same_dead_letters() -> None:
+    lines = [line(n) for n in range(20)]
+    lines[4] = line(4, input=[1.0, 1e100, 2.0])
+    lines[7] = line(7, probabilities=[0.5, 1.5])
+    lines[9] = line(9, confidence=-1)
+    found = decoded(lines)
+    columns, bad = to_batch("m", found, "log", 3)
+    expected, bad_too = to_batch("m", list(found), "log", 3)
+    assert bad == bad_too
+    assert [letter.offset for letter in bad] == [4, 7, 9]
+    assert columns.inputs.tobytes() == expected.inputs.tobytes()
+
+
+def test_keys_are_those_of_the_ids() -> None:
+    found = some()
+    ids = [(record.client_id, record.session_id, record.tenant_id) for record in found]
+    keys = keys_of_messages(*found.messages((CLIENT, SESSION, TENANT)))
+    assert keys.tolist() == keys_of(list(zip(*ids, strict=True))).tolist()
+
+
+def test_one_model_is_told_from_several() -> None:
+    assert some().same(MODEL)
+    for other in ("n", "mm", ""):
+        lines = [line(n) for n in range(20)]
+        lines[13] = line(13, model_id=other or "M")
+        assert not decoded(lines).same(MODEL)
+
+
+@pytest.mark.parametrize("first", [0, DIVIDE_EVERY - 30, DIVIDE_EVERY - 1])
+def test_a_shard_makes_the_same_of_them(first: int) -> None:
+    """Also where models are interleaved, lengths are wrong, offsets repeat, and memory is divided anew."""
+    lines = [line(n, model_id="mn"[n % 11 == 0]) for n in range(200)]
+    lines[150] = line(150, input=[1.0])
+    as_columns, as_records = (Shard(Settings(learn=False), {}) for _ in range(2))
+    one_model = [line(n) for n in range(200, 400)]
+    for found in (decoded(lines, first), decoded(lines[:50], first), decoded(one_model, first + 200)):
+        as_columns.process(found)
+        as_records.process(list(found))
+    assert dump(as_columns) == dump(as_records)
+    assert as_columns.divisions == (first + 399) // DIVIDE_EVERY
