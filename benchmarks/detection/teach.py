@@ -50,13 +50,13 @@ DATA_SETS = (
     "text",
 )
 TREES, LEAVES = 100, 12
-HISTORY, TRACE, REPEATS = 5200, 2200, 8
-"""Benign sessions of a deployment, and attacks of each kind, over all its models."""
 TEACHES = 96
 """Evaluation points of one session that teach at most, evenly spread over it: very long ones know no more."""
 FEWER = 4
 """Of so many points one teaches the recognisers that are only tried: points of one session are much alike."""
 IMPOSSIBLE = -30.0
+HISTORY, TRACE, REPEATS = 5200, 2200, 8
+"""Benign sessions of a deployment, and attacks of each kind, over all its models."""
 FORMS: tuple[dict[str, Any], ...] = (
     {},
     {"rescale": True},
@@ -65,7 +65,7 @@ FORMS: tuple[dict[str, Any], ...] = (
     {"outputs": "confidence"},
     {"outputs": "label", "variant": Variant(dilution=0.25)},
     {"variant": Variant(dilution=0.75), "rescale": True},
-    {"variant": Variant(jitter=0.02), "outputs": "rounded"},
+    {"variant": Variant(jitter=0.02), "outputs": "rounded", "repeats": REPEATS // 2},
 )
 
 
@@ -136,9 +136,8 @@ def _recorded(
             history_sessions=HISTORY,
             benign_sessions=TRACE,
             attacks=tuple(ATTACKS),
-            repeats=REPEATS,
             models=order,
-            **form,
+            **{"repeats": REPEATS, **form},
         )
         made = list(zip(*collect(Path(directory), truth), strict=True))
     if folder:
