@@ -146,6 +146,14 @@ class Decoded(Sequence[Record]):
         return out, ends
 
 
+def one_row(offset: int) -> Decoded:
+    """The smallest of all: one record, to load the kernels with."""
+    spans = np.zeros((1, PROBABILITIES + 1, 2), dtype=np.int64)
+    spans[0, [MODEL, CLIENT, INPUT, PROBABILITIES]] = [[0, 1], [1, 2], [0, 2], [0, 2]]
+    given, labels, offsets = np.array([HAS_PROBABILITIES]), np.array([0]), np.array([offset])
+    return Decoded(b"mc", np.array([0.5, 0.5]), spans, given, np.ones(1), np.zeros(1), labels, offsets, [b""])
+
+
 @lean
 def _same(text: Any, spans: Any) -> bool:
     begin, end = spans[0, 0], spans[0, 1]

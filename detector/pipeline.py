@@ -30,6 +30,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from detector.decoded import one_row
 from detector.features.catalogue import NAMES
 from detector.features.layout import FIRST_EVALUATION
 from detector.grouping import Groups
@@ -99,5 +100,8 @@ def warm_up(profiles: Mapping[str, ModelProfile]) -> None:
         for n in range(FIRST_EVALUATION)
     ]
     Shard(Settings(learn=False, memory=0), {}).process(records)
+    shard = Shard(Settings(learn=False, memory=0), {})
+    for offset in range(2):
+        shard.process(one_row(offset))
     for profile in profiles.values():
         profile.ensemble.score(np.zeros((1, len(NAMES))))
