@@ -203,8 +203,10 @@ def test_a_state_that_cannot_be_saved_is_not_ready(world: World, every_turn: Non
 
         member.on_poll = look
         service.run(member, until_end=True)
-        assert client.ready() == (200, [])
-    assert (503, ["state"]) in seen
+        seen.append(client.ready())
+    failed = seen.index((503, ["state"]))
+    # Not the last answer: it may come before the thread has written what it was given last.
+    assert (200, []) in seen[failed:]
 
 
 def test_self_alerts_hold_up_no_save(world: World, every_turn: None) -> None:
