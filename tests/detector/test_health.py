@@ -158,7 +158,12 @@ def test_it_is_ready_when_partitions_are_assigned(world: World, every_turn: None
 def test_a_sink_that_is_down_is_not_ready_and_a_self_alert_when_it_is_back(
     world: World, every_turn: None
 ) -> None:
-    world.config = Config(state=State(save_seconds=1e-9), health=Health(sink_down_seconds=1e-9))
+    # Small batches, so that there is something to read and to tell after the sink is back.
+    world.config = Config(
+        state=State(save_seconds=1e-9),
+        pipeline=Pipeline(batch_queries=50),
+        health=Health(sink_down_seconds=1e-9),
+    )
     sink = FailingSink([SinkUnavailable("siem", "is down")])
     sink.name = "siem"
     service = world.service(sink)
@@ -189,6 +194,7 @@ def test_a_state_that_cannot_be_saved_is_not_ready(world: World, every_turn: Non
     service = world.service(MemoryAlertSink())
     member = MemoryMember(world.topic, service)
     seen: list[tuple[int, list[str]]] = []
+    failed = (503, ["state"])
     links = [world.store().path(partition, "partial") for partition in (0, 1)]
     for link in links:
         link.symlink_to("/dev/full")
@@ -196,17 +202,18 @@ def test_a_state_that_cannot_be_saved_is_not_ready(world: World, every_turn: Non
         client = Client(port)
 
         def look() -> None:
-            if seen:
-                # A failed try removes the link: what came of it is told in the next turns.
+            # What the thread does is told in the turns after it, so it is waited for: a failed try removes
+            # the link, and the one after it writes.
+            if failed in seen:
+                wait_until(lambda: all(world.store().path(partition).exists() for partition in (0, 1)))
+            elif seen:
                 wait_until(lambda: not any(link.is_symlink() for link in links))
             seen.append(client.ready())
 
         member.on_poll = look
         service.run(member, until_end=True)
-        seen.append(client.ready())
-    failed = seen.index((503, ["state"]))
-    # Not the last answer: it may come before the thread has written what it was given last.
-    assert (200, []) in seen[failed:]
+    assert failed in seen
+    assert (200, []) in seen[seen.index(failed) :]
 
 
 def test_self_alerts_hold_up_no_save(world: World, every_turn: None) -> None:

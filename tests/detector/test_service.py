@@ -453,9 +453,9 @@ def test_a_first_start_is_saved_before_any_record_came(world: World) -> None:
 def wait_until(done: Callable[[], bool]) -> None:
     """Wait for what another thread does, for some seconds at most."""
     deadline = time.monotonic() + 10.0
-    while not done() and time.monotonic() < deadline:
+    while not done():
+        assert time.monotonic() < deadline
         time.sleep(0.002)
-    assert done()
 
 
 def test_the_loop_goes_on_while_a_state_is_written(world: World) -> None:
