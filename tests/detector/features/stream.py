@@ -130,8 +130,9 @@ def measure(
 
 def same_state(a: Slots, b: Slots) -> bool:
     """Whether two states are equal bit for bit."""
-    return all(
-        np.asarray(x).tobytes() == np.asarray(y).tobytes()
-        for one, other in ((a[:-2], b[:-2]), (a.blocks, b.blocks), ((a.counters,), (b.counters,)))
-        for x, y in zip(one, other, strict=True)
-    )
+
+    def arrays(slots: Slots) -> list[npt.NDArray[np.generic]]:
+        own = slots._asdict()
+        return [*own.pop("blocks"), *own.values()]
+
+    return all(x.tobytes() == y.tobytes() for x, y in zip(arrays(a), arrays(b), strict=True))
