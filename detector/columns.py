@@ -42,7 +42,7 @@ def to_batch(
 ) -> tuple[QueryBatch, list[DeadLetter]]:
     """Columns of n records of one model, all texts or all of one input length, in their order.
 
-    Decoded with an input that is not finite in float32 (`input_not_finite`) or with a probability or
+    Rows with an input that is not finite in float32 (`input_not_finite`) or with a probability or
     confidence outside [0, 1] (`bad_probability`) leave as dead letters. Raises ValueError when the
     records' inputs differ in length or kind.
 

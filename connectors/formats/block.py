@@ -51,7 +51,7 @@ _SEPARATOR = b"\0"
 
 
 class Block(NamedTuple):
-    """What was found in n values. Decoded that are not `ordinary` [n] mean nothing.
+    """What was found in n values. Rows that are not `ordinary` [n] mean nothing.
 
     text: all values; spans [n, IDS + 2, 2]: where each id lies in it, and the input
     and the probabilities in `numbers`; present [n]: bits by `NAMES`; times, confidences, labels [n]
