@@ -96,12 +96,14 @@ class TopicSource(ABC):
         self._events: Events = queue.SimpleQueue()
         self._paused = False
         self._identity = TopicId(settings)
-        self._asked_at = time.monotonic()
         self._anew = False  # the topic was recreated, and is not open yet
-        self.topic_id = ""
-        """The broker's id of the topic, known when partitions are assigned; empty where it has none."""
         self.starts: dict[int, Start] = {}
         """Where each partition that was assigned since `open` began; for the service to print."""
+
+    @property
+    def topic_id(self) -> str:
+        """The broker's id of the topic, known when partitions are assigned; empty where it has none."""
+        return self._identity.known
 
     @abstractmethod
     def open(self) -> None:
@@ -117,7 +119,7 @@ class TopicSource(ABC):
             if self._anew:
                 self._open_anew()
             self._fetch_ready(timeout_seconds, max_records)
-            if time.monotonic() > self._asked_at + (SURE_SECONDS if self._ready else IDLE_SECONDS):
+            if not self._identity.asked_within(SURE_SECONDS if self._ready else IDLE_SECONDS):
                 self._same_topic()
         except SourceError as error:
             if error.offset < 0 or not self._is_another():
@@ -215,14 +217,12 @@ class TopicSource(ABC):
 
     def _same_topic(self) -> None:
         """Raises _Recreated when the topic is another than the one that is being read, else SourceError."""
-        found = self._identity.ask()
-        self._asked_at = time.monotonic()
         # Of a topic that is gone and not there again, what was fetched before is as good as ever.
-        if found and self.topic_id not in {"", found}:
+        if self._identity.is_another():
             if self._owned or self._offered:
                 raise _Recreated
             self._present_at_open = set()
-        self.topic_id = found or self.topic_id
+            self._identity.accept()
 
     def _is_another(self) -> bool:
         try:
@@ -245,7 +245,8 @@ class TopicSource(ABC):
         self.open()
         self._anew = False
         # Whatever kafka.start says, all of it is new.
-        self._present_at_open, self.topic_id = set(), ""
+        self._present_at_open = set()
+        self._identity.accept()
 
     def _forget_group(self) -> None:
         """Of a closed client."""

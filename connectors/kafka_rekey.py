@@ -7,7 +7,6 @@ The offsets are those of a consumer group that has no members.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -61,7 +60,6 @@ class TopicRekey:
         self._writer = TransactionalWriter(target, source.topic, self._group)
         self._consumer: Any = None
         self._identity = TopicId(source)
-        self._topic_id, self._asked_at = "", 0.0
         self._recreated = False  # the offsets that the group remembers are of the topic before
         self._partitions: set[int] = set()
         self._at: dict[int, int] = {}
@@ -91,9 +89,9 @@ class TopicRekey:
             metadata_max_age_ms=int(self._metadata_seconds * 1000),
             max_partition_fetch_bytes=_FETCH_BYTES,
         )
-        if self._is_another():
-            self._topic_id, self._recreated = "", True
-            self._is_another()
+        if self._identity.is_another():
+            self._identity.accept()
+            self._recreated = True
         self.follow()
         self._recreated = False
         if not self._partitions:
@@ -138,15 +136,6 @@ class TopicRekey:
         offset: int | None = self._consumer.committed(self._tp(partition), timeout_ms=_REQUEST_MS)
         return offset
 
-    def _is_another(self) -> bool:
-        """Whether the name means another topic than the one that was read so far."""
-        found = self._identity.ask()
-        self._asked_at = time.monotonic()
-        if found and self._topic_id not in {"", found}:
-            return True
-        self._topic_id = found or self._topic_id
-        return False
-
     def _fetch_only(self, partitions: set[int]) -> None:
         """Fetch from these partitions and no other."""
         # Not by pausing: kafka-python 3.0.12 forgets records that it holds for a partition that is resumed
@@ -172,11 +161,11 @@ class TopicRekey:
         """
         try:
             self._fetch(seconds if self._idle else 0.0)
-            if time.monotonic() > self._asked_at + SURE_SECONDS and self._is_another():
+            if not self._identity.asked_within(SURE_SECONDS) and self._identity.is_another():
                 raise self._made_anew()
             taken = self._order.take(self._batch_records, self._behind(self.ends()))
         except (OffsetOutOfRangeError, LogTruncationError) as error:
-            if self._is_another():
+            if self._identity.is_another():
                 raise self._made_anew() from error
             if isinstance(error, LogTruncationError):
                 raise self._problem(error) from error
