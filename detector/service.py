@@ -196,7 +196,7 @@ class Service:
         self.on_turn()
         self._dispatcher.tend()
         self._account_letters(self._dispatcher.returned())
-        alerts = self.vitals.turn(self.shards, self._source, self._dispatcher)
+        alerts = self.vitals.turn(self.shards, self._source, self._dispatcher, self.account.alerts)
         self._dispatcher.put(alerts, [])
 
     def _account_letters(self, letters: list[DeadLetter]) -> None:
@@ -238,7 +238,6 @@ class Service:
         letters += [letter for letter in outcome.dead_letters if letter.offset >= told]
         alerts = [alert for alert in outcome.alerts if alert.offset >= told]
         self.vitals.worked(began, decoded, time.monotonic())
-        self.vitals.raised(alerts)
         self.monitor.metrics.processed(len(records), outcome, alerts)
         self.account.add(len(records), outcome, alerts)
         self._account_letters(letters)

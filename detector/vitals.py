@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -49,7 +49,7 @@ class Vitals:
         self._failing_since: float | None = None
         self._problem = ""
         self._saved = False
-        self._evicted = self._suspicious = self._alerts = 0
+        self._evicted = self._suspicious = 0
         self._lag: dict[int, int] = {}
         self._next_lag = self._next_snapshot = 0.0
 
@@ -75,10 +75,6 @@ class Vitals:
         self._monitor.metrics.took("decode", decoded - began)
         self._monitor.metrics.took("process", processed - decoded)
 
-    def raised(self, alerts: Iterable[Alert]) -> None:
-        """These were raised; updates are no alerts."""
-        self._alerts += sum(alert.document["event"]["kind"] == "alert" for alert in alerts)
-
     def saved(self, partition: int, seconds: float, size: int) -> None:
         """A partition's state was saved."""
         self.rebuilt.pop(partition, None)
@@ -103,8 +99,13 @@ class Vitals:
         if self._failing_since is None:
             self._failing_since = time.monotonic()
 
-    def turn(self, shards: Mapping[int, Shard], source: Lagging, dispatcher: Dispatcher) -> list[Alert]:
-        """Say that the loop turns, and when it is time for one, make a snapshot; the self-alerts due."""
+    def turn(
+        self, shards: Mapping[int, Shard], source: Lagging, dispatcher: Dispatcher, alerts: int
+    ) -> list[Alert]:
+        """Say that the loop turns, and when it is time for one, make a snapshot; the self-alerts due.
+
+        `alerts` were raised so far.
+        """
         self._monitor.turned()
         now = time.monotonic()
         if dispatcher.blocked():
@@ -131,7 +132,7 @@ class Vitals:
                 open_episodes=sum(model.open_episodes for model in models),
                 evicted=self._evicted,
                 evicted_suspicious=self._suspicious,
-                alerts=self._alerts,
+                alerts=alerts,
                 sinks=sinks,
                 unsaved_seconds=0.0 if self._failing_since is None else max(now - self._failing_since, 1e-3),
                 unsaved_problem=self._problem,

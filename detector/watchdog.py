@@ -92,6 +92,9 @@ KINDS: dict[str, str] = {
 ASSIGNED_SECONDS = 300.0
 """How long after a start partitions may be to come."""
 
+History = deque[tuple[float, ...]]
+"""Times, and what was counted until then."""
+
 
 class Watchdog:
     """Remembers lag and evictions for as long as the thresholds look back, and which episodes are open."""
@@ -99,9 +102,9 @@ class Watchdog:
     def __init__(self, thresholds: Health) -> None:
         self.thresholds = thresholds
         self._open: dict[tuple[str, str], Notice] = {}
-        self._lag: deque[tuple[float, int]] = deque()
-        self._evicted: deque[tuple[float, int, int]] = deque()
-        self._alerts: deque[tuple[float, int]] = deque()
+        self._lag: History = deque()
+        self._evicted: History = deque()
+        self._alerts: History = deque()
         self._inherited: set[tuple[str, str]] = set()
         self._started = self._assigned = 0.0
 
@@ -209,20 +212,16 @@ class Watchdog:
     def _falls_behind(self, now: float, total: int) -> bool:
         """True from when the lag is large and no smaller than `behind_seconds` ago, until it is small."""
         limits = self.thresholds
-        self._lag.append((now, total))
-        while len(self._lag) > 1 and self._lag[1][0] <= now - limits.behind_seconds:
-            self._lag.popleft()
+        then, before = _look_back(self._lag, now, total, seconds=limits.behind_seconds)
         if total < limits.behind_records:
             return False
-        then, before = self._lag[0]
         return ("behind", "") in self._open or (then <= now - limits.behind_seconds and total >= before)
 
     def _evictions(self, seen: Snapshot) -> Iterator[Condition]:
         limits = self.thresholds
-        self._evicted.append((seen.now, seen.evicted, seen.evicted_suspicious))
-        while len(self._evicted) > 1 and self._evicted[1][0] <= seen.now - limits.eviction_seconds:
-            self._evicted.popleft()
-        _, before, suspicious_before = self._evicted[0]
+        _, before, suspicious_before = _look_back(
+            self._evicted, seen.now, seen.evicted, seen.evicted_suspicious, seconds=limits.eviction_seconds
+        )
         gone, suspicious = seen.evicted - before, seen.evicted_suspicious - suspicious_before
         advice = "raise sessions.memory_mb, or add workers; a flood of new sessions may be meant to do this"
         if gone and gone >= limits.evicted_share * seen.sessions:
@@ -234,10 +233,8 @@ class Watchdog:
 
     def _flood(self, seen: Snapshot) -> Iterator[Condition]:
         limits = self.thresholds
-        self._alerts.append((seen.now, seen.alerts))
-        while len(self._alerts) > 1 and self._alerts[1][0] <= seen.now - limits.flood_seconds:
-            self._alerts.popleft()
-        count = seen.alerts - self._alerts[0][1]
+        _, before = _look_back(self._alerts, seen.now, seen.alerts, seconds=limits.flood_seconds)
+        count = seen.alerts - before
         # It is over when half as many come, so that a steady stream is one episode.
         if count >= limits.flood_alerts / (2 if ("alert_flood", "") in self._open else 1):
             yield Condition(
@@ -246,3 +243,11 @@ class Watchdog:
                 f"{count:,} alerts in {limits.flood_seconds:g} s",
                 "group them by model, address and technique; a flood may be meant to bury one of them",
             )
+
+
+def _look_back(history: History, now: float, *counts: float, seconds: float) -> tuple[float, ...]:
+    """Note the counts; those of `seconds` ago with their time, or the oldest where none are so old."""
+    history.append((now, *counts))
+    while len(history) > 1 and history[1][0] <= now - seconds:
+        history.popleft()
+    return history[0]
