@@ -127,3 +127,17 @@ class SessionTail:
         """The inverse of `to_array`."""
         edge, scale, share, sessions = array.tolist()
         return cls(edge, scale, share, int(sessions))
+
+
+def tails_by_age(maxima: FloatArray, sessions: int) -> tuple[SessionTail, SessionTail]:
+    """The tails of sessions in their first evaluation points and later. `maxima_by_age` [k, 2] of those that
+    were long enough to be evaluated, of `sessions` in all."""
+    early, late = maxima.T
+    return SessionTail.fit(early, sessions), SessionTail.fit(late[~np.isnan(late)], sessions)
+
+
+def thresholds_by_age(early: SessionTail, late: SessionTail, budget: float) -> tuple[float, float]:
+    """The evidence that raises an alert on a session in its first evaluation points and later, for `budget`
+    false alerts per 10,000 sessions in all."""
+    low = early.threshold((1.0 - LATE_SHARE) * budget)
+    return low, max(low, late.threshold(LATE_SHARE * budget))

@@ -17,7 +17,7 @@ import numpy as np
 from detector.container import Damaged, pack, unpack
 from detector.contamination import groups_of, thinned, without_attacks
 from detector.errors import ProfileError
-from detector.evidence import LATE_SHARE, SessionTail, maxima_by_age, session_maxima
+from detector.evidence import SessionTail, maxima_by_age, session_maxima, tails_by_age, thresholds_by_age
 from detector.features.catalogue import FAMILIES, NAMES, SIDES
 from detector.features.inputs import Inputs, from_arrays, to_arrays
 from detector.links import FIRST_DISTANCE
@@ -67,9 +67,7 @@ class ModelProfile:
         bars = np.empty((KINDS, 2))
         for kind, share in enumerate(BUDGET_SHARES):
             bars[kind] = self.tails[kind].threshold(share * budget)
-        own = BUDGET_SHARES[SESSION] * budget
-        bars[SESSION, 0] = self.tail.threshold((1.0 - LATE_SHARE) * own)
-        bars[SESSION, 1] = max(bars[SESSION, 0], self.late.threshold(LATE_SHARE * own))
+        bars[SESSION] = thresholds_by_age(self.tail, self.late, BUDGET_SHARES[SESSION] * budget)
         return bars
 
     @property
@@ -132,11 +130,11 @@ def build(
     )
     if np.isnan(scores).all():
         return None
-    first, later = maxima_by_age(scores, sessions.entities).T
-    maxima = np.fmax(first, later)
+    by_age = maxima_by_age(scores, sessions.entities)
+    maxima = np.fmax(*by_age.T)
     total = max(total_sessions - suspects, len(maxima))
-    tails = [SessionTail.fit(first, total)]
-    late = SessionTail.fit(later[~np.isnan(later)], total)
+    early, late = tails_by_age(by_age, total)
+    tails = [early]
     for rows, their_scores in zip(others, np.split(other_scores, [len(others[0].entities)]), strict=True):
         theirs = session_maxima(their_scores, rows.entities)
         if len(theirs) < MINIMUM_OTHERS:
@@ -154,7 +152,7 @@ def restore_profile(arrays: Arrays) -> ModelProfile:
         raise ProfileError(f"{error}; make it again with `querywatch fit`") from error
     sequence = int(np.asarray(arrays["sequence"], dtype=np.int64)[0])
     tails = [SessionTail.from_array(row) for row in np.asarray(arrays["tails"], dtype=np.float64)]
-    # States of formats 3 and 4 hold one tail for sessions of all ages.
+    # States of format 3 hold one tail for sessions of all ages.
     late = tails.pop() if len(tails) > KINDS else tails[SESSION]
     near = float(np.asarray(arrays["near"], dtype=np.float64)[0])
     suspects = int(np.asarray(arrays["suspects"], dtype=np.int64)[0])

@@ -12,7 +12,7 @@ from rich.table import Table
 from benchmarks.detection.collect import Points
 from benchmarks.detection.tables import clopper_pearson
 from detector.contamination import thinned
-from detector.evidence import LATE, LATE_SHARE, SessionTail, accumulate, maxima_by_age
+from detector.evidence import LATE, accumulate, maxima_by_age, tails_by_age, thresholds_by_age
 from detector.features.catalogue import FAMILIES, SIDES
 from models.ensemble import Ensemble
 from models.recogniser import Recogniser, described
@@ -37,11 +37,8 @@ def first_alerts(past: Points, now: Points, recogniser: Recogniser | None) -> di
     none, nobody = np.empty((0, past.features.shape[1])), np.empty(0, dtype=np.int64)
     teaches = thinned(past.sessions)
     scores, _ = ensemble.fit_and_score(past.features, past.sessions, none, nobody, teaches)
-    early, late = maxima_by_age(scores, past.sessions).T
-    low = SessionTail.fit(early, past.benign_sessions).threshold((1.0 - LATE_SHARE) * BUDGET)
-    high = max(
-        low, SessionTail.fit(late[~np.isnan(late)], past.benign_sessions).threshold(LATE_SHARE * BUDGET)
-    )
+    tails = tails_by_age(maxima_by_age(scores, past.sessions), past.benign_sessions)
+    low, high = thresholds_by_age(*tails, BUDGET)
     evidence: dict[int, float] = defaultdict(float)
     points: dict[int, int] = defaultdict(int)
     over: dict[int, list[int]] = defaultdict(list)
