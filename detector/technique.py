@@ -99,13 +99,12 @@ def name_technique(surprises: FloatArray, values: FloatArray, recognised: Mappin
         shares = {
             family: RULES * share + (1.0 - RULES) * recognised[family] for family, share in shares.items()
         }
-    best, *rest = sorted(shares, key=lambda family: -shares[family])
-    others = tuple((_BY_FAMILY[family], shares[family]) for family in rest if shares[family] >= ALSO)
-    if shares[best] < CLEAR:
-        if shares[best] >= ALSO:
-            others = ((_BY_FAMILY[best], shares[best]), *others)
-        return Named(PROBING, 1.0 - shares[best], others)
-    return Named(_BY_FAMILY[best], shares[best], others)
+    likeliest = sorted(shares, key=lambda family: -shares[family])
+    told = tuple((_BY_FAMILY[family], shares[family]) for family in likeliest if shares[family] >= ALSO)
+    most = shares[likeliest[0]]
+    if most < CLEAR:
+        return Named(PROBING, 1.0 - most, told)
+    return Named(*told[0], told[1:])
 
 
 def geometry(surprises: FloatArray, values: FloatArray) -> dict[str, float]:
