@@ -34,9 +34,9 @@ from detector.sessions import SessionTable
 from models.base import Arrays, under
 
 FORMAT = 5
-READABLE = (3, 4, FORMAT)
-"""In format 3 all arrays are in the state itself, and models have no numbers; before 5 there are no means of
-features, and no tails of long sessions."""
+READABLE = (3, FORMAT)
+"""In format 3 all arrays are in the state itself; models have no numbers, features no means, and long
+sessions no tails. Format 4 was never released."""
 SMALL = 16 * 2**20
 """Fewer bytes of sessions, clients and campaigns are all saved each time, in the state itself."""
 VERSION = f"{FORMAT}-{hashlib.sha256(json.dumps(NAMES).encode()).hexdigest()[:8]}"
