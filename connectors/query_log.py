@@ -10,7 +10,7 @@ import msgspec
 
 from connectors.files import FileSource, LogFile
 from connectors.merge import LateCounter, merge
-from detector.decoded import Decoded
+from detector.decoded import times_of
 from detector.query import DeadLetter, RawBatch, Record
 
 
@@ -57,10 +57,7 @@ class QueryLog:
         """Yield records, at most about `batch_queries` at a time. Raises SourceError."""
         files = self._source.files
         for records in self._decoded(files[0]) if len(files) == 1 else self._merged(files):
-            times = (
-                records.times if isinstance(records, Decoded) else [record.timestamp for record in records]
-            )
-            self._late.add(times)
+            self._late.add(times_of(records))
             yield records
 
     def at_its_origin(self, letter: DeadLetter) -> DeadLetter:

@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from detector.decoded import HAS_CONFIDENCE, HAS_LABEL, HAS_PROBABILITIES, INPUT, PROBABILITIES, Decoded
+from detector.decoded import (
+    HAS_CONFIDENCE,
+    HAS_LABEL,
+    HAS_PROBABILITIES,
+    INPUT,
+    PROBABILITIES,
+    Decoded,
+    times_of,
+)
 from detector.features.text import vectorise_many
 from detector.query import NO_LABEL, DeadLetter, FloatArray, IntArray, Numbers, QueryBatch, Record
 from models.compiled import jit
@@ -77,17 +85,10 @@ def to_batch(
         confidence=confidence,
         margin=margin,
         labels=_labels(kept, best),
-        timestamps=_times(kept),
+        timestamps=times_of(kept),
         records=kept,
     )
     return batch, letters
-
-
-def _times(records: Sequence[Record]) -> FloatArray:
-    """Timestamps [n]."""
-    if isinstance(records, Decoded):
-        return records.times
-    return np.array([record.timestamp for record in records], dtype=np.float64)
 
 
 def _inputs(records: Sequence[Record]) -> FloatArray:

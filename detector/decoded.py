@@ -146,6 +146,20 @@ class Decoded(Sequence[Record]):
         return out, ends
 
 
+def times_of(records: Sequence[Record]) -> FloatArray:
+    """Timestamps [n]."""
+    if isinstance(records, Decoded):
+        return records.times
+    return np.array([record.timestamp for record in records], dtype=np.float64)
+
+
+def offsets_of(records: Sequence[Record]) -> IntArray:
+    """Offsets [n]."""
+    if isinstance(records, Decoded):
+        return records.offsets
+    return np.array([record.offset for record in records], dtype=np.int64)
+
+
 def one_row(offset: int) -> Decoded:
     """The smallest of all: one record, to load the kernels with."""
     spans = np.zeros((1, PROBABILITIES + 1, 2), dtype=np.int64)

@@ -10,9 +10,9 @@ import numpy as np
 
 from detector.alert import Alert
 from detector.columns import to_batch
-from detector.decoded import INPUT, MODEL, PROBABILITIES, Decoded
+from detector.decoded import INPUT, MODEL, PROBABILITIES, Decoded, offsets_of
 from detector.features.text import DIMENSIONS
-from detector.query import DeadLetter, IntArray, QueryBatch, Record
+from detector.query import DeadLetter, QueryBatch, Record
 from detector.shares import DIVIDE_EVERY
 
 LARGEST_RUN = 8192
@@ -73,12 +73,6 @@ def narrow(run: Sequence[Record]) -> Iterator[Sequence[Record]]:
     middle = len(run) // 2
     yield from narrow(run[:middle])
     yield from narrow(run[middle:])
-
-
-def _offsets(records: Sequence[Record]) -> IntArray:
-    if isinstance(records, Decoded):
-        return records.offsets
-    return np.array([record.offset for record in records], dtype=np.int64)
 
 
 class BatchReader(Protocol):
@@ -145,7 +139,7 @@ class Router(Generic[Reader]):
         """The records, cut where all models are to be at the same point of the log."""
         begin = 0
         if records and records[-1].offset // DIVIDE_EVERY > self.divisions:
-            newest = np.maximum.accumulate(_offsets(records) // DIVIDE_EVERY).clip(self.divisions)
+            newest = np.maximum.accumulate(offsets_of(records) // DIVIDE_EVERY).clip(self.divisions)
             for i in np.flatnonzero(np.diff(newest, prepend=self.divisions) > 0).tolist():
                 if i > begin:
                     yield records[begin:i]
@@ -210,7 +204,7 @@ class Router(Generic[Reader]):
             return False
         if first.offset < self.next_offset:
             return False
-        if not (np.diff(_offsets(records)) > 0).all():
+        if not (np.diff(offsets_of(records)) > 0).all():
             return False
         if isinstance(records, Decoded):
             return records.same(MODEL) and bool((records.lengths(INPUT) == length).all())
