@@ -14,7 +14,8 @@ from typing import Protocol
 import structlog
 
 from detector.pipeline import Shard
-from detector.state_store import UNKNOWN, Found
+from detector.state_header import UNKNOWN
+from detector.state_store import Found
 
 LATEST_SECONDS = 32_503_680_000.0
 """The year 3000: no record is that late."""

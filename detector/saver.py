@@ -22,7 +22,8 @@ from detector.errors import InfrastructureError, SourceError, StateError
 from detector.partition_source import PartitionSource
 from detector.pipeline import Shard
 from detector.shard_state import Snapshot
-from detector.state_store import Pieces, StateStore
+from detector.state_header import Pieces
+from detector.state_store import StateStore
 from detector.vitals import Vitals
 
 log = structlog.get_logger(__name__)

@@ -12,69 +12,25 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 import structlog
 
 from detector import __version__
 from detector.errors import InfrastructureError, OtherVersion, StateError
+from detector.state_header import FORMAT, UNKNOWN, Header, Piece, Pieces, header_of, line_of
 
-FORMAT = 3
-"""Of the header. Files of format 1 (no checksum over the header, no offset in it) and 2 (no pieces) are read
-and rewritten."""
-UNKNOWN = -1
 LOCK_SECONDS = 5.0
 """How long a save waits for another member that saves to the same directory."""
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
-
-
-class Piece(NamedTuple):
-    """A file with changed rows: its name, SHA-256 and bytes."""
-
-    name: str
-    sha256: str
-    size: int
-
-
-Pieces = tuple[Piece, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """The first line of a file. `next_offset` is UNKNOWN, and texts are empty, where format 1 has none."""
-
-    format: int
-    body: str
-    release: str
-    topic: str
-    topic_id: str
-    partition: int
-    next_offset: int
-    sha256: str
-    pieces: Pieces = ()
-
-    @property
-    def version(self) -> str:
-        """What a release must know to read the file: format of the header, version of the state."""
-        return f"{self.format}.{self.body}" if self.body else str(self.format)
-
-    def verified(self, state: bytes) -> bytes:
-        """The same bytes. Raises StateError when they are not what the header says.
-
-        In format 1 only the state itself can tell.
-        """
-        if self.format != 1 and hashlib.sha256(state).hexdigest() != self.sha256:
-            raise StateError("the checksum does not match: the file is truncated or was changed")
-        return state
 
 
 @dataclass(slots=True)
@@ -170,7 +126,7 @@ class StateStore:
                 if pieces:
                     write_durably(partial, rows)
                     partial.replace(self.directory / pieces[-1].name)
-                write_durably(partial, _line(header) + state)
+                write_durably(partial, line_of(header) + state)
                 if stands is not None:
                     self._keep(path, stands)
                     path.replace(self.previous(partition))
@@ -218,7 +174,7 @@ class StateStore:
         named: set[str] = set()
         for path in self.directory.glob(f"{self._topic}-{partition}.state*"):
             with suppress(StateError, OSError), path.open("rb") as file:
-                named |= {piece.name for piece in _header_of(file.readline()).pieces}
+                named |= {piece.name for piece in header_of(file.readline()).pieces}
         for path in self.directory.glob(f"{self._topic}-{partition}.rows-*"):
             if path.name not in named:
                 path.unlink(missing_ok=True)
@@ -293,46 +249,16 @@ def write_durably(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _check(fields: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
-
-
-def _line(header: Header) -> bytes:
-    fields = asdict(header)
-    return json.dumps({**fields, "check": _check(fields)}, sort_keys=True).encode() + b"\n"
-
-
-def _header_of(line: bytes) -> Header:
-    """Raises StateError for what is no header, OtherVersion for one of an unknown format."""
-    try:
-        fields = json.loads(line)
-        version = int(fields["format"])
-        if version == 1:
-            return Header(1, "", "", fields["topic"], fields["topic_id"], fields["partition"], UNKNOWN, "")
-        if version not in (2, FORMAT):
-            raise OtherVersion(
-                f"written by querywatch {fields.get('release', '')}, in format {version}; this release reads "
-                f"formats 1 to {FORMAT}. Start that release again to go on without a gap",
-                version=str(version),
-            )
-        if fields.pop("check") != _check(fields):
-            raise StateError("the header's checksum does not match: the file was changed")
-        fields["pieces"] = tuple(Piece(*piece) for piece in fields.get("pieces", ()))
-        return Header(**fields)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise StateError("not a saved state of querywatch, or damaged") from error
-
-
 def _read(path: Path) -> tuple[Header, bytes]:
     line, _, state = path.read_bytes().partition(b"\n")
-    return _header_of(line), state
+    return header_of(line), state
 
 
 def _standing(path: Path) -> Header | None:
     """The header of the file that is to be replaced; None where there is none that can be read."""
     try:
         with path.open("rb") as file:
-            return _header_of(file.readline())
+            return header_of(file.readline())
     except (FileNotFoundError, StateError):
         return None
 

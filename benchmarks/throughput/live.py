@@ -28,7 +28,8 @@ from detector.edge import make_decoder
 from detector.model_state import ModelState, Settings
 from detector.pipeline import Shard, warm_up
 from detector.query import RawBatch
-from detector.state_store import Pieces, StateStore
+from detector.state_header import Pieces
+from detector.state_store import StateStore
 
 BATCH = 4096
 POOL = 4093

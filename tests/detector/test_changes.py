@@ -22,7 +22,8 @@ from detector.model_state import Settings
 from detector.pipeline import Shard
 from detector.query import Record
 from detector.shard_state import VERSION, dump, put_back, restore, snapshot
-from detector.state_store import Pieces, StateStore
+from detector.state_header import Pieces
+from detector.state_store import StateStore
 from tests import traffic
 from tests.detector import scenario
 from tests.detector.scenario import records

@@ -9,7 +9,8 @@ import pytest
 from detector.model_state import Settings
 from detector.pipeline import Shard
 from detector.resume import Resumption, resume, rewound
-from detector.state_store import UNKNOWN, Found
+from detector.state_header import UNKNOWN
+from detector.state_store import Found
 
 GAP = 100.0
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from detector.errors import InfrastructureError, OtherVersion, StateError
-from detector.state_store import FORMAT, UNKNOWN, StateStore
+from detector.state_header import FORMAT, UNKNOWN
+from detector.state_store import StateStore
 
 
 def store(folder: Path, topic_id: str = "id", body: str = "1") -> StateStore:
