@@ -21,7 +21,7 @@ from detector.keys import keys_of
 from detector.policy import KINDS
 from detector.pool import longer
 from detector.query import IntArray, Record
-from detector.register import FIRST_CAPACITY, Register
+from detector.register import FIRST_CAPACITY, Numbered, Register
 from detector.sessions import EVICTED_SHARE
 
 BYTES = 16 + 8 + 4 * 8 + 8 * KINDS + 3 * 4 + 1 + 4 * 8 + 96
@@ -37,7 +37,7 @@ def _number(tenant: str) -> int:
     return int.from_bytes(hashlib.sha256(tenant.encode("utf-8", "surrogatepass")).digest()[:8], "big") >> 1
 
 
-class ClientTable:
+class ClientTable(Numbered):
     """Numbers of clients, at most `bound`, and which of `slots` slots each one has.
 
     Columns by number: sessions begun, `entity` slot or -1, `serial` never given twice, `tenant`, `heard` for
@@ -45,7 +45,7 @@ class ClientTable:
     """
 
     def __init__(self, bound: int, slots: int) -> None:
-        self._register = Register(bound)
+        super().__init__(bound)
         self.slot_bound = max(slots, 8)
         self.slot_capacity = min(FIRST_CAPACITY, self.slot_bound)
         self.evicted = 0
@@ -65,19 +65,6 @@ class ClientTable:
         self.unused = np.array([self.slot_capacity], dtype=np.int64)
         self._lengthen()
 
-    def __len__(self) -> int:
-        return len(self._register)
-
-    @property
-    def bound(self) -> int:
-        """Clients that may be remembered at a time."""
-        return self._register.bound
-
-    @property
-    def capacity(self) -> int:
-        """Numbers that there is room for already."""
-        return self._register.capacity
-
     def rebound(self, bound: int, slots: int) -> None:
         """Remember at most so many clients, in so many slots, from now on; or as many as there are."""
         self._register.rebound(bound)
@@ -94,11 +81,6 @@ class ClientTable:
             "tenant": self.tenant,
             "heard": self.heard,
         }
-
-    @property
-    def used(self) -> int:
-        """Numbers that have ever been given are those below this."""
-        return self._register.used
 
     @property
     def nbytes(self) -> int:

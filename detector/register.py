@@ -100,3 +100,28 @@ class Register:
         register._directory.load(arrays["keys"], np.flatnonzero(register.taken))
         register._directory.grow(register.capacity)
         return register
+
+
+class Numbered:
+    """A table whose rows are the numbers of a register."""
+
+    def __init__(self, bound: int) -> None:
+        self._register = Register(bound)
+
+    def __len__(self) -> int:
+        return len(self._register)
+
+    @property
+    def bound(self) -> int:
+        """Rows that there may be at a time."""
+        return self._register.bound
+
+    @property
+    def capacity(self) -> int:
+        """Rows that there is room for already."""
+        return self._register.capacity
+
+    @property
+    def used(self) -> int:
+        """Rows that have ever been taken are those below this."""
+        return self._register.used

@@ -17,7 +17,7 @@ from detector.decoded import CLIENT, SESSION, TENANT, Decoded
 from detector.keys import keys_of, keys_of_messages
 from detector.pool import longer
 from detector.query import FloatArray, IntArray, Record
-from detector.register import Register
+from detector.register import Numbered, Register
 
 EXPIRE_EVERY = 65_536
 """Queries between two sweeps of idle sessions."""
@@ -30,11 +30,11 @@ BYTES = 16 + 8 + 8 + 8 + 1 + 4
 """Of one session here: its key, its part of the index, its columns."""
 
 
-class SessionTable:
+class SessionTable(Numbered):
     """Sessions of one model: (client, session, tenant id) to slot, at most `bound` at a time."""
 
     def __init__(self, bound: int) -> None:
-        self._register = Register(max(bound, 8))
+        super().__init__(max(bound, 8))
         self.queries = 0
         self.evicted = 0
         self.evicted_suspicious = 0
@@ -45,19 +45,6 @@ class SessionTable:
         """Number of each session's client (`detector.clients`), written by the owner of this table."""
         self._lengthen()
 
-    def __len__(self) -> int:
-        return len(self._register)
-
-    @property
-    def bound(self) -> int:
-        """Sessions that there may be at a time."""
-        return self._register.bound
-
-    @property
-    def capacity(self) -> int:
-        """Slots that there is room for already."""
-        return self._register.capacity
-
     def rebound(self, bound: int) -> None:
         """Hold at most so many sessions from now on, or as many slots as are in use."""
         self._register.rebound(max(bound, 8))
@@ -66,11 +53,6 @@ class SessionTable:
     def full(self) -> bool:
         """True when a new session has no slot until `evict` made room."""
         return self._register.exhausted
-
-    @property
-    def used(self) -> int:
-        """Slots that have ever been taken are those below this."""
-        return self._register.used
 
     @property
     def nbytes(self) -> int:
