@@ -21,7 +21,7 @@ from detector.errors import StateError
 from detector.model_state import Settings
 from detector.pipeline import Shard
 from detector.query import Record
-from detector.shard_state import VERSION, dump, put_back, restore, snapshot
+from detector.shard_state import VERSION, Snapshot, dump, put_back, restore, snapshot
 from detector.state_header import Pieces
 from detector.state_store import StateStore
 from tests import traffic
@@ -55,23 +55,30 @@ def parts(count: int) -> Iterator[list[Record]]:
         yield whole_log[begin:end]
 
 
+def saved(shard: Shard, pieces: list[bytes]) -> Snapshot:
+    """A snapshot whose changes were added to the pieces."""
+    copy = snapshot(shard)
+    pieces.append(to_bytes(copy.changes))
+    return copy
+
+
 def test_pieces_and_the_state_give_the_same_shard_at_every_save() -> None:
-    shard, pieces = shard_of(), []
+    shard = shard_of()
+    pieces: list[bytes] = []
     for part in parts(7):
         shard.process(part)
-        copy = snapshot(shard)
-        pieces.append(to_bytes(copy.changes))
+        copy = saved(shard, pieces)
         again = restore(copy.packed(), FROZEN, scenario.profiles("toy"), pieces)
         assert dump(again) == dump(shard)
     assert len(pieces[-1]) < 0.5 * len(pieces[0]) + 0.5 * len(to_bytes(whole(joined(pieces) or {})))
 
 
 def test_a_restored_shard_goes_on_with_the_pieces_that_made_it() -> None:
-    shard, pieces = shard_of(), []
+    shard = shard_of()
+    pieces: list[bytes] = []
     for part in parts(5):
         shard.process(part)
-        copy = snapshot(shard)
-        pieces.append(to_bytes(copy.changes))
+        copy = saved(shard, pieces)
         shard = restore(copy.packed(), FROZEN, scenario.profiles("toy"), pieces)
     undisturbed = shard_of()
     undisturbed.process(log())
@@ -79,28 +86,28 @@ def test_a_restored_shard_goes_on_with_the_pieces_that_made_it() -> None:
 
 
 def test_pieces_made_into_one_say_the_same() -> None:
-    shard, pieces = shard_of(), []
+    shard = shard_of()
+    pieces: list[bytes] = []
     for part in parts(4):
         shard.process(part)
-        copy = snapshot(shard)
-        pieces.append(to_bytes(copy.changes))
+        copy = saved(shard, pieces)
     one = to_bytes(whole(joined(pieces) or {}))
     assert dump(restore(copy.packed(), FROZEN, scenario.profiles("toy"), [one])) == dump(shard)
     assert joined(pieces, lambda: True) is None
 
 
 def test_what_could_not_be_saved_is_in_the_next_piece() -> None:
-    shard, saved = shard_of(), []
+    shard = shard_of()
+    pieces: list[bytes] = []
     first, second, third = parts(3)
     shard.process(first)
-    saved.append(to_bytes(snapshot(shard).changes))
+    saved(shard, pieces)
     shard.process(second)
     lost = snapshot(shard).changes
     shard.process(third)
     put_back(shard, lost)
-    copy = snapshot(shard)
-    saved.append(to_bytes(copy.changes))
-    assert dump(restore(copy.packed(), FROZEN, scenario.profiles("toy"), saved)) == dump(shard)
+    copy = saved(shard, pieces)
+    assert dump(restore(copy.packed(), FROZEN, scenario.profiles("toy"), pieces)) == dump(shard)
 
 
 def test_a_small_state_is_whole_by_itself_and_begins_anew_when_it_grows(
@@ -131,11 +138,11 @@ def test_a_model_that_began_anew_takes_nothing_from_its_old_pieces() -> None:
         Record(float(n), "m", f"client-{n}", [1.0, 2.0, float(n)], probabilities=[0.5, 0.5], offset=n)
         for n in range(2, 40)
     ]
-    shard, pieces = Shard(FROZEN, {}), []
+    shard = Shard(FROZEN, {})
+    pieces: list[bytes] = []
     for part in (short, longer):
         shard.process(part)
-        copy = snapshot(shard)
-        pieces.append(to_bytes(copy.changes))
+        copy = saved(shard, pieces)
     assert shard.models["m"].d == 3
     assert dump(restore(copy.packed(), FROZEN, {}, pieces)) == dump(shard)
 
