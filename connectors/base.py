@@ -14,6 +14,9 @@ import msgspec
 from detector.alert import Alert
 from detector.query import DeadLetter, RawBatch
 
+MOST_AT_ONCE = 1000
+"""Alerts and dead letters that one write should hold, for a sink with no bound of its own."""
+
 
 class Delivery(msgspec.Struct, frozen=True):
     """What became of one write: alerts stored now, stored before, and refused for their content."""
@@ -24,9 +27,13 @@ class Delivery(msgspec.Struct, frozen=True):
 
 
 class AlertSink(Protocol):
-    """A place for alerts. Writing the same alert twice stores it once."""
+    """A place for alerts. Writing the same alert twice stores it once.
+
+    most_at_once: alerts that one write should hold, so that what became of them is known soon.
+    """
 
     name: str
+    most_at_once: int
 
     def open(self) -> None:
         """Make ready: create tables, install templates. Raises SinkNotReady or SinkUnavailable."""

@@ -1,4 +1,4 @@
-"""The certificate that we show in a TLS handshake (mutual TLS), the same for Kafka and Elasticsearch."""
+"""TLS and the certificate that we show (mutual TLS), the same for Kafka, Elasticsearch and the webhook."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class CertificateSettings(Protocol):
-    """What is read here of the configuration (sections `kafka` and `elasticsearch`)."""
+    """What is read here of the configuration (sections `kafka`, `elasticsearch`, `webhook`)."""
 
     @property
     def ca_file(self) -> str: ...
@@ -64,3 +64,17 @@ def refused_certificate(error: BaseException | None, settings: CertificateSettin
             f"{section}.key_file"
         )
     return f"does not accept the certificate in {section}.certificate_file ({reason})"
+
+
+def innermost(error: BaseException) -> BaseException:
+    """The error that all the others around it came of."""
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    return error
+
+
+def said_by(error: BaseException) -> str:
+    """What went wrong, in the words of the innermost error: the others' name only the classes of a client."""
+    error = innermost(error)
+    text = error.verify_message if isinstance(error, ssl.SSLCertVerificationError) else str(error)
+    return f"{type(error).__name__} {text.removesuffix('.')}"[:300]

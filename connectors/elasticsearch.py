@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 from elasticsearch import ApiError, Elasticsearch, TransportError
 
-from connectors.base import Delivery
+from connectors.base import MOST_AT_ONCE, Delivery
 from connectors.elasticsearch_bulk import BulkWriter, Item
 from connectors.elasticsearch_client import (
     NAME,
@@ -51,6 +51,8 @@ class ElasticsearchSink:
     `never_twice` it is an error when that may not be asked. `now` is the clock of `event.created` and
     `event.ingested`.
     """
+
+    most_at_once = MOST_AT_ONCE
 
     def __init__(
         self,

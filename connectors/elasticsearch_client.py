@@ -6,7 +6,6 @@ Repeats are decided by `connectors.elasticsearch_bulk`, so the client itself nev
 from __future__ import annotations
 
 import re
-import ssl
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -16,7 +15,9 @@ from elasticsearch.exceptions import SSLError, UnsupportedProductError
 
 from connectors.client_certificate import (
     CertificateSettings,
+    innermost,
     refused_certificate,
+    said_by,
     show_certificate,
     tls_context,
 )
@@ -93,16 +94,16 @@ def to_sink_error(error: ApiError | TransportError, settings: ElasticsearchSetti
         return SinkNotReady(NAME, f"{where} is not Elasticsearch; check elasticsearch.hosts")
     if isinstance(error, ApiError):
         return refusal(error.meta.status, reason_of(error.body), settings)
-    if refused := refused_certificate(_innermost(error), settings, "elasticsearch"):
+    if refused := refused_certificate(innermost(error), settings, "elasticsearch"):
         return SinkNotReady(NAME, f"{where} {refused}")
     if isinstance(error, SSLError):
         return SinkNotReady(
             NAME,
-            f"the TLS connection to {where} fails: {_cause(error)}; check that elasticsearch.ca_file is the "
+            f"the TLS connection to {where} fails: {said_by(error)}; check that elasticsearch.ca_file is the "
             f"authority that signed the cluster's certificate, and its names in elasticsearch.hosts",
         )
     hint = "and whether it wants https" if "http://" in where else "and elasticsearch.hosts"
-    problem = f"no answer from {where}: {_cause(error)}; check that the cluster runs {hint}"
+    problem = f"no answer from {where}: {said_by(error)}; check that the cluster runs {hint}"
     return SinkUnavailable(NAME, problem)
 
 
@@ -145,16 +146,3 @@ def reason_of(body: object) -> str:
         cause = cause["caused_by"]
     reasons = dict.fromkeys(str(part["reason"]) for part in (outer, cause) if part.get("reason"))
     return ": ".join([str(outer.get("type", "error")), *reasons])[:300]
-
-
-def _innermost(error: BaseException) -> BaseException:
-    while (inner := error.__cause__ or error.__context__) is not None:
-        error = inner
-    return error
-
-
-def _cause(error: BaseException) -> str:
-    # The client's own text names its classes and nothing more; the innermost error names the fault.
-    error = _innermost(error)
-    text = error.verify_message if isinstance(error, ssl.SSLCertVerificationError) else str(error)
-    return f"{type(error).__name__} {text.removesuffix('.')}"[:300]

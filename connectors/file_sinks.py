@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from connectors.base import Delivery
+from connectors.base import MOST_AT_ONCE, Delivery
 from detector.alert import Alert
 from detector.errors import InputError, SinkError, SinkNotReady, SinkUnavailable
 from detector.query import DeadLetter
@@ -89,6 +89,8 @@ class _LineFile:
 
 class NdjsonAlertSink:
     """Alerts as one JSON document a line; `-` is standard output. `open` starts the file anew."""
+
+    most_at_once = MOST_AT_ONCE
 
     def __init__(self, path: str) -> None:
         self.name = f"file {path}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from connectors.base import Delivery
+from connectors.base import MOST_AT_ONCE, Delivery
 from detector.alert import Alert
 from detector.query import DeadLetter, RawBatch
 
@@ -31,6 +31,7 @@ class MemoryAlertSink:
     """Keeps alerts by id, in the order of their first delivery."""
 
     name = "memory"
+    most_at_once = MOST_AT_ONCE
 
     def __init__(self) -> None:
         self._alerts: dict[str, Alert] = {}

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from connectors.base import Delivery
+from connectors.base import MOST_AT_ONCE, Delivery
 from detector.alert import Alert
 from detector.errors import InputError, SinkNotReady, SinkUnavailable
 from detector.query import DeadLetter
@@ -54,6 +54,8 @@ class SqliteSink:
     What is delivered twice is stored once: alerts by id, dead letters by source, partition, offset, reason
     and content. To be used from the thread that opened it.
     """
+
+    most_at_once = MOST_AT_ONCE
 
     def __init__(self, path: str | Path, *, busy_seconds: float = _BUSY_SECONDS) -> None:
         self._path = Path(path)

@@ -156,6 +156,42 @@ class Elasticsearch(_Section, frozen=True):
     """How long one request may take."""
 
 
+class Webhook(_Section, frozen=True):
+    """An address that takes alerts by HTTP POST: of a SOAR, a log shipper, a collector. No url: not used."""
+
+    url: Secret = ""
+    """Address such as https://soar.example/hook; the path may be a secret. Redirects are not followed."""
+    format: Literal["json", "array", "ndjson"] = "json"
+    """Body of a request: one alert as a JSON object, several in an array, or several as a line each."""
+    batch_alerts: Annotated[int, Meta(ge=1, le=1000)] = 100
+    """Alerts of one request at most, for `array` and `ndjson`; 1 MB at most unless one alert has more."""
+    token: Secret = ""
+    """Bearer token or API key that lets the detector in."""
+    header: str = "Authorization"
+    """Header that carries the token."""
+    scheme: str = "Bearer"
+    """Word before the token: "Bearer", "Splunk"; empty: the token alone."""
+    username: str = ""
+    """Name for basic authentication, instead of a token."""
+    password: Secret = ""
+    """Password for basic authentication."""
+    signing_key: Annotated[
+        str, Meta(pattern=r"^(whsec_[A-Za-z0-9+/]{32,}={0,2})?$", extra={"secret": True})
+    ] = ""
+    """Key of the signature (HMAC-SHA256, as Standard Webhooks has it): whsec_ and base64 of 24 bytes or more.
+    Empty: requests are not signed."""
+    ca_file: str = ""
+    """PEM file of the certificate authority to trust; empty: the system's."""
+    certificate_file: str = ""
+    """PEM file of the certificate to show to the receiver (mutual TLS); empty: none."""
+    key_file: str = ""
+    """PEM file of its key; empty: it is in `certificate_file` too."""
+    key_password: Secret = ""
+    """Password of the key, if it is encrypted."""
+    timeout_seconds: Annotated[float, Meta(gt=0)] = 10.0
+    """How long to wait for a connection, and then for an answer."""
+
+
 class Sqlite(_Section, frozen=True):
     """The embedded database of alerts and dead letters."""
 
@@ -166,8 +202,12 @@ class Sqlite(_Section, frozen=True):
 class Sinks(_Section, frozen=True):
     """Several places for alerts at once, each with its own queue and progress."""
 
-    alerts: tuple[Literal["elasticsearch", "sqlite"], ...] = ()
-    """Places: "elasticsearch", "sqlite". Empty: Elasticsearch where it has hosts, else the database."""
+    alerts: tuple[Literal["elasticsearch", "sqlite", "webhook"], ...] = ()
+    """Places: "elasticsearch", "sqlite", "webhook". Empty: Elasticsearch where it has hosts, else the
+    database; and the webhook where it has a url."""
+    optional: tuple[Literal["elasticsearch", "webhook"], ...] = ()
+    """Those of them that must hold back no other: when the queue of one is full, reading goes on and what
+    waits for it becomes dead letters (sink_down) at once; wrong credentials do not end the start."""
     queue_alerts: Positive = 10_000
     """Alerts and dead letters that may wait for one place in memory; when it is full, reading pauses."""
     hold_back_seconds: Annotated[float, Meta(ge=0)] = 3600.0
@@ -236,6 +276,7 @@ class Config(_Section, frozen=True):
     pipeline: Pipeline = Pipeline()
     kafka: Kafka = Kafka()
     elasticsearch: Elasticsearch = Elasticsearch()
+    webhook: Webhook = Webhook()
     sqlite: Sqlite = Sqlite()
     sinks: Sinks = Sinks()
     health: Health = Health()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from connectors.base import AlertSink, DeadLetterSink
 from connectors.file_sinks import STDOUT, NdjsonAlertSink, NdjsonDeadLetterSink
@@ -11,9 +10,6 @@ from connectors.sqlite import SqliteSink
 from detector.config import Config
 from detector.errors import ConfigError
 from detector.outputs import Outputs
-
-if TYPE_CHECKING:
-    from connectors.elasticsearch import ElasticsearchSink
 
 DEAD_LETTERS_OF_STDOUT = "querywatch.dead-letters.ndjson"
 RETRY_SECONDS = 2.0
@@ -56,19 +52,29 @@ def replay_outputs(
 
 
 def service_outputs(config: Config) -> Outputs:
-    """The places that `sinks.alerts` names, by default Elasticsearch where hosts are configured, else the
-    database; dead letters to their topic, or to the database. Raises ConfigError."""
+    """The places for alerts; dead letters to their topic, or to the database. Raises ConfigError."""
     database = SqliteSink(config.sqlite.path)
     letter_sink: DeadLetterSink = database
-    names = config.sinks.alerts or (("elasticsearch",) if config.elasticsearch.hosts else ("sqlite",))
-    alert_sinks: list[AlertSink] = [
-        database if name == "sqlite" else elasticsearch_sink(config) for name in dict.fromkeys(names)
-    ]
+    names = places(config)
+    optional = config.sinks.optional
+    if astray := [name for name in optional if name not in names]:
+        raise ConfigError("sinks.optional", f"names {', '.join(astray)}, where no alerts go")
+    if set(optional) >= set(names):
+        raise ConfigError("sinks.optional", "leaves no place that must have every alert")
+    alert_sinks = [database if name == "sqlite" else remote_sink(config, name) for name in names]
     if config.kafka.dead_letter_topic:
         from connectors.kafka_dead_letters import KafkaDeadLetterSink
 
         letter_sink = KafkaDeadLetterSink(config.kafka)
-    return Outputs(alert_sinks, [letter_sink])
+    return Outputs(alert_sinks, [letter_sink], optional)
+
+
+def places(config: Config) -> tuple[str, ...]:
+    """The places that `sinks.alerts` names, each once; by default Elasticsearch where it has hosts, else the
+    database, and the webhook where it has a url: that forgets what it was told."""
+    default = ["elasticsearch" if config.elasticsearch.hosts else "sqlite"]
+    default += ["webhook"] if config.webhook.url else []
+    return tuple(dict.fromkeys(config.sinks.alerts or default))
 
 
 def resend_sinks(config: Config) -> dict[str, AlertSink]:
@@ -79,11 +85,20 @@ def resend_sinks(config: Config) -> dict[str, AlertSink]:
 
         own = config.elasticsearch
         sinks += [ElasticsearchSink(own, replay=replay, never_twice=True) for replay in (False, True)]
+    if config.webhook.url:
+        sinks.append(remote_sink(config, "webhook"))
     return {sink.name: sink for sink in sinks}
 
 
-def elasticsearch_sink(config: Config) -> ElasticsearchSink:
-    """The service's sink of live alerts. Raises ConfigError without hosts."""
+def remote_sink(config: Config, name: str) -> AlertSink:
+    """The service's sink of live alerts in Elasticsearch or at the webhook. Raises ConfigError where no
+    address is configured, SinkNotReady for a webhook's settings that cannot be right."""
+    if name == "webhook":
+        from connectors.webhook import WebhookSink
+
+        if not config.webhook.url:
+            raise ConfigError("webhook.url", "is empty; name an address, such as https://soar.example/hook")
+        return WebhookSink(config.webhook)
     from connectors.elasticsearch import ElasticsearchSink
 
     _require_hosts(config)

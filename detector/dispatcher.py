@@ -53,6 +53,7 @@ class Dispatcher:
                 delay=delay,
                 on_refused=self._put_letters,
                 watcher=watcher,
+                optional=alerts is not None and alerts.name in outputs.optional,
             )
             for alerts, letters in pairs.values()
         ]
@@ -106,25 +107,44 @@ class Dispatcher:
         return taken
 
     def tend(self) -> None:
-        """Make dead letters of alerts that have waited beyond `hold_back_seconds` for a sink that is down
-        while another has them. Raises what ended a sink's thread, a fault of ours."""
-        now = time.monotonic()
+        """Make dead letters of alerts that must hold nothing up any longer, while another sink has them:
+        those that have waited beyond `hold_back_seconds` for a sink that is down, and those of an optional
+        one whose queue is full. Raises what ended a sink's thread, a fault of ours."""
         for outbox in self._outboxes:
             if outbox.crashed is not None:
                 raise outbox.crashed
-        limit = self.sinks.hold_back_seconds
-        kept = all(outbox.failing_since is None for outbox in self._outboxes if outbox.takes_letters)
-        if not limit or not kept:
+        if any(outbox.failing_since is not None for outbox in self._outboxes if outbox.takes_letters):
             return
         takers = [outbox for outbox in self._outboxes if outbox.takes_alerts]
         up = [outbox for outbox in takers if outbox.failing_since is None]
+        now = time.monotonic()
         for outbox in takers:
-            if up and outbox.failing_since is not None and now - outbox.failing_since > limit:
+            why = self._why_not_wait(outbox, now)
+            if why and any(other is not outbox for other in up):
                 given = outbox.give_up()
                 if given:
-                    log.error("a sink is down for too long, its alerts become dead letters",
-                              sink=outbox.name, alerts=len(given), problem=outbox.problem)  # fmt: skip
-                    self._put_letters([_undelivered(alert, outbox.name, limit) for alert in given])
+                    log.error(
+                        "alerts that wait for a sink become dead letters",
+                        sink=outbox.name,
+                        alerts=len(given),
+                        why=why,
+                        problem=outbox.problem,
+                    )
+                    self._put_letters([_undelivered(alert, outbox.name, why) for alert in given])
+
+    def _why_not_wait(self, outbox: Outbox, now: float) -> str:
+        limit = self.sinks.hold_back_seconds
+        if limit and outbox.failing_since is not None and now - outbox.failing_since > limit:
+            return f"was down for more than {limit:g} s"
+        return "had as many waiting as may" if outbox.optional and self._full(outbox) else ""
+
+    def _full(self, outbox: Outbox) -> str:
+        """What waits for a sink if that is as much as may; else empty."""
+        if outbox.waiting >= self.sinks.queue_alerts:
+            return f"{outbox.waiting} alerts and dead letters"
+        if outbox.waiting_bytes >= MOST_WAITING_BYTES:
+            return f"{outbox.waiting_bytes >> 20} MB"
+        return ""
 
     def blocked(self) -> str:
         """Why nothing more should be read for now; empty when it may."""
@@ -132,10 +152,8 @@ class Dispatcher:
         if takers and all(outbox.failing_since is not None for outbox in takers):
             return "no sink takes alerts"
         for outbox in self._outboxes:
-            if outbox.waiting >= self.sinks.queue_alerts:
-                return f"{outbox.waiting} alerts and dead letters wait for {outbox.name}"
-            if outbox.waiting_bytes >= MOST_WAITING_BYTES:
-                return f"{outbox.waiting_bytes >> 20} MB wait for {outbox.name}"
+            if full := self._full(outbox):
+                return f"{full} wait for {outbox.name}"
         return ""
 
     def settled(self) -> bool:
@@ -178,10 +196,10 @@ class Dispatcher:
         )
 
 
-def _undelivered(alert: Alert, sink: str, seconds: float) -> DeadLetter:
+def _undelivered(alert: Alert, sink: str, why: str) -> DeadLetter:
     return DeadLetter(
         reason="sink_down",
-        detail=f"{sink} was down for more than {seconds:g} s when alert {alert.id} was due",
+        detail=f"{sink} {why} when alert {alert.id} was due",
         raw=alert.to_json(),
         source=sink,
         partition=-1,

@@ -82,7 +82,12 @@ class SinkError(InfrastructureError):
 
 
 class SinkUnavailable(SinkError):
-    """The sink is down or overloaded: the same write may be tried again."""
+    """The sink is down or overloaded: the same write may be tried again, `retry_after` seconds later if it
+    asked for that."""
+
+    def __init__(self, sink: str, problem: str, *, retry_after: float = 0.0) -> None:
+        super().__init__(sink, problem)
+        self.retry_after = retry_after
 
 
 class SinkNotReady(SinkError):

@@ -49,7 +49,7 @@ def configure(level: int = logging.INFO, *, worker: int = 0) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level)
     # Noisy, and at DEBUG kafka-python logs what it sends: passwords too.
-    for noisy in ("kafka", "elastic_transport", "elasticsearch"):
+    for noisy in ("kafka", "elastic_transport", "elasticsearch", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

@@ -10,14 +10,14 @@ from typing import Protocol
 
 import structlog
 
-from connectors.base import AlertSink, DeadLetterSink
+from connectors.base import MOST_AT_ONCE, AlertSink, DeadLetterSink
 from detector.alert import Alert
-from detector.errors import SinkError, SinkNotReady
+from detector.errors import SinkError, SinkNotReady, SinkUnavailable
 from detector.query import DeadLetter
 from detector.self_alert import NO_OFFSET
 
-MOST_AT_ONCE, MOST_BYTES_AT_ONCE = 1000, 16 << 20
-"""Alerts and dead letters that one write may hold, and their bytes, unless a single one has more."""
+MOST_BYTES_AT_ONCE = 16 << 20
+"""Bytes of alerts and dead letters that one write may hold, unless a single one has more."""
 ALERT_BYTES = 8192
 """What an alert is taken to be in memory."""
 
@@ -49,8 +49,8 @@ class Outbox:
 
     `alerts` and `letters` are the sink in its two roles, None where it does not serve in one. `changed` is
     held for every change and notified after it; all outboxes of a service share it. `on_refused` takes the
-    alerts that the sink refused, before they count as delivered. The sink is opened, used and closed by the
-    outbox's thread only.
+    alerts that the sink refused, before they count as delivered. An `optional` sink that needs a person when
+    it is first opened is tried on. The sink is opened, used and closed by the outbox's thread only.
     """
 
     def __init__(
@@ -62,12 +62,14 @@ class Outbox:
         delay: Callable[[int], float],
         on_refused: Callable[[Sequence[DeadLetter]], None],
         watcher: Watcher,
+        optional: bool = False,
     ) -> None:
         sink = alerts or letters
         if sink is None:
             raise ValueError("an outbox needs a sink")
         self.sink: AlertSink | DeadLetterSink = sink
         self.name = sink.name
+        self.optional = optional
         self.takes_alerts, self.takes_letters = alerts is not None, letters is not None
         self.tried = False
         """True after the first attempt to open the sink."""
@@ -121,11 +123,16 @@ class Outbox:
             return now - self._queue[0].since if self._queue else 0.0
 
     def give_up(self) -> list[Alert]:
-        """Take all that waits out of the queue. The last write that failed is repeated all the same, since
-        that shows when the sink is back."""
+        """Take all that waits out of the queue, but for what is just being written to a sink that is up. The
+        last write that failed is repeated all the same, since that shows when the sink is back."""
         with self._changed:
-            given = [item.what for item in self._queue if isinstance(item.what, Alert)]
-            self._queue, self.waiting_bytes = [], 0
+            written = 0 if self.failing_since is not None else len(self._probe)
+            given = [item.what for item in self._queue[written:] if isinstance(item.what, Alert)]
+            if written:
+                del self._queue[written:]
+            else:
+                self._queue = []
+            self.waiting_bytes = sum(item.size for item in self._queue)
             self._changed.notify_all()
         return given
 
@@ -170,7 +177,7 @@ class Outbox:
                     self._fail(error, attempt)
                     if self.refused is not None:
                         return
-                    self._pause(self._delay(attempt))
+                    self._pause(self._delay(attempt) + _asked(error))
         except Exception as error:
             with self._changed:
                 self.crashed = error
@@ -220,7 +227,8 @@ class Outbox:
     def _first(self) -> list[_Item]:
         """As many from the head of the queue as one write may hold."""
         size, count = 0, 0
-        for item in self._queue[:MOST_AT_ONCE]:
+        most = MOST_AT_ONCE if self._alerts is None else self._alerts.most_at_once
+        for item in self._queue[:most]:
             size += item.size
             if count and size > MOST_BYTES_AT_ONCE:
                 break
@@ -235,7 +243,9 @@ class Outbox:
     def _fail(self, error: SinkError, attempt: int) -> None:
         self._watcher.failed(self.name)
         needs_a_person = isinstance(error, SinkNotReady)
-        if self.tried or not needs_a_person:  # else it ends the service, with this as its last words
+        if (
+            self.tried or self.optional or not needs_a_person
+        ):  # else it ends the service, with this as its last words
             what = (
                 "cannot deliver until a person mends this"
                 if needs_a_person
@@ -243,7 +253,7 @@ class Outbox:
             )
             log.error(what, sink=self.name, problem=str(error), attempt=attempt)
         with self._changed:
-            if not self.tried and isinstance(error, SinkNotReady):
+            if not self.tried and not self.optional and isinstance(error, SinkNotReady):
                 self.refused = error
             self.tried = True
             self.problem = str(error)
@@ -255,3 +265,8 @@ class Outbox:
         with self._changed:
             opened = self._open
             self._changed.wait_for(lambda: self._closing or self._open is not opened, seconds)
+
+
+def _asked(error: SinkError) -> float:
+    """Seconds for which the sink asked to be left alone."""
+    return error.retry_after if isinstance(error, SinkUnavailable) else 0.0

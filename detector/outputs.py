@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
@@ -15,12 +15,19 @@ from detector.query import DeadLetter
 class Outputs:
     """Every alert to each alert sink, every dead letter to each dead-letter sink.
 
-    A sink may serve as both. Alerts that a sink refuses for their content become dead letters.
+    A sink may serve as both. Alerts that a sink refuses for their content become dead letters. `optional`
+    names alert sinks whose full queue must not hold up the others.
     Use as a context manager: entering opens all sinks, leaving closes them.
     """
 
-    def __init__(self, alerts: Sequence[AlertSink], dead_letters: Sequence[DeadLetterSink]) -> None:
+    def __init__(
+        self,
+        alerts: Sequence[AlertSink],
+        dead_letters: Sequence[DeadLetterSink],
+        optional: Collection[str] = (),
+    ) -> None:
         self.alerts = alerts
+        self.optional = optional
         self.dead_letters = dead_letters
         self.created = 0
         self.duplicates = 0

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from detector import edge
 from detector.config import Config
+from detector.destinations import places
 from detector.errors import QuerywatchError
 from detector.state_store import StateStore
 
@@ -41,8 +42,9 @@ def checks(path: Path | None) -> Iterator[Check]:
     if config.kafka.dead_letter_topic:
         looks.append(("dead-letter topic", _dead_letter_topic))
     looks.append(("Elasticsearch", _elasticsearch))
-    places = config.sinks.alerts or (() if config.elasticsearch.hosts else ("sqlite",))
-    if "sqlite" in places or not config.kafka.dead_letter_topic:
+    if config.webhook.url:
+        looks.append(("webhook", _webhook))
+    if "sqlite" in places(config) or not config.kafka.dead_letter_topic:
         looks.append(("database", _database))
     for what, look in looks:
         try:
@@ -98,6 +100,12 @@ def _elasticsearch(config: Config) -> str:
     from connectors.elasticsearch import check
 
     return check(config.elasticsearch)
+
+
+def _webhook(config: Config) -> str:
+    from connectors.webhook import check
+
+    return check(config.webhook)
 
 
 def _database(config: Config) -> str:

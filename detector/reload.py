@@ -10,7 +10,7 @@ import structlog
 
 from connectors.base import AlertSink
 from detector.config import Config
-from detector.destinations import elasticsearch_sink
+from detector.destinations import places, remote_sink
 from detector.errors import ConfigError, QuerywatchError, SinkUnavailable
 from detector.service import Service
 
@@ -26,6 +26,20 @@ LIVE = {
     "elasticsearch.key_file",
     "elasticsearch.key_password",
     "elasticsearch.timeout_seconds",
+    "webhook.url",
+    "webhook.format",
+    "webhook.batch_alerts",
+    "webhook.token",
+    "webhook.header",
+    "webhook.scheme",
+    "webhook.username",
+    "webhook.password",
+    "webhook.signing_key",
+    "webhook.ca_file",
+    "webhook.certificate_file",
+    "webhook.key_file",
+    "webhook.key_password",
+    "webhook.timeout_seconds",
     "sinks.queue_alerts",
     "sinks.hold_back_seconds",
     "health.stuck_seconds",
@@ -41,6 +55,9 @@ LIVE = {
     "state.save_seconds",
 }
 """Keys that may change while the service runs. Every other one is built into something that stands."""
+
+REMOTE = {"elasticsearch", "webhook"}
+"""Places whose settings may change."""
 
 log = structlog.get_logger(__name__)
 
@@ -59,8 +76,12 @@ def require_live(old: Config, new: Config) -> list[str]:
     """The keys that differ. Raises ConfigError naming those that cannot change while the service runs."""
     changed = changes(old, new)
     fixed = [key for key in changed if key not in LIVE]
-    if bool(old.elasticsearch.hosts) != bool(new.elasticsearch.hosts):
-        fixed.append("elasticsearch.hosts")
+    for key, was, is_now in (
+        ("elasticsearch.hosts", old.elasticsearch.hosts, new.elasticsearch.hosts),
+        ("webhook.url", old.webhook.url, new.webhook.url),
+    ):
+        if bool(was) != bool(is_now):
+            fixed.append(key)
     if fixed:
         raise ConfigError(fixed[0], f"cannot change while the service runs ({', '.join(fixed)}); restart it")
     return changed
@@ -88,7 +109,7 @@ class Reloader:
         try:
             new = self._read()
             changed = require_live(self._config, new)
-            self._service.use(new, self._new_sink(new, changed))
+            self._service.use(new, self._new_sinks(new, changed))
         except QuerywatchError as error:
             reloads.labels("refused").inc()
             log.error("the configuration is not reloaded, the one before stands", problem=str(error))
@@ -97,19 +118,22 @@ class Reloader:
         reloads.labels("applied").inc()
         log.info("the configuration is reloaded", changed=changed)
 
-    def _new_sink(self, new: Config, changed: list[str]) -> AlertSink | None:
-        """A sink for changed settings of Elasticsearch, tried once. Raises SinkNotReady, ConfigError."""
-        if not new.elasticsearch.hosts or not any(key.startswith("elasticsearch.") for key in changed):
-            return None
-        trial = elasticsearch_sink(new)
-        try:
-            trial.open()
-        except SinkUnavailable as error:
-            # Down is no reason to refuse: the credentials may be right, and are tried until it is up.
-            log.warning("the new settings of Elasticsearch could not be tried", problem=str(error))
-        finally:
-            trial.close()
-        return elasticsearch_sink(new)
+    def _new_sinks(self, new: Config, changed: list[str]) -> list[AlertSink]:
+        """Sinks for changed settings of places, each tried once. Raises SinkNotReady, ConfigError."""
+        sinks = []
+        for name in REMOTE & set(places(new)):
+            if not any(key.startswith(f"{name}.") for key in changed):
+                continue
+            trial = remote_sink(new, name)
+            try:
+                trial.open()
+            except SinkUnavailable as error:
+                # Down is no reason to refuse: the credentials may be right, and are tried until it is up.
+                log.warning("the new settings of a sink could not be tried", sink=name, problem=str(error))
+            finally:
+                trial.close()
+            sinks.append(remote_sink(new, name))
+        return sinks
 
 
 def with_budget(config: Config, budget: float | None) -> Config:

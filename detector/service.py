@@ -14,7 +14,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 import structlog
@@ -136,14 +136,14 @@ class Service:
         """Open the sinks, unless they are; False when told to stop before. Raises SinkNotReady."""
         return self._dispatcher.open(self.stop)
 
-    def use(self, config: Config, sink: AlertSink | None) -> None:
-        """Go on with another configuration (see `detector.reload`), and another sink of the same name."""
+    def use(self, config: Config, sinks: Iterable[AlertSink]) -> None:
+        """Go on with another configuration (see `detector.reload`), and other sinks of the same names."""
         self._config, self._dispatcher.sinks = config, config.sinks
         self.monitor.watchdog.thresholds = config.health
         self._settings = replace(self._settings, budget=config.detection.false_alert_budget)
         for shard in self.shards.values():
             shard.use_budget(self._settings.budget)
-        if sink is not None:
+        for sink in sinks:
             self._dispatcher.replace(sink)
 
     def close(self) -> None:

@@ -17,9 +17,13 @@ from connectors.base import AlertSink, DeadLetterSink
 from connectors.file_sinks import NdjsonAlertSink, NdjsonDeadLetterSink
 from connectors.memory import MemoryAlertSink, MemoryDeadLetterSink, MemorySource
 from connectors.sqlite import APPLICATION_ID, SqliteSink, read_alerts, read_dead_letters
+from connectors.webhook import WebhookSink
+from connectors.webhook_request import Format
 from detector.alert import Alert
+from detector.config import Webhook
 from detector.errors import InputError, SinkNotReady, SinkUnavailable
 from detector.query import DeadLetter
+from tests.connectors.webhook_receiver import Receiver
 
 
 def alert(number: int) -> Alert:
@@ -42,10 +46,35 @@ LETTERS = [
     DeadLetter("not_json", "character 0: Expecting value", b"", "log", 1, 7),
 ]
 
+
+class Posted(WebhookSink):
+    """A webhook with a receiver of its own, which is there from opening to the first closing."""
+
+    def __init__(self, form: Format) -> None:
+        self.receiver = Receiver()
+        super().__init__(Webhook(url=self.receiver.url, format=form, batch_alerts=2))
+
+    @property
+    def alerts(self) -> list[Alert]:
+        """What the receiver has."""
+        return self.receiver.alerts
+
+    def open(self) -> None:
+        self.receiver.__enter__()
+        super().open()
+
+    def close(self) -> None:
+        if self._pool is not None:
+            self.receiver.__exit__(None, None, None)
+        super().close()
+
+
 SINKS: dict[str, Callable[[Path], AlertSink]] = {
     "file": lambda path: NdjsonAlertSink(str(path)),
     "sqlite": SqliteSink,
     "memory": lambda path: MemoryAlertSink(),
+    "webhook": lambda path: Posted("json"),
+    "webhook of lines": lambda path: Posted("ndjson"),
 }
 LETTER_SINKS: dict[str, Callable[[Path], DeadLetterSink]] = {
     "sqlite": SqliteSink,
@@ -54,7 +83,7 @@ LETTER_SINKS: dict[str, Callable[[Path], DeadLetterSink]] = {
 
 
 def stored(sink: AlertSink, path: Path) -> list[Alert]:
-    if isinstance(sink, MemoryAlertSink):
+    if isinstance(sink, MemoryAlertSink | Posted):
         return sink.alerts
     if isinstance(sink, SqliteSink):
         return read_alerts(path)
@@ -65,6 +94,7 @@ def stored(sink: AlertSink, path: Path) -> list[Alert]:
 @pytest.mark.parametrize("kind", SINKS)
 def test_an_alert_written_twice_is_stored_once(kind: str, tmp_path: Path) -> None:
     sink = SINKS[kind](tmp_path / "alerts")
+    assert sink.most_at_once >= 1
     sink.open()
     first = sink.write(ALERTS[:3])
     again = sink.write(ALERTS)

@@ -59,7 +59,23 @@ DEFAULTS = {
         "timeout_seconds": 30.0,
     },
     "sqlite": {"path": "querywatch.sqlite"},
-    "sinks": {"alerts": (), "queue_alerts": 10_000, "hold_back_seconds": 3600.0},
+    "webhook": {
+        "url": "",
+        "format": "json",
+        "batch_alerts": 100,
+        "token": "",
+        "header": "Authorization",
+        "scheme": "Bearer",
+        "username": "",
+        "password": "",
+        "signing_key": "",
+        "ca_file": "",
+        "certificate_file": "",
+        "key_file": "",
+        "key_password": "",
+        "timeout_seconds": 10.0,
+    },
+    "sinks": {"alerts": (), "optional": (), "queue_alerts": 10_000, "hold_back_seconds": 3600.0},
     "health": {
         "address": "127.0.0.1",
         "port": 9464,
@@ -127,6 +143,11 @@ def test_an_unknown_key_is_named(text: str, path: str) -> None:
         ("kafka", 'bootstrap_servers = "localhost:9092"'),
         ("elasticsearch", 'namespace = "With-Dash"'),
         ("elasticsearch", "timeout_seconds = 0"),
+        ("webhook", 'format = "xml"'),
+        ("webhook", "batch_alerts = 0"),
+        ("webhook", 'signing_key = "whsec_dG9vIHNob3J0"'),
+        ("webhook", 'signing_key = "' + "x" * 40 + '"'),
+        ("sinks", 'optional = "webhook"'),
         ("state", "save_seconds = 0"),
         ("privacy", 'client_id_key = "too-short"'),
         ("sinks", 'alerts = "sqlite"'),
@@ -211,15 +232,22 @@ username = "visible"
 hosts = ["https://me:${B}@es:9200"]
 api_key = "${C}"
 password = "${D}"
+[webhook]
+url = "https://soar/${F}"
+token = "${G}"
+password = "${H}"
+signing_key = "whsec_${I}"
+key_password = "${J}"
 [privacy]
 client_id_key = "${E}"
 """
-    config = parse(text, dict.fromkeys("ABCDE", "marked-secret-of-a-length"))
+    variables = dict.fromkeys("ABCDEFGHJ", "marked-secret-of-a-length")
+    config = parse(text, {**variables, "I": "markedsecret" * 3})
     assert config.elasticsearch.hosts == ("https://me:marked-secret-of-a-length@es:9200",)
     printed = io.StringIO()
     Console(file=printed, width=10_000).print(config)
     for shown in (repr(config), str(config), pformat(config), f"{config.kafka!r}", printed.getvalue()):
-        assert "marked-secret" not in shown
+        assert "marked" not in shown
     assert "password='***'" in repr(config)
     assert "username='visible'" in repr(config)
     assert "https://***@es:9200" in repr(config)

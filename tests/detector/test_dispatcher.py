@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -84,9 +85,10 @@ def dispatching(
     sinks: Sinks | None = None,
     watcher: Count | None = None,
     delay: Callable[[int], float] = lambda attempt: 0.001,
+    optional: Sequence[str] = (),
 ) -> Iterator[Dispatcher]:
     dispatcher = Dispatcher(
-        Outputs(alerts, letters), sinks or Sinks(), delay=delay, watcher=watcher or Count()
+        Outputs(alerts, letters, optional), sinks or Sinks(), delay=delay, watcher=watcher or Count()
     )
     try:
         assert dispatcher.open(threading.Event())
@@ -266,6 +268,75 @@ def test_after_hold_back_seconds_alerts_become_dead_letters_and_the_sink_is_stil
         dispatcher.tend()
     assert dead.alerts == ALERTS
     assert alive.alerts == ALERTS
+
+
+@pytest.mark.parametrize("up", [False, True])
+def test_a_full_queue_of_an_optional_sink_holds_up_nothing(up: bool) -> None:
+    alive, slow, letters = MemoryAlertSink(), Switch("slow"), MemoryDeadLetterSink()
+    slow.most_at_once = 2
+    with dispatching([alive, slow], [letters], Sinks(queue_alerts=5), optional=["slow"]) as dispatcher:
+        slow.stuck = up
+        slow.up.clear()
+        dispatcher.put(ALERTS[:4], [])
+        assert slow.tried.wait(LONG)
+        while not up and not any(state.down_seconds for state in dispatcher.states()):
+            dispatcher.wait_settled(0.01)
+        dispatcher.tend()
+        assert dispatcher.returned() == []
+        dispatcher.put(ALERTS[4:12], [])
+        assert {state.waiting for state in dispatcher.states() if state.name == "slow"} == {12}
+        dispatcher.tend()
+        given = dispatcher.returned()
+        while len(letters.letters) < len(given) or len(alive.alerts) < 12:
+            dispatcher.wait_settled(0.01)
+        assert dispatcher.blocked() == ""
+        # Two are just being written to a sink that is up, or never were to one that is down.
+        assert [letter.raw for letter in given] == [a.to_json() for a in ALERTS[2 if up else 0 : 12]]
+        assert {letter.reason for letter in given} == {"sink_down"}
+        assert given[0].detail == f"slow had as many waiting as may when alert {ALERTS[2 * up].id} was due"
+        slow.up.set()
+        while any(state.down_seconds for state in dispatcher.states()):
+            dispatcher.wait_settled(0.01)
+        dispatcher.put(ALERTS[12:], [])
+        while not dispatcher.wait_settled(LONG):
+            pass
+    assert alive.alerts == ALERTS
+    kept = {letter.raw for letter in letters.letters} | {a.to_json() for a in slow.alerts}
+    assert kept == {a.to_json() for a in ALERTS}
+
+
+def test_an_optional_sink_that_needs_a_person_at_the_start_is_tried_on() -> None:
+    alive, dead = MemoryAlertSink(), Switch("dead", up=False, error=SinkNotReady)
+    with dispatching([alive, dead], optional=["dead"]) as dispatcher:
+        dispatcher.put(ALERTS, [])
+        assert not dispatcher.wait_settled(LONG)
+        assert alive.alerts == ALERTS
+        assert {s.name for s in dispatcher.states() if s.down_seconds} == {"dead"}
+        dead.up.set()
+        while not dispatcher.wait_settled(LONG):
+            pass
+    assert dead.alerts == ALERTS
+
+
+def test_a_sink_is_left_alone_for_as_long_as_it_asks() -> None:
+    class Busy(MemoryAlertSink):
+        def __init__(self) -> None:
+            super().__init__()
+            self.tried: list[float] = []
+
+        def write(self, alerts: Sequence[Alert]) -> Delivery:
+            self.tried.append(time.monotonic())
+            if len(self.tried) == 1:
+                raise SinkUnavailable("memory", "is busy", retry_after=0.4)
+            return super().write(alerts)
+
+    sink = Busy()
+    with dispatching([sink]) as dispatcher:
+        dispatcher.put(ALERTS, [])
+        while not dispatcher.wait_settled(LONG):
+            pass
+    assert sink.tried[1] - sink.tried[0] >= 0.4
+    assert sink.alerts == ALERTS
 
 
 @pytest.mark.parametrize("case", ["alone", "no end", "letters down"])

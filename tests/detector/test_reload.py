@@ -13,13 +13,15 @@ import pytest
 
 from connectors.elasticsearch import ElasticsearchSink
 from connectors.memory import MemoryAlertSink
-from detector.config import Config, Elasticsearch, parse
+from connectors.webhook import WebhookSink
+from detector.config import Config, Elasticsearch, Webhook, parse
 from detector.errors import ConfigError
 from detector.outputs import Outputs
 from detector.reload import LIVE, Reloader, changes, require_live, with_budget
 from detector.service import Service
 from tests import traffic
 from tests.connectors.fake_elasticsearch import FakeElasticsearch
+from tests.connectors.webhook_receiver import Answer, Receiver
 from tests.detector.test_service import MemoryMember, MemoryTopic, World
 
 KEYS = [
@@ -44,7 +46,7 @@ def changed(key: str) -> Config:
 def test_every_key_is_taken_up_or_refused_by_name(key: str) -> None:
     new = changed(key)
     assert changes(Config(), new) == [key]
-    if key in LIVE - {"elasticsearch.hosts"}:
+    if key in LIVE - {"elasticsearch.hosts", "webhook.url"}:
         assert require_live(Config(), new) == [key]
     else:
         with pytest.raises(ConfigError, match=f"^{key}: .*restart it"):
@@ -56,11 +58,13 @@ def test_live_keys_exist() -> None:
 
 
 def test_other_hosts_are_taken_up_but_not_the_first_or_the_last() -> None:
-    one, other = (Config(elasticsearch=Elasticsearch(hosts=(host,))) for host in ("http://a", "http://b"))
-    assert require_live(one, other) == ["elasticsearch.hosts"]
-    for old, new in ((Config(), one), (one, Config())):
-        with pytest.raises(ConfigError, match=r"elasticsearch\.hosts"):
-            require_live(old, new)
+    hosts = [Config(elasticsearch=Elasticsearch(hosts=(host,))) for host in ("http://a", "http://b")]
+    urls = [Config(webhook=Webhook(url=url)) for url in ("http://a", "http://b")]
+    for key, (one, other) in (("elasticsearch.hosts", hosts), ("webhook.url", urls)):
+        assert require_live(one, other) == [key]
+        for old, new in ((Config(), one), (one, Config())):
+            with pytest.raises(ConfigError, match=f"^{key}: "):
+                require_live(old, new)
 
 
 def test_all_keys_that_need_a_restart_are_named() -> None:
@@ -250,3 +254,33 @@ def test_credentials_that_the_cluster_refuses_change_nothing(
     said = capsys.readouterr().out
     assert "refuses the API key" in said
     assert "secret" not in said
+
+
+def test_another_token_of_the_webhook_is_used_by_what_waits(world: World) -> None:
+    with Receiver() as receiver:
+        receiver.act = lambda request: Answer(200 if "new" in request.headers["Authorization"] else 503)
+
+        def text(token: str) -> str:
+            return (
+                f'[webhook]\nurl = "{receiver.url}"\ntoken = "{token}"\n[sinks]\nalerts = ["webhook"]\n'
+                f"[state]\nsave_seconds = 1e-9\n"
+            )
+
+        old = parse(text("old"), {})
+        world.config = old
+        made = world.service(MemoryAlertSink())
+        outputs = Outputs([WebhookSink(old.webhook)], [])
+        service = Service(old, made._settings, world.profiles, made._decoder, outputs, world.store())
+        asked = reloader(service, text("new-token"), old)
+        asked.asked.clear()
+
+        def turn() -> None:
+            if receiver.requests:
+                asked.asked.set()
+                service.on_turn = asked.turn
+
+        service.on_turn = turn
+        service.run(MemoryMember(world.topic, service), until_end=True)
+        assert reloads(service)["applied"] == 1.0
+    assert {found.id for found in receiver.alerts} == {a.id for a in world.expected()}
+    assert receiver.requests[0].headers["Authorization"] == "Bearer old"
