@@ -30,17 +30,21 @@ LONG = 4096
 class Decoded(Sequence[Record]):
     """n records of ASCII ids and flat inputs.
 
-    text: bytes that hold all ids; numbers: all inputs and probabilities; spans [n, 9, 2]: where each id lies
-    in the text, empty where absent, and the numbers in `numbers`; given [n]: which answers a record has;
+    text: bytes that hold all ids; inputs, answers: all inputs, and all probabilities, one after the other;
+    spans [n, 9, 2]: where each lies in these, empty where absent; given [n]: which answers a record has;
     times, confidences, labels, offsets [n]; values [n]: the records as they came
     """
 
-    __slots__ = ("confidences", "given", "labels", "numbers", "offsets", "spans", "text", "times", "values")
+    __slots__ = (
+        *("answers", "confidences", "given", "inputs", "labels"),
+        *("offsets", "spans", "text", "times", "values"),
+    )
 
     def __init__(
         self,
         text: bytes,
-        numbers: FloatArray,
+        inputs: FloatArray,
+        answers: FloatArray,
         spans: IntArray,
         given: IntArray,
         times: FloatArray,
@@ -49,7 +53,8 @@ class Decoded(Sequence[Record]):
         offsets: IntArray,
         values: Sequence[bytes],
     ) -> None:
-        self.text, self.numbers, self.spans, self.given = text, numbers, spans, given
+        self.text, self.inputs, self.answers = text, inputs, answers
+        self.spans, self.given = spans, given
         self.times, self.confidences, self.labels = times, confidences, labels
         self.offsets, self.values = offsets, values
 
@@ -75,7 +80,8 @@ class Decoded(Sequence[Record]):
     def _part(self, rows: IntArray | slice, values: Sequence[bytes]) -> Decoded:
         return Decoded(
             self.text,
-            self.numbers,
+            self.inputs,
+            self.answers,
             self.spans[rows],
             self.given[rows],
             self.times[rows],
@@ -89,7 +95,6 @@ class Decoded(Sequence[Record]):
         """All records, made at one go."""
         one_by_one = len(self.text) > LONG * len(self)
         text = self.text if one_by_one else self.text.decode("latin-1")  # one character a byte
-        numbers = memoryview(cast("Buffer", self.numbers)).cast("B").cast("d")
 
         def ids(which: int) -> Iterable[str]:
             begins, ends = self.spans[:, which].T
@@ -98,7 +103,8 @@ class Decoded(Sequence[Record]):
             found = [text[i:j] for i, j in zip(begins.tolist(), ends.tolist(), strict=True)]
             return [part if isinstance(part, str) else part.decode("ascii") for part in found]
 
-        def lists(which: int) -> list[memoryview[float]]:
+        def lists(of: FloatArray, which: int) -> list[memoryview[float]]:
+            numbers = memoryview(cast("Buffer", of)).cast("B").cast("d")
             return [numbers[i:j] for i, j in zip(*self.spans[:, which].T.tolist(), strict=True)]
 
         def where(bit: int, values: Sequence[Any]) -> Iterable[Any]:
@@ -114,9 +120,9 @@ class Decoded(Sequence[Record]):
             self.times.tolist(),
             model,
             client,
-            lists(INPUT),
+            lists(self.inputs, INPUT),
             *optional,
-            where(HAS_PROBABILITIES, lists(PROBABILITIES)),
+            where(HAS_PROBABILITIES, lists(self.answers, PROBABILITIES)),
             where(HAS_CONFIDENCE, self.confidences.tolist()),
             where(HAS_LABEL, self.labels.tolist()),
             self.offsets.tolist(),
@@ -132,9 +138,15 @@ class Decoded(Sequence[Record]):
         return bool(_same(np.frombuffer(self.text, dtype=np.uint8), self.spans[:, which]))
 
     def matrix(self, which: int, width: int) -> FloatArray:
-        """Inputs or probabilities [n, width], NaN beyond a row's own."""
+        """Inputs or probabilities [n, width], NaN beyond a row's own; inputs are not to be written to."""
+        numbers, spans = self.inputs if which == INPUT else self.answers, self.spans[:, which]
+        begin = int(spans[0, 0]) if len(spans) else 0
+        end = begin + width * len(self)
+        begins = begin + width * np.arange(len(self))
+        if which == INPUT and (spans[:, 0] == begins).all() and (spans[:, 1] == begins + width).all():
+            return numbers[begin:end].reshape(len(self), width)  # as they lie there
         out = np.empty((len(self), width))
-        _gather(self.numbers, self.spans[:, which], out)
+        _gather(numbers, spans, out)
         return out
 
     def messages(self, fields: Sequence[int]) -> tuple[npt.NDArray[np.uint8], IntArray]:
@@ -165,7 +177,8 @@ def one_row(offset: int) -> Decoded:
     spans = np.zeros((1, PROBABILITIES + 1, 2), dtype=np.int64)
     spans[0, [MODEL, CLIENT, INPUT, PROBABILITIES]] = [[0, 1], [1, 2], [0, 2], [0, 2]]
     given, labels, offsets = np.array([HAS_PROBABILITIES]), np.array([0]), np.array([offset])
-    return Decoded(b"mc", np.array([0.5, 0.5]), spans, given, np.ones(1), np.zeros(1), labels, offsets, [b""])
+    numbers = np.array([0.5, 0.5])
+    return Decoded(b"mc", numbers, numbers, spans, given, np.ones(1), np.zeros(1), labels, offsets, [b""])
 
 
 @lean

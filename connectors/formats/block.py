@@ -1,22 +1,22 @@
 """Many ordinary native records at one go, compiled: from the bytes of a batch straight to columns.
 
-Ordinary is a record in ASCII without escapes, with `input` and `probabilities` as flat lists, ids as strings,
-and nothing null. Whatever else there is, and all that is wrong, is left to the record-by-record reading of
-`native`, which gives an ordinary record the same values.
+Ordinary is a record in ASCII without escapes, with `input` as a flat list or float32 in base64,
+`probabilities` as a flat list, ids as strings, and nothing null. Whatever else there is, and all that is
+wrong, is left to the record-by-record reading of `native`, which gives an ordinary record the same values.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, cast
+from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
+from connectors.formats.encoded import AT_ONCE, read_encoded
 from connectors.formats.fields import ID_LENGTH, MAX_CLASSES, MAX_SECONDS
-from connectors.formats.floats import read_list, read_number
+from connectors.formats.floats import blank, read_list, read_number
 from detector.decoded import HAS_CONFIDENCE, HAS_LABEL, HAS_PROBABILITIES, Decoded
-from detector.query import FloatArray, Record
 from models.compiled import jit
 
 NAMES = (
@@ -50,102 +50,78 @@ _SEPARATOR = b"\0"
 """Between records: no JSON text goes on over it."""
 
 
-class Block(NamedTuple):
-    """What was found in n values. Rows that are not `ordinary` [n] mean nothing.
-
-    text: all values; spans [n, IDS + 2, 2]: where each id lies in it, and the input
-    and the probabilities in `numbers`; present [n]: bits by `NAMES`; times, confidences, labels [n]
-    """
-
-    text: bytes
-    numbers: FloatArray
-    ordinary: npt.NDArray[np.bool_]
-    spans: npt.NDArray[np.int64]
-    present: npt.NDArray[np.int64]
-    times: FloatArray
-    confidences: FloatArray
-    labels: npt.NDArray[np.int64]
-
-
-def read_blocks(
-    values: Sequence[bytes], latest: float, record_bytes: int, input_length: int
-) -> Iterator[tuple[int, Block]]:
+def read_batch(
+    values: Sequence[bytes], offsets: Sequence[int], latest: float, record_bytes: int, input_length: int
+) -> tuple[Decoded, npt.NDArray[np.bool_]]:
     """Read the values that are ordinary records, within the limits that `native` names.
 
-    Yields blocks and the number of the first value of each: the text of one stays in the processor's cache.
+    Returns columns of all n values, and which of them are ordinary [n]; the rows of the others mean nothing.
+    Some values at a time are put together for the kernel, so that their text is in the processor's cache.
     """
-    sizes = np.fromiter(map(len, values), dtype=np.int64, count=len(values)) + 1
-    most = max(1, BLOCK_BYTES // max(1, int(sizes.mean()))) if values else 1
-    numbers = np.empty(0)
-    for first in range(0, len(values), most):
-        some = values[first : first + most]
-        n = len(some)
-        joined = _SEPARATOR.join(some) + _SEPARATOR
-        if len(numbers) < len(joined) // 2 + 1:  # each has two bytes at least
-            numbers = np.empty(len(joined) // 2 + 1)
-        columns = (
-            np.zeros(n, dtype=np.bool_),
-            np.zeros((n, IDS + 2, 2), dtype=np.int64),
-            np.zeros(n, dtype=np.int64),
-            np.zeros(n),
-            np.zeros(n),
-            np.zeros(n, dtype=np.int64),
-        )
-        used = read_rows(
+    n = len(values)
+    sizes = np.fromiter(map(len, values), dtype=np.int64, count=n) + 1
+    total = int(sizes.sum())
+    most = max(1, BLOCK_BYTES * n // max(1, total))
+    # As large as they could ever have to be, which costs nothing: memory is given where it is written to.
+    letters = np.empty(total, dtype=np.uint8)
+    inputs, answers = np.empty(total // 2 + 1), np.empty(total // 2 + 1)  # a number has two bytes at least
+    ordinary = np.zeros(n, dtype=np.bool_)
+    spans = np.zeros((n, IDS + 2, 2), dtype=np.int64)
+    given, labels = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
+    times, confidences = np.zeros(n), np.zeros(n)
+    columns = (ordinary, spans, given, times, confidences, labels)
+    used = np.zeros(5, dtype=np.int64)
+    for first in range(0, n, most):
+        joined = _SEPARATOR.join(values[first : first + most]) + _SEPARATOR
+        read_rows(
             np.frombuffer(joined, dtype=np.uint8),
-            np.cumsum(sizes[first : first + n]) - 1,
+            np.cumsum(sizes[first : first + most]) - 1,
             min(latest, MAX_SECONDS),
             record_bytes,
             input_length,
-            numbers,
-            *columns,
+            used,
+            letters,
+            inputs,
+            answers,
+            *(column[first : first + most] for column in columns),
         )
-        # Records may live long, and keep only the numbers that there are.
-        yield first, Block(joined, numbers[:used].copy(), *columns)
-
-
-def records_of(block: Block, values: Sequence[bytes], offsets: Sequence[int]) -> list[Record]:
-    """A record for each row of a block that was read from these values."""
-    return list(rows_of([block], values, offsets))
-
-
-def rows_of(blocks: Sequence[Block], values: Sequence[bytes], offsets: Sequence[int]) -> Decoded:
-    """All rows of blocks that were read from these values, as columns."""
-    spans = np.concatenate([block.spans for block in blocks])
-    begins = np.cumsum([[0, 0], *([len(block.text), len(block.numbers)] for block in blocks)], axis=0)
-    first = 0
-    for block, (text, numbers) in zip(blocks, begins.tolist(), strict=False):
-        own = spans[first : first + len(block.present)]
-        own[:, :IDS] += text
-        own[:, IDS:] += numbers
-        first += len(own)
-    present = np.concatenate([block.present for block in blocks])
-    given = np.zeros(len(present), dtype=np.int64)
-    for bit, name in (
-        (HAS_PROBABILITIES, _PROBABILITIES),
-        (HAS_CONFIDENCE, _CONFIDENCE),
-        (HAS_LABEL, _LABEL),
-    ):
-        given |= bit * ((present >> name) & 1)
-    return Decoded(
-        b"".join(block.text for block in blocks),
-        np.concatenate([block.numbers for block in blocks]),
+    found = Decoded(
+        letters[: used[0]].tobytes(),
+        inputs[: used[1]],
+        answers[: used[2]],
         spans,
         given,
-        np.concatenate([block.times for block in blocks]),
-        np.concatenate([block.confidences for block in blocks]),
-        np.concatenate([block.labels for block in blocks]),
+        times,
+        confidences,
+        labels,
         np.array(offsets, dtype=np.int64),
         values,
     )
+    return found, ordinary
 
 
 @jit
-def _blank(text: Any, i: int) -> int:
-    """The first position from i on that is no white space."""
-    while text[i] <= 32 and text[i] in (32, 9, 10, 13):
-        i += 1
-    return i
+def _copied(text: Any, at: int, letters: Any, to: int) -> Any:
+    """`_closing`, and what is before it into letters from `to` on."""
+    i, k = _U(at), _U(to)
+    c = text[i]
+    while c != _QUOTE:
+        if c < 32 or c >= 128 or c == _BACKSLASH:
+            return 0
+        letters[k] = c
+        i += _ONE
+        k += _ONE
+        c = text[i]
+    return _I(i)
+
+
+@jit
+def _repeated(letters: Any, begin: int, width: int, before: int) -> bool:
+    """Whether so many letters from `begin` on are those from `before` on."""
+    for j in range(_U(width)):
+        if letters[_U(begin) + j] != letters[_U(before) + j]:
+            return False
+    return True
 
 
 @jit
@@ -217,59 +193,75 @@ def read_rows(
     latest: float,
     record_bytes: int,
     input_length: int,
-    numbers: Any,
+    used: Any,
+    letters: Any,
+    inputs: Any,
+    answers: Any,
     ordinary: Any,
     spans: Any,
-    present: Any,
+    given: Any,
     times: Any,
     confidences: Any,
     labels: Any,
-) -> int:
-    """Read text [bytes], whose values end before stops [n], into the columns of `Block`.
+) -> None:
+    """Read text [bytes], whose values end before stops [n], into the columns of `Decoded` [n].
 
-    Returns how many numbers there are.
+    used [5]: how much is in letters, inputs and answers already, and where in letters the last model's id is,
+    and how long it is: one that is the same is not kept again.
     """
     guesses = np.zeros(_MOST_FIELDS, dtype=np.int64)
-    bits, scratch = numbers.view(np.uint64), np.zeros(1)
+    input_bits, answer_bits, scratch = inputs.view(np.uint64), answers.view(np.uint64), np.zeros(1)
     scratch_bits = scratch.view(np.uint64)
-    used = 0
+    words = np.empty(AT_ONCE, dtype=np.uint32)
+    floats = words.view(np.float32)
+    model_at, model_width = used[3], used[4]
     start = 0
     for row in range(len(stops)):
         i, stop = start, stops[row]
         start = stop + 1
         if stop - i > record_bytes:
             continue
-        k = used
+        at, input_at, answer_at = used[0], used[1], used[2]
         found = 0
-        i = _blank(text, i)
+        i = blank(text, i)
         if text[i] != _OPEN:
             continue
         well = False
         for field in range(_MOST_FIELDS):
-            i = _blank(text, i + 1)
+            i = blank(text, i + 1)
             end = _closing(text, i + 1) if text[i] == _QUOTE else 0
             if end == 0:
                 break
             name = _key(text, i + 1, end, guesses[field])
-            i = _blank(text, end + 1)
+            i = blank(text, end + 1)
             if text[i] != _COLON or (name < UNKNOWN and (found >> name) & 1):
                 break
-            i = _blank(text, i + 1)
+            i = blank(text, i + 1)
             if name < UNKNOWN:
                 guesses[field] = name
                 found |= 1 << name
             if name < IDS:
-                end = _closing(text, i + 1) if text[i] == _QUOTE else 0
-                if end == 0 or end - i - 1 > ID_LENGTH or (name <= _CLIENT and end == i + 1):
+                end = _copied(text, i + 1, letters, at) if text[i] == _QUOTE else 0
+                width = end - i - 1
+                if end == 0 or width > ID_LENGTH or (name <= _CLIENT and width == 0):
                     break
-                spans[row, name, 0], spans[row, name, 1] = i + 1, end
                 i = end + 1
-            elif name in (_INPUT, _PROBABILITIES):
-                begin = k
-                most = input_length if name == _INPUT else MAX_CLASSES
-                i, k = read_list(text, i, most, numbers, bits, k)
-                which = IDS + name - _INPUT
-                spans[row, which, 0], spans[row, which, 1] = begin, k
+                if name == _MODEL and width == model_width and _repeated(letters, at, width, model_at):
+                    spans[row, name, 0], spans[row, name, 1] = model_at, model_at + width
+                else:
+                    spans[row, name, 0], spans[row, name, 1] = at, at + width
+                    at += width
+            elif name == _INPUT:
+                spans[row, IDS, 0] = input_at
+                if text[i] == _OPEN:
+                    i, input_at = read_encoded(text, i, input_length, words, floats, inputs, input_at)
+                else:
+                    i, input_at = read_list(text, i, input_length, inputs, input_bits, input_at)
+                spans[row, IDS, 1] = input_at
+            elif name == _PROBABILITIES:
+                spans[row, IDS + 1, 0] = answer_at
+                i, answer_at = read_list(text, i, MAX_CLASSES, answers, answer_bits, answer_at)
+                spans[row, IDS + 1, 1] = answer_at
             elif name == _TIMESTAMP:
                 i = read_number(text, i, scratch, scratch_bits, 0)
                 times[row] = scratch[0]
@@ -284,14 +276,19 @@ def read_rows(
                 i = _other(text, i, scratch, scratch_bits)
             if i == 0:
                 break
-            i = _blank(text, i)
+            i = blank(text, i)
             if text[i] == _CLOSE:
-                well = _blank(text, i + 1) == stop
+                well = blank(text, i + 1) == stop
                 break
             if text[i] != _COMMA:
                 break
         if well and found & _REQUIRED == _REQUIRED:
             ordinary[row] = True
-            present[row] = found
-            used = k
-    return used
+            given[row] = (
+                HAS_PROBABILITIES * (found >> _PROBABILITIES & 1)
+                | HAS_CONFIDENCE * (found >> _CONFIDENCE & 1)
+                | HAS_LABEL * (found >> _LABEL & 1)
+            )
+            used[0], used[1], used[2] = at, input_at, answer_at
+            model_at, model_width = spans[row, _MODEL, 0], spans[row, _MODEL, 1] - spans[row, _MODEL, 0]
+    used[3], used[4] = model_at, model_width

@@ -45,6 +45,14 @@ _TENS = np.array([10.0**k for k in range(23)])
 
 
 @jit
+def blank(text: Any, i: int) -> int:
+    """The first position from i on that is no white space."""
+    while text[i] <= 32 and text[i] in (32, 9, 10, 13):
+        i += 1
+    return i
+
+
+@jit
 def _product(a: Any, b: Any) -> Any:
     """The upper and the lower half of a 64 by 64 bit product."""
     a0, a1, b0, b1 = a & _LOW_HALF, a >> _HALF, b & _LOW_HALF, b >> _HALF

@@ -86,7 +86,7 @@ class NativeDecoder:
         from connectors.formats import block
 
         self._block = block
-        list(block.read_blocks([b""], 0.0, record_bytes, input_length))
+        block.read_batch([b""], [0], 0.0, record_bytes, input_length)
 
     def decode(self, batch: RawBatch) -> tuple[Sequence[Record], list[DeadLetter]]:
         """Every value of the batch as one record or one dead letter, each list in the batch's order.
@@ -99,24 +99,17 @@ class NativeDecoder:
         if len(batch.values) < FEWEST_OF_A_BLOCK or self._nesting < _SMALLEST_NESTING:
             self._read_each(batch, 0, len(batch.values), records, letters)
             return records, letters
-        blocks = list(
-            self._block.read_blocks(batch.values, batch.latest, self._record_bytes, self._input_length)
+        found, ordinary = self._block.read_batch(
+            batch.values, batch.offsets, batch.latest, self._record_bytes, self._input_length
         )
-        if all(block.ordinary.all() for _, block in blocks):
-            return self._block.rows_of([block for _, block in blocks], batch.values, batch.offsets), letters
-        for start, block in blocks:
-            stop = start + len(block.ordinary)
-            odd = (start + np.flatnonzero(~block.ordinary)).tolist()
-            if len(odd) == stop - start:
-                self._read_each(batch, start, stop, records, letters)
-                continue
-            found = self._block.records_of(block, batch.values[start:stop], batch.offsets[start:stop])
-            first = start
-            for row in odd:
-                records += found[first - start : row - start]
+        if ordinary.all():
+            return found, letters
+        read = iter(found.take(np.flatnonzero(ordinary)))
+        for row, well in enumerate(ordinary.tolist()):
+            if well:
+                records.append(next(read))
+            else:
                 self._read_each(batch, row, row + 1, records, letters)
-                first = row + 1
-            records += found[first - start :]
         return records, letters
 
     def _read_each(

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from typing import Any
 
-import msgspec
+import numpy as np
+import numpy.typing as npt
 import pytest
 
 from benchmarks.fuzzing import decoders
 from benchmarks.fuzzing.decoders import TARGETS
 from benchmarks.fuzzing.seeds import dictionary, seeds
 from connectors.formats import native
-from connectors.formats.block import Block, rows_of
+from connectors.formats.block import read_batch
 from connectors.streams import ByteStream
 from detector.container import MAGIC
+from detector.decoded import Decoded
 from detector.model_state import Settings
 from detector.pipeline import Shard
 from detector.profile import ModelProfile
-from detector.query import Record
 from detector.shard_state import restore
 
 GOOD = b'{"timestamp": 5, "model_id": "m", "client_id": "x", "session_id": "s", "input": [1.5, 2]}'
@@ -34,11 +36,12 @@ def test_every_seed_passes(target: str) -> None:
 def test_a_kernel_that_reads_otherwise_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     decoders.blocks(GOOD)
 
-    def other(blocks: Sequence[Block], values: Sequence[bytes], offsets: Sequence[int]) -> Sequence[Record]:
-        found = list(rows_of(blocks, values, offsets))
-        return [*found[:-1], msgspec.structs.replace(found[-1], timestamp=6.0)]
+    def other(*arguments: Any) -> tuple[Decoded, npt.NDArray[np.bool_]]:
+        found, ordinary = read_batch(*arguments)
+        found.times[-1] = 6.0
+        return found, ordinary
 
-    monkeypatch.setattr("connectors.formats.block.rows_of", other)
+    monkeypatch.setattr("connectors.formats.block.read_batch", other)
     with pytest.raises(AssertionError, match="differ"):
         decoders.blocks(GOOD)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.formats import native
-from connectors.formats.block import BLOCK_BYTES, read_blocks, records_of
+from connectors.formats.block import BLOCK_BYTES, read_batch
+from connectors.formats.encoded import AT_ONCE
 from connectors.formats.floats import read_list, read_number
 from connectors.formats.native import FEWEST_OF_A_BLOCK, NativeDecoder
 from detector.query import DeadLetter, RawBatch, Record
@@ -190,21 +193,82 @@ def test_limits_hold_at_their_edge() -> None:
 def test_a_batch_of_many_blocks_keeps_every_record_and_its_place() -> None:
     value = ORDINARY.replace(b"1.0, 2", b", ".join(b"%d.5" % n for n in range(1000)))
     count = 2 * BLOCK_BYTES // len(value) + 5
-    values = [value.replace(b'"c"', b'"c%d"' % n) for n in range(count)]
-    blocks = list(read_blocks(values, LATEST, 10_000, 1000))
-    assert len(blocks) > 1
-    assert all(block.ordinary.all() for _, block in blocks)
-    found = [
-        record
-        for first, block in blocks
-        for record in records_of(
-            block, values[first : first + len(block.times)], list(range(first, first + len(block.times)))
-        )
+    values = [
+        value.replace(b'"c"', b'"c%d"' % n).replace(b'"m"', b'"m%d"' % (n % 9 // 4)) for n in range(count)
     ]
+    found, ordinary = read_batch(values, range(count), LATEST, 10_000, 1000)
+    assert ordinary.all()
     assert [one.client_id for one in found] == [f"c{n}" for n in range(count)]
+    assert [one.model_id for one in found] == [f"m{n % 9 // 4}" for n in range(count)]
     assert [one.offset for one in found] == list(range(count))
     assert all(one.raw == value for one, value in zip(found, values, strict=True))
     assert all(math.isclose(sum(map(float, one.input)), 500_000.0) for one in found)
+
+
+def encoded(content: bytes, **others: object) -> bytes:
+    fields = json.dumps({"b64": base64.b64encode(content).decode(), **others}).encode()
+    return ORDINARY.replace(b"[1.0, 2]", fields)
+
+
+@pytest.mark.parametrize("count", [*range(1, 14), AT_ONCE - 1, AT_ONCE, AT_ONCE + 1, 3 * AT_ONCE + 2])
+def test_float32_in_base64_is_read_by_the_kernel(count: int) -> None:
+    x = np.random.default_rng(count).normal(size=count).astype("<f4")
+    x[0] = [1e-45, -0.0, 3.4e38][count % 3]
+    ways: list[dict[str, Any]] = [
+        {},
+        {"dtype": "float32"},
+        {"shape": [count]},
+        {"dtype": "float32", "shape": [1, count]},
+    ]
+    values = [encoded(x.tobytes(), **way) for way in ways]
+    values.append(values[-1].replace(b": ", b" :\t").replace(b", ", b" ,\n").replace(b'"}', b'" }'))
+    found, ordinary = read_batch(values, range(5), LATEST, 10_000, count)
+    assert ordinary.all()
+    for one in found:
+        assert np.asarray(one.input).tobytes() == x.astype(np.float64).tobytes()
+    assert not read_batch(values, range(5), LATEST, 10_000, count - 1)[1].any()
+    both_ways([ORDINARY] * FEWEST_OF_A_BLOCK + values, input_length=count, record_bytes=10_000)
+
+
+GOOD64 = encoded(bytes(8), dtype="float32", shape=[2])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        encoded(bytes(8), dtype="float64"), encoded(bytes(8), dtype="uint8"), encoded(bytes(7)), encoded(b""),
+        encoded(bytes(8), shape=[3]), encoded(bytes(8), shape=[]), encoded(bytes(4), shape=[]),
+        encoded(bytes(8), shape=[2, 1, 10**18]), encoded(bytes(8), shape=[2**32, 2**32, 2]),
+        encoded(bytes(8), shape=[-2]), encoded(bytes(8), shape=[2.0]), encoded(bytes(8), shape=[0]),
+        encoded(bytes(8), shape=None), encoded(bytes(8), dtype=None), encoded(bytes(8), other=1),
+        encoded(b"\0\0\xc0\x7f"), encoded(b"\0\0\x80\xff"), encoded(b"\1\0\x80\x7f" * 20),
+        GOOD64.replace(b"A=", b"B="), GOOD64.replace(b"A=", b"=="), GOOD64.replace(b"=", b""),
+        GOOD64.replace(b"=", b"=="), GOOD64.replace(b"AAAA", b"AA-A", 1), GOOD64.replace(b"AAAA", b"AA A", 1),
+        GOOD64.replace(b"AAAA", b"AA\\u0041A", 1), GOOD64.replace(b"[2]", b"[02]"),
+        GOOD64.replace(b"[2]", b"[2,]"),
+        GOOD64.replace(b'"shape"', b'"b64"'), GOOD64.replace(b"[2]", b"[[2]]"),
+        GOOD64.replace(b"float32", b"float3"),
+        GOOD64.replace(b"[1.0, 2]", b"{}"), ORDINARY.replace(b"[1.0, 2]", b"{}"), GOOD64[:-1], GOOD64[:-16],
+        *(GOOD64[:cut] for cut in range(60, len(GOOD64), 3)),
+    ],
+)  # fmt: skip
+def test_odd_base64_is_read_as_it_is_alone(value: bytes) -> None:
+    both_ways([GOOD64] * FEWEST_OF_A_BLOCK + [value] + [GOOD64] * 2 + [value])
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=80), st.integers(0, 2**32))
+def test_any_bytes_in_base64_both_ways(content: bytes, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    values = [GOOD64] * FEWEST_OF_A_BLOCK
+    for shaped in ({}, {"shape": [len(content) // 4]}, {"dtype": "float32"}):
+        value = bytearray(encoded(content, **shaped))
+        values.append(bytes(value))
+        value[int(rng.integers(len(value)))] = int(
+            rng.choice(list(b'A=/+9"},]{:[ \0\x80') + list(range(256)))
+        )
+        values.append(bytes(value))
+    both_ways(values)
 
 
 def test_few_values_are_read_each_alone(monkeypatch: pytest.MonkeyPatch) -> None:
