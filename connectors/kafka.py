@@ -23,17 +23,19 @@ from kafka.errors import (
     UnknownMemberIdError,
 )
 from kafka.structs import MemberState, OffsetAndMetadata
+from kafka.util import Timer
 
+from connectors.kafka_check import check
 from connectors.kafka_connection import (
+    HEARTBEAT_SECONDS,
     REQUEST_SECONDS,
     KafkaSettings,
-    check,
     connect,
     explain,
     missing_topic,
 )
 from connectors.kafka_dead_letters import KafkaDeadLetterSink
-from connectors.kafka_group import Rebalances
+from connectors.kafka_group import Rebalances, keep_attempt
 from connectors.kafka_membership import leave
 from connectors.kafka_partitions import Start, TopicSource
 from detector.errors import SourceError
@@ -49,12 +51,21 @@ _LEAVE_MS = 3000
 _NOT_NOW = (RebalanceInProgressError, CommitFailedError, IllegalGenerationError, UnknownMemberIdError)
 
 
+_TURN_MS = 20
+"""While a member rejoins: how long it waits for the group, then for records, in turn."""
+
+
+def _turn(timer: Timer) -> Timer:
+    return Timer(min(_TURN_MS, timer.timeout_ms))
+
+
 class KafkaSource(TopicSource):
     """A member of the group through kafka-python."""
 
     _consumer: Any = None
 
     def open(self) -> None:
+        group = Rebalances(self._events, cooperative=self._cooperative)
         consumer = connect(
             KafkaConsumer,
             self._settings,
@@ -65,13 +76,15 @@ class KafkaSource(TopicSource):
             allow_auto_create_topics=False,
             max_partition_fetch_bytes=self._fetch_bytes,
             metadata_max_age_ms=int(self._metadata_seconds * 1000),
+            heartbeat_interval_ms=int(HEARTBEAT_SECONDS * 1000),
             group_instance_id=self._instance_id or None,
+            partition_assignment_strategy=group.assignors,
         )
         try:
             self._present_at_open = set(consumer.partitions_for_topic(self._settings.topic))
             if not self._present_at_open:
                 raise SourceError(missing_topic(self._settings.topic, self._settings))
-            consumer.subscribe([self._settings.topic], listener=Rebalances(consumer, self._events))
+            group.listen(consumer, self._settings.topic)
         except KafkaError as error:
             consumer.close()
             raise SourceError(explain(error, self._settings)) from error
@@ -82,7 +95,7 @@ class KafkaSource(TopicSource):
 
     def _fetch_ready(self, timeout_seconds: float, max_records: int) -> None:
         try:
-            polled = self._consumer.poll(timeout_ms=int(timeout_seconds * 1000), max_records=max_records)
+            polled = self._polled(Timer(int(timeout_seconds * 1000)), max_records)
         except OffsetOutOfRangeError as error:
             self._follow_group()
             tp, offset = next(iter(error.args[0].items()))
@@ -97,6 +110,27 @@ class KafkaSource(TopicSource):
         self._ready += [self._batch_of(tp, polled[tp]) for tp in sorted(polled)]
         self._finish_rebalance()
         self._follow_group()
+
+    def _polled(self, timer: Timer, max_records: int) -> Any:
+        """Records by partition; none when the time is over or the group did something.
+
+        `KafkaConsumer.poll` of kafka-python 3.0.12 gives nothing of what a member keeps while it rejoins, and
+        rejoins at once after a revocation, before the caller has let go.
+        """
+        consumer = self._consumer
+        coordinator = consumer._coordinator
+        while True:
+            keep_attempt(coordinator)
+            rejoining = coordinator.need_rejoin() or coordinator.rejoining
+            if rejoining and self._cooperative and self._owned and not self._paused:
+                polled = consumer._poll_once(_turn(timer), max_records)
+                if not polled and self._events.empty():
+                    wait = _turn(timer).timeout_ms
+                    polled, _ = consumer._fetcher.fetch_records(max_records, timeout_ms=wait)
+            else:
+                polled = consumer._poll_once(timer, max_records)
+            if polled or timer.expired or not self._events.empty():
+                return polled
 
     def _finish_rebalance(self) -> None:
         # kafka-python 3.0.12 forgets a rejoin over new partitions that one poll was too short for: it then

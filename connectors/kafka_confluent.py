@@ -17,7 +17,15 @@ from confluent_kafka import (
 )
 
 from connectors.kafka_confluent_errors import explain
-from connectors.kafka_connection import BOOTSTRAP_SECONDS, REQUEST_SECONDS, KafkaSettings, partitions_of
+from connectors.kafka_confluent_group import Cooperative, Eager, Group
+from connectors.kafka_connection import (
+    ASSIGNORS,
+    BOOTSTRAP_SECONDS,
+    HEARTBEAT_SECONDS,
+    REQUEST_SECONDS,
+    KafkaSettings,
+    partitions_of,
+)
 from connectors.kafka_membership import leave
 from connectors.kafka_partitions import TopicSource
 from connectors.kafka_security import OAUTH, TokenFile
@@ -53,8 +61,7 @@ _PASSING = {
 class ConfluentSource(TopicSource):
     """A member of the group through confluent-kafka.
 
-    The group assigns eagerly, as with kafka-python, so that members of both kinds can share one group. The
-    client forgets the position of what it keeps through a rebalance, hence `_next`.
+    The client forgets the position of what it keeps through an eager rebalance, hence `_next`.
     """
 
     _consumer: Consumer | None = None
@@ -64,10 +71,12 @@ class ConfluentSource(TopicSource):
         self._present_at_open = partitions_of(self._settings)
         self._next: dict[int, int] = {}
         self._problem: SourceError | Fenced | None = None
-        self._member = self._to_fetch = False
+        group = Cooperative(self._events, self._let_go) if self._cooperative else Eager(self._events)
+        self._group: Group = group
         options = client_options(self._settings) | {
             "group.id": self._settings.group_id,
-            "partition.assignment.strategy": "range,roundrobin",
+            "partition.assignment.strategy": ",".join(ASSIGNORS[self._settings.rebalance]),
+            "heartbeat.interval.ms": int(HEARTBEAT_SECONDS * 1000),
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "auto.offset.reset": "error",
@@ -90,9 +99,9 @@ class ConfluentSource(TopicSource):
             consumer.list_topics(self._settings.topic, timeout=BOOTSTRAP_SECONDS)
             consumer.subscribe(
                 [self._settings.topic],
-                on_assign=self._note_assigned,
-                on_revoke=self._note_revoked,
-                on_lost=self._note_lost,
+                on_assign=group.on_assign,
+                on_revoke=group.on_revoke,
+                on_lost=group.on_lost,
             )
         except KafkaException as error:
             if consumer is not None:
@@ -109,8 +118,8 @@ class ConfluentSource(TopicSource):
                 messages += self._client.consume(max_records - 1, 0)
             self._sort(messages)
         self._follow_group()
-        if self._to_fetch and self._member:
-            self._fetch()
+        owned = [self._tp(partition, self._next[partition]) for partition in sorted(self._owned)]
+        self._group.fetch(self._client, owned, paused=self._paused)
         if self._problem is not None and not self._ready:
             problem, self._problem = self._problem, None
             raise problem
@@ -142,8 +151,8 @@ class ConfluentSource(TopicSource):
         if partition not in self._next or error.code() in _PASSING:
             self._note_error(error)
             return
-        # The client would stand still or go on behind the failure; asked again from there it fails again.
-        self._to_fetch = True
+        # Asked again from there it fails again.
+        self._group.failed(partition)
         if error.code() == KafkaError._AUTO_OFFSET_RESET:
             self._problem = self._out_of_range(partition, self._next[partition])
         elif error.code() == KafkaError._LOG_TRUNCATION:
@@ -159,30 +168,8 @@ class ConfluentSource(TopicSource):
         else:
             self._problem = self._failed(error)
 
-    def _note_assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        # Nothing is fetched until the caller has said where each partition begins.
-        consumer.assign([])
-        self._member = self._to_fetch = True
-        self._events.put(("assigned", {tp.partition for tp in partitions}))
-
-    def _note_revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        # Said before every rebalance, of partitions that mostly come back; the assignment tells what is gone.
-        consumer.unassign()
-        self._member = False
-
-    def _note_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self._note_revoked(consumer, partitions)
-        self._events.put(("lost", {tp.partition for tp in partitions} | self._assigned))
-
     def _continue_at(self, partition: int, offset: int) -> None:
         self._next[partition] = offset
-
-    def _fetch(self) -> None:
-        owned = [self._tp(partition, self._next[partition]) for partition in sorted(self._owned)]
-        self._client.assign(owned)
-        if self._paused:
-            self._client.pause(owned)
-        self._to_fetch = False
 
     def offset_at(self, partition: int, seconds: float) -> int:
         tps = [self._tp(partition, max(0, int(seconds * 1000)))]
@@ -232,6 +219,8 @@ class ConfluentSource(TopicSource):
     def close(self) -> None:
         if self._consumer is not None:
             member = self._consumer.memberid() if self._instance_id else None
+            # The client says now that all is revoked; whoever closes has let go of it.
+            self._owned, self._offered = set(), set()
             self._consumer.close()
             self._consumer = None
             if member:

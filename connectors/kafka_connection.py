@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from kafka import KafkaConsumer
 from kafka.errors import (
     AuthorizationError,
+    InconsistentGroupProtocolError,
     KafkaConfigurationError,
     KafkaConnectionError,
     KafkaError,
@@ -45,6 +46,13 @@ REQUEST_SECONDS = 10.0
 """How long one question to the cluster (offsets, commit, metadata) may take."""
 
 
+HEARTBEAT_SECONDS = 1.0
+"""A member hears of a rebalance by its next heartbeat, and a cooperative rebalance takes two rounds."""
+
+ASSIGNORS = {"cooperative": ("cooperative-sticky",), "eager": ("range", "roundrobin")}
+"""By `kafka.rebalance`, under the names that both clients have."""
+
+
 class KafkaSettings(SecuritySettings, Protocol):
     """What the Kafka connectors read of the configuration (section `kafka`)."""
 
@@ -54,6 +62,8 @@ class KafkaSettings(SecuritySettings, Protocol):
     def group_id(self) -> str: ...
     @property
     def client(self) -> str: ...
+    @property
+    def rebalance(self) -> str: ...
     @property
     def start(self) -> str: ...
     @property
@@ -149,6 +159,8 @@ def explain(error: BaseException, settings: KafkaSettings) -> str:
         )
     if isinstance(error, UnknownTopicOrPartitionError):
         return missing_topic(settings.topic, settings)
+    if isinstance(error, InconsistentGroupProtocolError):
+        return other_protocol(settings)
     if isinstance(error, KafkaConnectionError):
         return (
             f"no Kafka broker answers at {servers} ({error}); check that it runs and that "
@@ -178,6 +190,16 @@ def missing_topic(topic: str, settings: KafkaSettings) -> str:
     )
 
 
+def other_protocol(settings: KafkaSettings, theirs: str = "") -> str:
+    """What to tell a person when the members of the group share partitions out in another way."""
+    known = f" ({theirs})" if theirs else ""
+    return (
+        f"group {settings.group_id!r} has members that rebalance in another way{known}, and takes none with "
+        f"kafka.rebalance = {settings.rebalance!r} beside them; stop all members, then start them with one "
+        f"value (one that was killed is a member for 45 s more)"
+    )
+
+
 def partitions_of(settings: KafkaSettings) -> set[int]:
     """Connect and list the topic's partitions, at least one. Raises SourceError with what to do."""
     consumer = connect(KafkaConsumer, settings, enable_auto_commit=False, allow_auto_create_topics=False)
@@ -190,10 +212,3 @@ def partitions_of(settings: KafkaSettings) -> set[int]:
     if not partitions:
         raise SourceError(missing_topic(settings.topic, settings))
     return set(partitions)
-
-
-def check(settings: KafkaSettings) -> str:
-    """Connect, list the topic's partitions, and say so in a sentence. Raises SourceError with what to do."""
-    partitions = partitions_of(settings)
-    count = f"{len(partitions)} partition{'s' if len(partitions) != 1 else ''}"
-    return f"Kafka at {', '.join(settings.bootstrap_servers)}: topic {settings.topic!r} has {count}"

@@ -25,7 +25,8 @@ OnAssigned = Callable[[list[int]], Mapping[int, int | None]]
 OnRevoked = Callable[[list[int]], None]
 
 Events = queue.SimpleQueue[tuple[str, set[int]]]
-"""What the group did: `assigned` with all partitions that are this member's now, or `lost` with some."""
+"""What the group did: `assigned` with all partitions that are this member's now; `revoked` with some that it
+has to let go, and that are its own until it has; `lost` with some that belong to others already."""
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -82,6 +83,7 @@ class TopicSource(ABC):
     ) -> None:
         self._settings = settings
         self._instance_id = instance_id
+        self._cooperative = settings.rebalance == "cooperative"
         self._start_time = start_time(settings.start)
         self._on_assigned, self._on_revoked = on_assigned, on_revoked
         self._future_seconds = future_seconds
@@ -196,17 +198,7 @@ class TopicSource(ABC):
 
     def _follow_group(self) -> None:
         """Tell the caller what the last rebalances took and gave, and begin with what is new."""
-        while not self._events.empty():
-            kind, partitions = self._events.get()
-            held = self._owned | self._offered
-            gone = held & partitions if kind == "lost" else held - partitions
-            self._assigned = partitions if kind == "assigned" else self._assigned - partitions
-            if gone:
-                self._owned -= gone
-                self._offered -= gone
-                log.info("partitions %s of %s went to other members", sorted(gone), self._settings.topic)
-                self._on_revoked(sorted(gone))
-        self._ready = [batch for batch in self._ready if batch.partition in self._owned]
+        self._let_go()
         new = sorted(self._assigned - self._owned)
         if new:
             self._same_topic()
@@ -214,6 +206,22 @@ class TopicSource(ABC):
             self._begin(new, self._on_assigned(new))
             self._offered -= set(new)
             self._owned |= set(new)
+
+    def _let_go(self) -> None:
+        """Tell the caller what the last rebalances took."""
+        while not self._events.empty():
+            kind, partitions = self._events.get()
+            held = self._owned | self._offered
+            gone = held - partitions if kind == "assigned" else held & partitions
+            self._assigned = partitions if kind == "assigned" else self._assigned - partitions
+            if gone:
+                if kind != "revoked":
+                    self._owned -= gone
+                self._offered -= gone
+                log.info("partitions %s of %s go to other members", sorted(gone), self._settings.topic)
+                self._on_revoked(sorted(gone))
+                self._owned -= gone
+        self._ready = [batch for batch in self._ready if batch.partition in self._owned]
 
     def _same_topic(self) -> None:
         """Raises _Recreated when the topic is another than the one that is being read, else SourceError."""

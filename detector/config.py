@@ -109,6 +109,9 @@ class Kafka(_Section, frozen=True):
     """Where the first start begins: `earliest`, `latest`, or an RFC 3339 time."""
     client: Literal["kafka-python", "confluent"] = "kafka-python"
     """Client library; confluent is several times faster and is installed as an extra."""
+    rebalance: Literal["cooperative", "eager"] = "cooperative"
+    """How the group shares partitions out anew, the same for all its members. `cooperative`: few move, and
+    what a member keeps is read on meanwhile. `eager`: all wait, as in earlier releases."""
     dead_letter_topic: str = ""
     """Empty: dead letters go to the embedded database."""
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"

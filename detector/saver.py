@@ -84,11 +84,16 @@ class Saver:
         self.begin(source)
         return committed | self._end(source)
 
-    def save_for_others(self, partitions: list[int]) -> None:
-        """Save partitions that go to other members, which commit them."""
+    def save_for_others(self, partitions: list[int], source: PartitionSource) -> None:
+        """Save partitions that go to other members, and commit them while that is this member's to do."""
         problem = self._written()
         self._copy(sorted(self.unsaved.intersection(partitions)))
-        if problem := self._written() or problem:
+        problem = self._written() or problem
+        try:
+            source.commit({p: self._uncommitted[p] for p in partitions if p in self._uncommitted})
+        except SourceError as error:
+            problem = problem or str(error)
+        if problem:
             log.error("cannot save what goes to other members, they read it again", problem=problem)
 
     def forget(self, partition: int) -> None:

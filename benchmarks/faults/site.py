@@ -170,11 +170,19 @@ def wait(condition: Callable[[], bool], alive: Callable[[], None], what: str) ->
 class Detector:
     """One deployment of querywatch on a topic: what its processes share.
 
-    `url` is another way to Elasticsearch, `state` another state directory, `settings` more TOML.
+    `url` is another way to Elasticsearch, `state` another state directory, `settings` more TOML;
+    `rebalance` is `kafka.rebalance`, empty: the default.
     """
 
     def __init__(
-        self, site: Site, topic: str, *, url: str = "", state: Path | None = None, settings: str = ""
+        self,
+        site: Site,
+        topic: str,
+        *,
+        url: str = "",
+        state: Path | None = None,
+        settings: str = "",
+        rebalance: str = "",
     ) -> None:
         self.site, self.topic = site, topic
         self.name = f"soak_{uuid.uuid4().hex[:12]}"
@@ -189,7 +197,8 @@ class Detector:
             f"[detection]\n{learning}\n"
             f"[sessions]\ngap_minutes = {site.sessions.gap_minutes}\n"
             f'[kafka]\nclient = "{site.client}"\n'
-            f'bootstrap_servers = ["{site.kafka.bootstrap}"]\ntopic = "{topic}"\n'
+            + (f'rebalance = "{rebalance}"\n' if rebalance else "")
+            + f'bootstrap_servers = ["{site.kafka.bootstrap}"]\ntopic = "{topic}"\n'
             f'group_id = "{self.name}"\n'
             f'[elasticsearch]\nhosts = ["{url or site.elasticsearch.url}"]\nnamespace = "{self.name}"\n'
             f'[sqlite]\npath = "{self.folder / "querywatch.sqlite"}"\n'

@@ -35,6 +35,7 @@ DEFAULTS = {
         "group_id": "querywatch",
         "start": "earliest",
         "client": "kafka-python",
+        "rebalance": "cooperative",
         "dead_letter_topic": "",
         "security_protocol": "PLAINTEXT",
         "ca_file": "",

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from kafka import KafkaConsumer, TopicPartition
 
 from connectors.kafka_partitions import TopicSource
 from connectors.kafka_source import make_source
@@ -22,6 +23,7 @@ from detector.service import Service
 from detector.state_store import StateStore
 from tests import traffic
 from tests.conftest import TopicFactory
+from tests.connectors.members import Client, Rebalance
 from tests.detector.conftest import Querywatch
 from tests.servers.kafka import KafkaServer
 from tests.test_end_to_end import produce
@@ -60,22 +62,27 @@ class Worker:
         self.source.close()
 
 
-@pytest.mark.parametrize("client", ["kafka-python", "confluent"])
+@pytest.mark.parametrize(
+    ("client", "rebalance"),
+    [("kafka-python", "cooperative"), ("confluent", "cooperative"), ("kafka-python", "eager")],
+)
 def test_a_partition_that_changes_hands_is_saved_and_read_on_by_the_other(
     tmp_path: Path,
     kafka_server: KafkaServer,
     kafka_topic: TopicFactory,
     toy_profile: Path,
     querywatch: Querywatch,
-    client: str,
+    client: Client,
+    rebalance: Rebalance,
 ) -> None:
     queries = traffic.mixed(*(traffic.inversion(seed=seed) for seed in range(3, 11)))
     half = len(queries) // 2
     kafka = Kafka(
         bootstrap_servers=(kafka_server.bootstrap,),
         topic=kafka_topic(partitions=2),
-        group_id=f"group-{tmp_path.name}-{client}",
-        client="confluent" if client == "confluent" else "kafka-python",
+        group_id=f"group-{tmp_path.name}",
+        client=client,
+        rebalance=rebalance,
     )
     sink = MemoryAlertSink()
     produce(kafka_server, kafka.topic, queries[:half])
@@ -85,6 +92,9 @@ def test_a_partition_that_changes_hands_is_saved_and_read_on_by_the_other(
         second = Worker(tmp_path / "state", kafka, toy_profile, sink)
         try:
             _wait(lambda: len(first.service.shards) == len(second.service.shards) == 1)
+            (moved,) = second.service.shards
+            on_the_way_out = second.service.shards[moved].next_offset if rebalance == "cooperative" else None
+            assert _committed(kafka, moved) == on_the_way_out
             produce(kafka_server, kafka.topic, queries[half:])
             _wait(lambda: first.service.account.queries + second.service.account.queries == len(queries))
             assert 0 < second.service.account.queries < len(queries) - half, "read on, not again"
@@ -99,6 +109,15 @@ def test_a_partition_that_changes_hands_is_saved_and_read_on_by_the_other(
     expected = sorted(json.loads(line)["_id"] for line in lines)
     assert sorted(alert.id for alert in sink.alerts) == expected
     assert len(expected) >= 8
+
+
+def _committed(kafka: Kafka, partition: int) -> int | None:
+    consumer = KafkaConsumer(bootstrap_servers=list(kafka.bootstrap_servers), group_id=kafka.group_id)
+    try:
+        offset: int | None = consumer.committed(TopicPartition(kafka.topic, partition))
+        return offset
+    finally:
+        consumer.close()
 
 
 def _wait(condition: Callable[[], bool]) -> None:

@@ -1,0 +1,122 @@
+"""What a consumer group does to a member that uses confluent-kafka, and how that is taken up.
+
+The client begins a partition at the group's committed offset when it is assigned without a position. So
+partitions are assigned to it only once the caller has said where each begins.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+
+from confluent_kafka import Consumer, TopicPartition
+
+from connectors.kafka_partitions import Events
+
+
+class Group(ABC):
+    """The callbacks of `Consumer.subscribe`, which run on the thread that polls, and what is fetched."""
+
+    def __init__(self, events: Events) -> None:
+        self._events = events
+        self._member = self._to_begin = False
+        self._failed: set[int] = set()
+
+    @abstractmethod
+    def on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """These are this member's now."""
+
+    @abstractmethod
+    def on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """These may go to others."""
+
+    @abstractmethod
+    def on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """The membership is lost, and these with it."""
+
+    def failed(self, partition: int) -> None:
+        """The client would stand still at a partition, or go on behind the failure: it is to begin again."""
+        self._failed.add(partition)
+        self._to_begin = True
+
+    def fetch(self, consumer: Consumer, owned: list[TopicPartition], *, paused: bool) -> None:
+        """Begin to fetch what is owned and not fetched yet, or failed, each from its offset."""
+        if not (self._to_begin and self._member):
+            return
+        begun = self._begin(consumer, owned)
+        if paused:
+            consumer.pause(begun)
+        self._failed.clear()
+        self._to_begin = False
+
+    @abstractmethod
+    def _begin(self, consumer: Consumer, owned: list[TopicPartition]) -> list[TopicPartition]:
+        """Which have been begun."""
+
+
+class Eager(Group):
+    """Every rebalance takes all partitions, and gives most of them back: the assignment tells what went."""
+
+    def on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        consumer.assign([])
+        self._member = self._to_begin = True
+        self._events.put(("assigned", {tp.partition for tp in partitions}))
+
+    def on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        consumer.unassign()
+        self._member = False
+
+    def on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self.on_revoke(consumer, partitions)
+        self._events.put(("assigned", set()))
+
+    def _begin(self, consumer: Consumer, owned: list[TopicPartition]) -> list[TopicPartition]:
+        consumer.assign(owned)
+        return owned
+
+
+class Cooperative(Group):
+    """A rebalance takes and gives only what moves.
+
+    `let_go` has the caller save and commit what goes; only then the client gives it back to the group.
+    """
+
+    def __init__(self, events: Events, let_go: Callable[[], None]) -> None:
+        super().__init__(events)
+        self._let_go = let_go
+        self._all: set[int] = set()
+
+    def on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        consumer.incremental_assign([])
+        self._member = self._to_begin = True
+        self._all |= {tp.partition for tp in partitions}
+        self._events.put(("assigned", set(self._all)))
+
+    def on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        try:
+            self._note("revoked", partitions)
+            self._let_go()
+        finally:
+            self._take_back(consumer, partitions)
+
+    def on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._member = False
+        self._note("lost", partitions)
+        self._take_back(consumer, partitions)
+
+    def _note(self, kind: str, partitions: list[TopicPartition]) -> None:
+        gone = {tp.partition for tp in partitions}
+        self._all -= gone
+        self._events.put((kind, gone))
+
+    def _take_back(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        # Not all are assigned to the client yet, and it refuses to take back what is not.
+        gone = {tp.partition for tp in partitions}
+        consumer.incremental_unassign([tp for tp in consumer.assignment() if tp.partition in gone])
+
+    def _begin(self, consumer: Consumer, owned: list[TopicPartition]) -> list[TopicPartition]:
+        fetched = {tp.partition for tp in consumer.assignment()}
+        consumer.incremental_unassign([tp for tp in owned if tp.partition in fetched & self._failed])
+        begun = [tp for tp in owned if tp.partition not in fetched - self._failed]
+        consumer.incremental_assign(begun)
+        return begun
