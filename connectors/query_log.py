@@ -10,8 +10,8 @@ import msgspec
 
 from connectors.files import FileSource, LogFile
 from connectors.merge import LateCounter, merge
-from detector.decoded import times_of
 from detector.query import DeadLetter, RawBatch, Record
+from detector.records import as_records
 
 
 class Decoder(Protocol):
@@ -57,7 +57,7 @@ class QueryLog:
         """Yield records, at most about `batch_queries` at a time. Raises SourceError."""
         files = self._source.files
         for records in self._decoded(files[0]) if len(files) == 1 else self._merged(files):
-            self._late.add(times_of(records))
+            self._late.add(as_records(records).times)
             yield records
 
     def at_its_origin(self, letter: DeadLetter) -> DeadLetter:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.clients import ClientTable
+from detector.columns import QueryBatch
 from detector.entities import POINTS, Entities, Points, Work
 from detector.features import layout
 from detector.features.catalogue import NAMES
@@ -19,7 +20,7 @@ from detector.features.kernel import scratch
 from detector.linking import follow_links, looking
 from detector.links import DISTANCES, FIRST_DISTANCE, UNUSED, Links, allocate, leave
 from detector.pool import longer
-from detector.query import IntArray, QueryBatch
+from detector.query import IntArray
 from detector.sessions import EVICTED_SHARE, EXPIRE_EVERY
 
 CAPACITY = 8

@@ -9,18 +9,16 @@ is that session.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from detector.decoded import Decoded
-from detector.keys import keys_of
 from detector.policy import KINDS
 from detector.pool import longer
-from detector.query import IntArray, Record
+from detector.query import IntArray
+from detector.records import CLIENT, TENANT, Records
 from detector.register import FIRST_CAPACITY, Numbered, Register
 from detector.sessions import EVICTED_SHARE
 
@@ -88,7 +86,7 @@ class ClientTable(Numbered):
         return self._register.nbytes + sum(column.nbytes for column in self._columns.values())
 
     def join(
-        self, sessions: IntArray, records: Sequence[Record], start: int, stop: int, slot: IntArray, fresh: Any
+        self, sessions: IntArray, records: Records, start: int, stop: int, slot: IntArray, fresh: Any
     ) -> int:
         """Number the clients of the sessions that begin at queries start..stop, in `sessions` [slots].
 
@@ -97,15 +95,14 @@ class ClientTable(Numbered):
         rows = start + np.flatnonzero(fresh[start:stop])
         if len(rows) == 0:
             return stop
-        some = records.take(rows) if isinstance(records, Decoded) else [records[i] for i in rows.tolist()]
-        keys = keys_of(([r.client_id for r in some], [r.tenant_id for r in some]))
-        found, begun = self._register.enter(keys)
+        some = records.take(rows)
+        found, begun = self._register.enter(some.keys(CLIENT, TENANT))
         self._lengthen()
         left = np.flatnonzero(found < 0)
         done = int(left[0]) if len(left) else len(rows)
         numbers = found[:done]
-        for i in begun.tolist():
-            c, record = int(found[i]), some[i]
+        for i, record in zip(begun.tolist(), some.take(begun), strict=True):
+            c = int(found[i])
             self._names[c] = record.client_id
             self.tenant[c] = _number(record.tenant_id)
             self.serial[c] = self._starts + i

@@ -6,30 +6,16 @@ the same. Only the width to which `probabilities` is padded may differ.
 
 from __future__ import annotations
 
-import math
-import zlib
-from array import array
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from detector.decoded import (
-    HAS_CONFIDENCE,
-    HAS_LABEL,
-    HAS_PROBABILITIES,
-    INPUT,
-    PROBABILITIES,
-    Decoded,
-    times_of,
-)
-from detector.features.text import vectorise_many
-from detector.query import NO_LABEL, DeadLetter, FloatArray, IntArray, Numbers, QueryBatch, Record
+from detector.query import NO_LABEL, DeadLetter, FloatArray, IntArray, Record
+from detector.records import Records, as_records
 from models.compiled import jit
-
-if TYPE_CHECKING:
-    from typing_extensions import Buffer
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 OVERSHOOT = 1e-6
@@ -38,11 +24,30 @@ OVERSHOOT = 1e-6
 _BoolArray = npt.NDArray[np.bool_]
 
 
-def label_code(label: int | str) -> int:
-    """The code of a label in [0, 2^31): an integer in that range is its own, others are hashed."""
-    if isinstance(label, int) and 0 <= label < 2**31:
-        return label
-    return zlib.crc32(str(label).encode("utf-8", "surrogatepass")) & 0x7FFFFFFF
+@dataclass(frozen=True, slots=True)
+class QueryBatch:
+    """Columns of n queries of one model with d input numbers each, in the shard's order.
+
+    inputs [n, d]           float64, finite, within the float32 range
+    probabilities [n, k]    float64 in [0, 1]; NaN where a record gives none; k may be 0
+    confidence [n]          float64 in [0, 1], the top probability; NaN where unknown
+    margin [n]              float64 in [0, 1], top minus second probability; NaN where unknown
+    labels [n]              int64 code of the predicted label, `NO_LABEL` where unknown
+    timestamps [n]          float64, seconds since the epoch
+    records [n]             the records themselves, for ids
+    """
+
+    model_id: str
+    inputs: FloatArray
+    probabilities: FloatArray
+    confidence: FloatArray
+    margin: FloatArray
+    labels: IntArray
+    timestamps: FloatArray
+    records: Records
+
+    def __len__(self) -> int:
+        return len(self.records)
 
 
 def to_batch(
@@ -57,9 +62,10 @@ def to_batch(
     One probability alone is that of the positive class of a binary model. Without a confidence the top
     probability is taken; without a label the most probable class.
     """
-    inputs = _inputs(records)
-    probabilities, counts = _probabilities(records)
-    given = _given(records)
+    records = as_records(records)
+    inputs = records.input_matrix()
+    probabilities, counts = records.answer_matrix(), records.answer_lengths()
+    given = records.given_confidences()
     bad_input = first_beyond(inputs, FLOAT32_MAX)
     bad_probability, top, margin, best = read_answers(probabilities, counts)
     bad_given = _outside(given) & ~np.isnan(given) if given is not None else np.zeros(len(records), np.bool_)
@@ -72,7 +78,7 @@ def to_batch(
             record = records[row]
             reason, detail = _fault(record, int(bad_input[row]), int(bad_probability[row]))
             letters.append(DeadLetter(reason, detail, record.raw, source, partition, record.offset))
-        kept = [record for record, is_good in zip(records, good.tolist(), strict=True) if is_good]
+        kept = records.take(np.flatnonzero(good))
         inputs, probabilities = inputs[good], probabilities[good]
         top, margin, best = top[good], margin[good], best[good]
         given = None if given is None else given[good]
@@ -84,69 +90,11 @@ def to_batch(
         probabilities=probabilities,
         confidence=confidence,
         margin=margin,
-        labels=_labels(kept, best),
-        timestamps=times_of(kept),
+        labels=kept.label_codes(best),
+        timestamps=kept.times,
         records=kept,
     )
     return batch, letters
-
-
-def _inputs(records: Sequence[Record]) -> FloatArray:
-    """Inputs [n, d]."""
-    if not records:
-        return np.empty((0, 0))
-    if isinstance(records, Decoded):
-        widths = records.lengths(INPUT)
-        if (widths != widths[0]).any():
-            raise ValueError("the inputs of a batch must have one length")
-        return records.matrix(INPUT, int(widths[0]))
-    rows = [record.input for record in records]
-    kinds = set(map(type, rows))
-    if str in kinds:
-        if len(kinds) > 1:
-            raise ValueError("a batch holds either texts or numbers, not both")
-        return vectorise_many(cast(list[str], rows))
-    lengths = set(map(len, rows))
-    if len(lengths) > 1:
-        raise ValueError("the inputs of a batch must have one length")
-    return _packed(cast(list[Numbers], rows)).reshape(len(rows), lengths.pop())
-
-
-def _packed(rows: Sequence[Numbers]) -> FloatArray:
-    """The numbers of all rows, one row after the other, as one array."""
-    packed = [array("d", row) if isinstance(row, list) else row for row in rows]
-    return np.frombuffer(bytearray().join(cast("list[Buffer]", packed)), dtype=np.float64)
-
-
-def _probabilities(records: Sequence[Record]) -> tuple[FloatArray, IntArray]:
-    """Probabilities [n, k], NaN beyond each row's own, and how many are a row's own [n]."""
-    if isinstance(records, Decoded):
-        widths = np.where(records.given & HAS_PROBABILITIES, records.lengths(PROBABILITIES), 0)
-        return records.matrix(PROBABILITIES, int(widths.max(initial=0))), widths
-    rows = [record.probabilities for record in records]
-    counts = np.array([0 if row is None else len(row) for row in rows], dtype=np.int64)
-    longest = int(counts.max(initial=0))
-    flat = _packed([row for row in rows if row is not None])
-    if len(flat) == len(rows) * longest:
-        return flat.reshape(len(rows), longest), counts
-    padded = np.full((len(rows), longest), np.nan)
-    padded[np.arange(longest) < counts[:, None]] = flat
-    return padded, counts
-
-
-def _given(records: Sequence[Record]) -> FloatArray | None:
-    """The confidence that each record names itself [n], NaN without one; None where no record does."""
-    if isinstance(records, Decoded):
-        has = (records.given & HAS_CONFIDENCE) > 0
-        return np.where(has, records.confidences, np.nan) if has.any() else None
-    values = [record.confidence for record in records]
-    if values.count(None) == len(values):
-        return None
-    # NaN stands for "none" here, so one that was given is made something else that is no confidence.
-    return np.array(
-        [np.nan if value is None else np.inf if math.isnan(value) else value for value in values],
-        dtype=np.float64,
-    )
 
 
 def _outside(values: FloatArray) -> _BoolArray:
@@ -208,24 +156,3 @@ def read_answers(probabilities: Any, counts: Any) -> Any:
             margin[i] = abs(2.0 * first - 1.0)
             best[i] = 1 if first >= 0.5 else 0
     return bad, top, margin, best
-
-
-def _labels(records: Sequence[Record], best: IntArray) -> IntArray:
-    """Label codes [n]: the record's own, else the most probable class."""
-    own: list[int | str | None]
-    if isinstance(records, Decoded):
-        has = (records.given & HAS_LABEL) > 0
-        if not has.any():
-            return best
-        own = [int(v) if h else None for v, h in zip(records.labels.tolist(), has.tolist(), strict=True)]
-    else:
-        own = [record.label for record in records]
-    if own.count(None) == len(own):
-        return best
-    return np.array(
-        [
-            code if label is None else label_code(label)
-            for label, code in zip(own, best.tolist(), strict=True)
-        ],
-        dtype=np.int64,
-    )

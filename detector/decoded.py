@@ -13,21 +13,23 @@ from typing import TYPE_CHECKING, Any, cast, overload
 import numpy as np
 import numpy.typing as npt
 
+from detector.keys import Keys, keys_of_messages
 from detector.query import FloatArray, IntArray, Record
+from detector.records import CLIENT, MODEL, NAMES, Records, label_code
 from models.compiled import lean
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-MODEL, CLIENT, SESSION, REQUEST, ADDRESS, AGENT, TENANT, INPUT, PROBABILITIES = range(9)
-"""Columns of `spans`: ids, then numbers."""
+INPUT, PROBABILITIES = len(NAMES), len(NAMES) + 1
+"""Columns of `spans`, behind the ids."""
 HAS_PROBABILITIES, HAS_CONFIDENCE, HAS_LABEL = 1, 2, 4
 """Bits of `given`."""
 LONG = 4096
 """Where there are more bytes of text for a record, its ids are made one by one: most text is of others."""
 
 
-class Decoded(Sequence[Record]):
+class Decoded(Records):
     """n records of ASCII ids and flat inputs.
 
     text: bytes that hold all ids; inputs, answers: all inputs, and all probabilities, one after the other;
@@ -73,9 +75,51 @@ class Decoded(Sequence[Record]):
         row = range(len(self))[index]
         return next(iter(self._part(slice(row, row + 1), [self.values[row]])))
 
-    def take(self, rows: IntArray) -> list[Record]:
+    def take(self, rows: IntArray) -> Decoded:
         """The records of these rows."""
-        return list(self._part(rows, [self.values[row] for row in rows.tolist()]))
+        return self._part(rows, [self.values[row] for row in rows.tolist()])
+
+    def filled(self, rows: IntArray, records: Sequence[Record]) -> Decoded | None:
+        """The same with these records, of finite numbers, in these rows. None where one of them has what
+        there are no columns for: text as its input or label, ids that are no ASCII."""
+        ids = [[getattr(record, name) for name in NAMES] for record in records]
+        texts = ["".join(row) for row in ids]
+        answers = [() if record.probabilities is None else record.probabilities for record in records]
+        if str in {kind for record in records for kind in (type(record.input), type(record.label))}:
+            return None
+        if not all(map(str.isascii, texts)):
+            return None
+        lengths = np.array([list(map(len, row)) for row in ids], dtype=np.int64).reshape(-1, len(NAMES))
+        counts = np.array(
+            [[len(r.input), len(a)] for r, a in zip(records, answers, strict=True)], dtype=np.int64
+        )
+        counts = counts.reshape(-1, 2)
+        spans, given = self.spans.copy(), self.given.copy()
+        times, confidences, labels = self.times.copy(), self.confidences.copy(), self.labels.copy()
+        ends = len(self.text) + np.cumsum(lengths.reshape(-1)).reshape(lengths.shape)
+        spans[rows, :INPUT] = np.stack([ends - lengths, ends], axis=2)
+        ends = np.cumsum(counts, axis=0) + np.array([len(self.inputs), len(self.answers)])
+        spans[rows, INPUT:] = np.stack([ends - counts, ends], axis=2)
+        for row, record in zip(rows.tolist(), records, strict=True):
+            times[row], given[row] = record.timestamp, 0
+            if record.probabilities is not None:
+                given[row] |= HAS_PROBABILITIES
+            if record.confidence is not None:
+                confidences[row], given[row] = record.confidence, given[row] | HAS_CONFIDENCE
+            if record.label is not None:
+                labels[row], given[row] = record.label, given[row] | HAS_LABEL
+        return Decoded(
+            self.text + "".join(texts).encode("ascii"),
+            np.concatenate([self.inputs, *(np.asarray(record.input, np.float64) for record in records)]),
+            np.concatenate([self.answers, *(np.asarray(answer, np.float64) for answer in answers)]),
+            spans,
+            given,
+            times,
+            confidences,
+            labels,
+            self.offsets,
+            self.values,
+        )
 
     def _part(self, rows: IntArray | slice, values: Sequence[bytes]) -> Decoded:
         return Decoded(
@@ -129,47 +173,68 @@ class Decoded(Sequence[Record]):
             self.values,
         )
 
-    def lengths(self, which: int) -> IntArray:
-        """Bytes of an id, or numbers of an input or of probabilities [n]."""
-        return self.spans[:, which, 1] - self.spans[:, which, 0]
+    def models(self) -> tuple[list[str], IntArray]:
+        """As of all `Records`."""
+        spans = self.spans[:, MODEL]
+        codes, firsts = np.empty(len(self), dtype=np.int64), np.empty(len(self), dtype=np.int64)
+        slots = np.full(2 << len(self).bit_length(), -1, dtype=np.int64)
+        found = firsts[: _number_texts(self._letters, spans, slots, codes, firsts)]
+        return [self.text[i:j].decode("ascii") for i, j in spans[found].tolist()], codes
 
-    def same(self, which: int) -> bool:
-        """Whether all have the same id; there must be one."""
-        return bool(_same(np.frombuffer(self.text, dtype=np.uint8), self.spans[:, which]))
+    def keys(self, *ids: int) -> Keys:
+        """As of all `Records`."""
+        spans = self.spans[:, list(ids)]
+        ends = np.cumsum((spans[:, :, 1] - spans[:, :, 0]).sum(axis=1) + 4 * len(ids))
+        messages = np.empty(int(ends[-1]) if len(ends) else 0, dtype=np.uint8)
+        _write_messages(self._letters, spans, messages)
+        return keys_of_messages(messages, ends)
 
-    def matrix(self, which: int, width: int) -> FloatArray:
-        """Inputs or probabilities [n, width], NaN beyond a row's own; inputs are not to be written to."""
-        numbers, spans = self.inputs if which == INPUT else self.answers, self.spans[:, which]
-        begin = int(spans[0, 0]) if len(spans) else 0
-        end = begin + width * len(self)
-        begins = begin + width * np.arange(len(self))
-        if which == INPUT and (spans[:, 0] == begins).all() and (spans[:, 1] == begins + width).all():
-            return numbers[begin:end].reshape(len(self), width)  # as they lie there
-        out = np.empty((len(self), width))
-        _gather(numbers, spans, out)
+    @property
+    def _letters(self) -> npt.NDArray[np.uint8]:
+        return np.frombuffer(self.text, dtype=np.uint8)
+
+    def input_lengths(self) -> IntArray:
+        """As of all `Records`."""
+        return self.spans[:, INPUT, 1] - self.spans[:, INPUT, 0]
+
+    def answer_lengths(self) -> IntArray:
+        """As of all `Records`."""
+        lengths = self.spans[:, PROBABILITIES, 1] - self.spans[:, PROBABILITIES, 0]
+        return np.where(self.given & HAS_PROBABILITIES, lengths, 0)
+
+    def input_matrix(self) -> FloatArray:
+        """As of all `Records`."""
+        n, spans = len(self), self.spans[:, INPUT]
+        if n == 0:
+            return np.empty((0, 0))
+        begin, end = spans[0].tolist()
+        width = end - begin
+        if (spans[:, 1] - spans[:, 0] != width).any():
+            raise ValueError("the inputs of a batch must have one length")
+        if (spans[:, 0] == begin + width * np.arange(n)).all():
+            return self.inputs[begin : begin + n * width].reshape(n, width)  # as they lie there
+        out = np.empty((n, width))
+        _gather(self.inputs, spans, out)
         return out
 
-    def messages(self, fields: Sequence[int]) -> tuple[npt.NDArray[np.uint8], IntArray]:
-        """Row by row the lengths (4 bytes each, little-endian) and texts of these ids; and where they end."""
-        spans = self.spans[:, list(fields)]
-        ends = np.cumsum((spans[:, :, 1] - spans[:, :, 0]).sum(axis=1) + 4 * len(fields))
-        out = np.empty(int(ends[-1]) if len(ends) else 0, dtype=np.uint8)
-        _write_messages(np.frombuffer(self.text, dtype=np.uint8), spans, out)
-        return out, ends
+    def answer_matrix(self) -> FloatArray:
+        """As of all `Records`."""
+        out = np.empty((len(self), int(self.answer_lengths().max(initial=0))))
+        _gather(self.answers, self.spans[:, PROBABILITIES], out)
+        return out
 
+    def given_confidences(self) -> FloatArray | None:
+        """As of all `Records`."""
+        has = (self.given & HAS_CONFIDENCE) > 0
+        return np.where(has, self.confidences, np.nan) if has.any() else None
 
-def times_of(records: Sequence[Record]) -> FloatArray:
-    """Timestamps [n]."""
-    if isinstance(records, Decoded):
-        return records.times
-    return np.array([record.timestamp for record in records], dtype=np.float64)
-
-
-def offsets_of(records: Sequence[Record]) -> IntArray:
-    """Offsets [n]."""
-    if isinstance(records, Decoded):
-        return records.offsets
-    return np.array([record.offset for record in records], dtype=np.int64)
+    def label_codes(self, best: IntArray) -> IntArray:
+        """As of all `Records`."""
+        has = (self.given & HAS_LABEL) > 0
+        codes = np.where(has, self.labels, best)
+        for row in np.flatnonzero(has & ((codes < 0) | (codes >= 2**31))).tolist():
+            codes[row] = label_code(int(codes[row]))
+        return codes
 
 
 def one_row(offset: int) -> Decoded:
@@ -182,17 +247,34 @@ def one_row(offset: int) -> Decoded:
 
 
 @lean
-def _same(text: Any, spans: Any) -> bool:
-    begin, end = spans[0, 0], spans[0, 1]
-    different = 0
-    for i in range(1, spans.shape[0]):
-        at = spans[i, 0]
-        if spans[i, 1] - at != end - begin:
-            different += 1
-        else:
-            for j in range(end - begin):
-                different += text[begin + j] != text[at + j]
-    return different == 0
+def _number_texts(text: Any, spans: Any, slots: Any, codes: Any, firsts: Any) -> int:
+    """Number the texts at spans [n, 2] by their first row: codes [n], and firsts [numbers]; returns how many.
+
+    slots: -1 everywhere, a power of two, more than n.
+    """
+    found = 0
+    for i in range(spans.shape[0]):
+        begin, width = spans[i, 0], spans[i, 1] - spans[i, 0]
+        if i > 0 and begin == spans[i - 1, 0]:
+            codes[i] = codes[i - 1]
+            continue
+        key = np.uint64(width)
+        for j in range(width):
+            key = (key ^ np.uint64(text[begin + j])) * np.uint64(1099511628211)  # FNV-1a
+        at = np.int64(key ^ key >> np.uint64(32)) & (len(slots) - 1)
+        while slots[at] >= 0:
+            other = spans[firsts[slots[at]]]
+            same = other[1] - other[0] == width
+            for j in range(width if same else 0):
+                same &= text[other[0] + j] == text[begin + j]
+            if same:
+                break
+            at = (at + 1) & (len(slots) - 1)
+        if slots[at] < 0:
+            slots[at], firsts[found] = found, i
+            found += 1
+        codes[i] = slots[at]
+    return found
 
 
 @lean

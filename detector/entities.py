@@ -12,11 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from detector import pool, suspicion
+from detector.columns import QueryBatch
 from detector.features import layout
 from detector.features.catalogue import NAMES
 from detector.features.inputs import Inputs
 from detector.features.kernel import advance, release_blocks, scratch
-from detector.query import FloatArray, IntArray, QueryBatch
+from detector.query import FloatArray, IntArray
 from models.base import Arrays, under
 
 POINTS = 512

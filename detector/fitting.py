@@ -14,12 +14,13 @@ from dataclasses import replace
 import numpy as np
 
 from detector.alert import Alert
+from detector.columns import QueryBatch
 from detector.features.inputs import Inputs
 from detector.learner import InputSample, Learner, learn_units
 from detector.model_state import ModelState, Settings
 from detector.policy import CAMPAIGN, CLIENT
 from detector.profile import MINIMUM_SESSIONS, ModelProfile, build
-from detector.query import QueryBatch, Record
+from detector.query import Record
 from detector.router import Outcome, Router
 
 HISTORY_WINDOW = 400_000

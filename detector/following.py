@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from detector.clients import ClientTable
+from detector.columns import QueryBatch
 from detector.entities import Entities, Points, Work
 from detector.features.inputs import Inputs
-from detector.query import QueryBatch
 from models.compiled import lean
 
 

@@ -10,6 +10,7 @@ from detector import policy, sessions
 from detector.alert import Alert
 from detector.campaigns import Campaigns
 from detector.clients import BYTES, PER_SESSION, ClientTable
+from detector.columns import QueryBatch
 from detector.ecs import build_alert
 from detector.entities import POINTS, Entities, Points, Work, bytes_each, in_order
 from detector.features import inputs as units
@@ -20,7 +21,7 @@ from detector.following import follow_clients
 from detector.learner import SAMPLE_QUERIES, InputSample, Learner, learn_units
 from detector.policy import CAMPAIGN, CLIENT, SESSION, Judged
 from detector.profile import ModelProfile
-from detector.query import FloatArray, IntArray, QueryBatch
+from detector.query import FloatArray, IntArray
 from detector.sessions import SessionTable
 from detector.suspicion import EPISODES, LEVEL, OPEN, REVISION, feature_means, recent_series
 

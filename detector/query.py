@@ -6,8 +6,6 @@ or `DeadLetter`s; the pipeline turns runs of records of one model and one input 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 import msgspec
@@ -98,29 +96,3 @@ class RawBatch(msgspec.Struct, frozen=True):
     values: list[bytes]
     offsets: list[int]
     latest: float
-
-
-@dataclass(frozen=True, slots=True)
-class QueryBatch:
-    """Columns of n queries of one model with d input numbers each, in the shard's order.
-
-    inputs [n, d]           float64, finite, within the float32 range
-    probabilities [n, k]    float64 in [0, 1]; NaN where a record gives none; k may be 0
-    confidence [n]          float64 in [0, 1], the top probability; NaN where unknown
-    margin [n]              float64 in [0, 1], top minus second probability; NaN where unknown
-    labels [n]              int64 code of the predicted label, `NO_LABEL` where unknown
-    timestamps [n]          float64, seconds since the epoch
-    records [n]             the records themselves, for ids
-    """
-
-    model_id: str
-    inputs: FloatArray
-    probabilities: FloatArray
-    confidence: FloatArray
-    margin: FloatArray
-    labels: IntArray
-    timestamps: FloatArray
-    records: Sequence[Record]
-
-    def __len__(self) -> int:
-        return len(self.records)

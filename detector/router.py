@@ -9,18 +9,16 @@ from typing import Generic, Protocol, TypeVar
 import numpy as np
 
 from detector.alert import Alert
-from detector.columns import to_batch
-from detector.decoded import INPUT, MODEL, PROBABILITIES, Decoded, offsets_of
+from detector.columns import QueryBatch, to_batch
 from detector.features.text import DIMENSIONS
-from detector.query import DeadLetter, QueryBatch, Record
+from detector.query import DeadLetter, IntArray, Record
+from detector.records import TEXT, Records, as_records, input_length
 from detector.shares import DIVIDE_EVERY
 
 LARGEST_RUN = 8192
 """Queries that become columns at one go; bounds the working memory."""
 LARGEST_NUMBERS = 2**21
 """Numbers in those columns."""
-TEXT = -1
-"""Stands for the input length of texts, whatever theirs is."""
 SWITCH_CLIENTS, SWITCH_QUERIES, MOST_SWITCH_QUERIES = 3, 16, 1024
 """A model's input length changes when queries of another length outnumber those of its own since they began,
 are from at least so many clients, and are at least so many: from 16 for a new model to 1,024 for one with
@@ -54,19 +52,10 @@ class OddLength:
     """Queries of the model's own length when these began."""
 
 
-def input_length(record: Record) -> int:
-    """Numbers of a record's input, or `TEXT`."""
-    found = record.input
-    return TEXT if type(found) is str else len(found)
-
-
-def narrow(run: Sequence[Record]) -> Iterator[Sequence[Record]]:
+def narrow(run: Records) -> Iterator[Records]:
     """The records of a run, cut so that their probabilities, padded to the longest, are at most
     LARGEST_NUMBERS: whoever asks a model for very many answers must not make a batch too large for memory."""
-    if isinstance(run, Decoded):
-        longest = int(run.lengths(PROBABILITIES).max())
-    else:
-        longest = max([0 if record.probabilities is None else len(record.probabilities) for record in run])
+    longest = int(run.answer_lengths().max())
     if len(run) * longest <= LARGEST_NUMBERS or len(run) == 1:
         yield run
         return
@@ -111,16 +100,15 @@ class Router(Generic[Reader]):
     def process(self, records: Sequence[Record]) -> Outcome:
         """Account for records in the shard's order. A record delivered twice counts once."""
         outcome = Outcome()
-        for part in self._between_divisions(records):
-            for run in self._runs(part, outcome):
+        for part in self._between_divisions(as_records(records)):
+            for name, run in self._runs(part, outcome):
                 for piece in narrow(run):
-                    self._account(piece, outcome)
+                    self._account(name, piece, outcome)
         outcome.alerts.sort(key=lambda alert: alert.offset)
         outcome.dead_letters.sort(key=lambda letter: letter.offset)
         return outcome
 
-    def _account(self, run: Sequence[Record], outcome: Outcome) -> None:
-        name = run[0].model_id
+    def _account(self, name: str, run: Records, outcome: Outcome) -> None:
         batch, bad = to_batch(name, run, self.source, self.partition)
         outcome.dead_letters.extend(bad)
         if len(batch):
@@ -135,11 +123,11 @@ class Router(Generic[Reader]):
     def first_seen(self, name: str) -> None:
         """A model is named for the first time."""
 
-    def _between_divisions(self, records: Sequence[Record]) -> Iterator[Sequence[Record]]:
+    def _between_divisions(self, records: Records) -> Iterator[Records]:
         """The records, cut where all models are to be at the same point of the log."""
         begin = 0
-        if records and records[-1].offset // DIVIDE_EVERY > self.divisions:
-            newest = np.maximum.accumulate(offsets_of(records) // DIVIDE_EVERY).clip(self.divisions)
+        if records and int(records.offsets[-1]) // DIVIDE_EVERY > self.divisions:
+            newest = np.maximum.accumulate(records.offsets // DIVIDE_EVERY).clip(self.divisions)
             for i in np.flatnonzero(np.diff(newest, prepend=self.divisions) > 0).tolist():
                 if i > begin:
                     yield records[begin:i]
@@ -148,77 +136,79 @@ class Router(Generic[Reader]):
         if begin < len(records):
             yield records[begin:] if begin else records
 
-    def _runs(self, records: Sequence[Record], outcome: Outcome) -> Iterator[Sequence[Record]]:
-        """Records of one model and one input length each, in order within the model."""
-        if self._is_one_run(records):
-            self.next_offset = records[-1].offset + 1
-            self.matching[records[0].model_id] += len(records)
-            yield records
-            return
-        runs: dict[str, list[Record]] = {}
-        # Of the model that the last record belonged to: most often the next one's too.
-        name, expected, most = "", 0, 0
-        run: list[Record] = []
-        for record in records:
-            if record.offset < self.next_offset:
-                outcome.repeated += 1
+    def _runs(self, records: Records, outcome: Outcome) -> Iterator[tuple[str, Records]]:
+        """Models, and records of one input length each, in order within the model."""
+        records = self._of_known_models(self._not_repeated(records, outcome), outcome)
+        names, codes = records.models()
+        lengths = records.input_lengths()
+        begun = dict.fromkeys(range(len(names)), 0)
+        """The row from which on each model has the length that it has now."""
+        row = 0
+        while True:
+            expected = np.array([self.lengths[name] for name in names], dtype=np.int64)
+            right = lengths == expected[codes]
+            own = [first + np.flatnonzero(right[first:] & (codes[first:] == c)) for c, first in begun.items()]
+            found = self._next_switch(records, row + np.flatnonzero(~right[row:]), codes, own, outcome)
+            if found is None:
+                break
+            row = found
+            code, name = int(codes[row]), names[codes[row]]
+            yield from self._pieces(name, records, own[code][: np.searchsorted(own[code], row)])
+            self.models.pop(name, None)
+            self.matching[name], self.lengths[name], begun[code] = 0, int(lengths[row]), row
+        for name, rows in zip(names, own, strict=True):
+            yield from self._pieces(name, records, rows)
+
+    def _pieces(self, name: str, records: Records, rows: IntArray) -> Iterator[tuple[str, Records]]:
+        """These rows of a model, as many at a time as may become columns at one go."""
+        most = max(1, min(LARGEST_RUN, LARGEST_NUMBERS // max(self.lengths[name], 1)))
+        some = records if len(rows) == len(records) else records.take(rows)
+        for begin in range(0, len(rows), most):
+            piece = some[begin : begin + most] if len(rows) > most else some
+            self.matching[name] += len(piece)
+            yield name, piece
+
+    def _next_switch(
+        self, records: Records, odd: IntArray, codes: IntArray, own: list[IntArray], outcome: Outcome
+    ) -> int | None:
+        """The first of these rows of an odd length with which its model changes to that length, None without
+        one. The rows before it are dead letters. own [models]: rows of each model's own length."""
+        for row, record in zip(map(int, odd), records.take(odd) if len(odd) else (), strict=True):
+            length, name = input_length(record), record.model_id
+            before = int(np.searchsorted(own[codes[row]], row))
+            if self._switches(record, length, self.matching[name] + before):
+                return row
+            outcome.dead_letters.append(self._wrong_length(record, length, self.lengths[name]))
+        return None
+
+    def _of_known_models(self, records: Records, outcome: Outcome) -> Records:
+        """The records without those of models that are too many; a new one's first settles its length."""
+        names, codes = records.models()
+        lengths, left = records.input_lengths(), np.zeros(len(records), dtype=np.bool_)
+        for code, name in enumerate(names):
+            if name in self.lengths:
                 continue
-            self.next_offset = record.offset + 1
-            length = input_length(record)
-            if record.model_id != name or not run:
-                if record.model_id not in self.lengths and len(self.lengths) >= MOST_MODELS:
-                    outcome.dead_letters.append(self._too_many_models(record))
-                    continue
-                name = record.model_id
-                expected = self._length_of(name, length)
-                run = runs.setdefault(name, [])
-                most = max(1, min(LARGEST_RUN, LARGEST_NUMBERS // max(expected, 1)))
-            if length != expected:
-                if not self._switches(record, length, self.matching.get(name, 0) + len(run)):
-                    outcome.dead_letters.append(self._wrong_length(record, length, expected))
-                    continue
-                if run:
-                    yield run
-                run = runs[name] = []
-                self.models.pop(name, None)
-                self.matching[name] = 0
-                expected = self.lengths[name] = length
-                most = max(1, min(LARGEST_RUN, LARGEST_NUMBERS // max(expected, 1)))
-            run.append(record)
-            if len(run) >= most:
-                self.matching[name] = self.matching.get(name, 0) + len(run)
-                yield runs.pop(name)
-                run = []
-        for name, run in runs.items():
-            self.matching[name] = self.matching.get(name, 0) + len(run)
-            if run:
-                yield run
-
-    def _is_one_run(self, records: Sequence[Record]) -> bool:
-        """Whether these are new records of one known model, all as long as its inputs are: most often so."""
-        if not 0 < len(records) <= LARGEST_RUN:
-            return False
-        first = records[0]
-        length = self.lengths.get(first.model_id)
-        if length is None or first.model_id not in self.matching or len(records) * length > LARGEST_NUMBERS:
-            return False
-        if first.offset < self.next_offset:
-            return False
-        if not (np.diff(offsets_of(records)) > 0).all():
-            return False
-        if isinstance(records, Decoded):
-            return records.same(MODEL) and bool((records.lengths(INPUT) == length).all())
-        return {record.model_id for record in records} == {first.model_id} and set(
-            map(input_length, records)
-        ) == {length}
-
-    def _length_of(self, name: str, length: int) -> int:
-        """The input length of a model; of a new one, it is settled by its first record."""
-        known = self.lengths.get(name)
-        if known is None:
-            known = self.lengths[name] = self._first_length(name, length)
+            rows = np.flatnonzero(codes == code)
+            if len(self.lengths) >= MOST_MODELS:
+                left[rows] = True
+                continue
+            self.lengths[name] = self._first_length(name, int(lengths[rows[0]]))
+            self.matching[name] = 0
             self.first_seen(name)
-        return known
+        if not left.any():
+            return records
+        outcome.dead_letters += map(self._too_many_models, records.take(np.flatnonzero(left)))
+        return records.take(np.flatnonzero(~left))
+
+    def _not_repeated(self, records: Records, outcome: Outcome) -> Records:
+        """The records that were not delivered before."""
+        next_offsets = np.maximum.accumulate(np.append(self.next_offset, records.offsets + 1))
+        new = records.offsets >= next_offsets[:-1]
+        self.next_offset = int(next_offsets[-1])
+        if new.all():
+            return records
+        outcome.repeated += int(np.count_nonzero(~new))
+        return records.take(np.flatnonzero(new))
 
     def _first_length(self, name: str, length: int) -> int:
         """Length of this model's inputs: the one known beforehand, else that of the first record."""

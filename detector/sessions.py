@@ -7,16 +7,14 @@ are counted in queries, never in batches, so cutting the log otherwise changes n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from detector.decoded import CLIENT, SESSION, TENANT, Decoded
-from detector.keys import keys_of, keys_of_messages
 from detector.pool import longer
-from detector.query import FloatArray, IntArray, Record
+from detector.query import FloatArray, IntArray
+from detector.records import CLIENT, SESSION, TENANT, Records
 from detector.register import Numbered, Register
 
 EXPIRE_EVERY = 65_536
@@ -64,9 +62,7 @@ class SessionTable(Numbered):
         """True at every EXPIRE_EVERY-th query, after it was processed."""
         return self.queries > 0 and self.queries % EXPIRE_EVERY == 0 and bool(self._times)
 
-    def assign(
-        self, records: Sequence[Record], start: int, slot: IntArray, fresh: npt.NDArray[np.bool_]
-    ) -> int:
+    def assign(self, records: Records, start: int, slot: IntArray, fresh: npt.NDArray[np.bool_]) -> int:
         """Fill slot and fresh from `start` on; returns where it stopped.
 
         It stops early where the table is full or a sweep is due: the caller processes what was assigned,
@@ -74,12 +70,7 @@ class SessionTable(Numbered):
         """
         stop = min(len(records), start + EXPIRE_EVERY - self.queries % EXPIRE_EVERY)
         some = records[start:stop]
-        if isinstance(some, Decoded):
-            keys = keys_of_messages(*some.messages((CLIENT, SESSION, TENANT)))
-        else:
-            ids = ([r.client_id for r in some], [r.session_id for r in some], [r.tenant_id for r in some])
-            keys = keys_of(ids)
-        found, begun = self._register.enter(keys)
+        found, begun = self._register.enter(some.keys(CLIENT, SESSION, TENANT))
         self._lengthen()
         fresh[start:stop] = False
         fresh[start + begun] = True
@@ -89,10 +80,7 @@ class SessionTable(Numbered):
         numbers = np.arange(self.queries + 1, self.queries + 1 + stop - start)
         self._seen[slot[start:stop]] = numbers  # the last of a session's numbers stays
         marked = np.flatnonzero(numbers % CLOCK_EVERY == 0)
-        if isinstance(some, Decoded):
-            self._times += some.times[marked].tolist()
-        else:
-            self._times += [some[i].timestamp for i in marked.tolist()]
+        self._times += some.times[marked].tolist()
         self.queries += stop - start
         return stop
 

@@ -10,13 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.traces import HISTORY, TRACE, Truth
+from detector.columns import QueryBatch
 from detector.config import Config
 from detector.edge import open_source, read_log, settings_of
 from detector.features.catalogue import FAMILIES, NAMES, SIDES
 from detector.features.inputs import Inputs
 from detector.fitting import Sampling
 from detector.model_state import ModelState, Settings
-from detector.query import DeadLetter, FloatArray, QueryBatch, Record
+from detector.query import DeadLetter, FloatArray, Record
 from detector.router import Router
 from models.ensemble import fold_of
 from models.tail import Tail

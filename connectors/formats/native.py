@@ -91,8 +91,8 @@ class NativeDecoder:
     def decode(self, batch: RawBatch) -> tuple[Sequence[Record], list[DeadLetter]]:
         """Every value of the batch as one record or one dead letter, each list in the batch's order.
 
-        Blank values (an empty line, a deleted Kafka value) give neither. Where all are ordinary, the records
-        are `Decoded`.
+        Blank values (an empty line, a deleted Kafka value) give neither. The records are `Decoded` where some
+        are ordinary and the others have columns, too.
         """
         records: list[Record] = []
         letters: list[DeadLetter] = []
@@ -104,13 +104,19 @@ class NativeDecoder:
         )
         if ordinary.all():
             return found, letters
+        rows: list[int] = []
+        for row in np.flatnonzero(~ordinary).tolist():
+            before = len(records)
+            self._read_each(batch, row, row + 1, records, letters)
+            rows += [row] * (len(records) - before)
+        whole = found.filled(np.array(rows, dtype=np.int64), records) if ordinary.any() else None
+        if whole is not None:
+            ordinary[rows] = True
+            return whole if ordinary.all() else whole.take(np.flatnonzero(ordinary)), letters
+        others = dict(zip(rows, records, strict=True))
         read = iter(found.take(np.flatnonzero(ordinary)))
-        for row, well in enumerate(ordinary.tolist()):
-            if well:
-                records.append(next(read))
-            else:
-                self._read_each(batch, row, row + 1, records, letters)
-        return records, letters
+        kept = sorted([*np.flatnonzero(ordinary).tolist(), *rows])
+        return [others[row] if row in others else next(read) for row in kept], letters
 
     def _read_each(
         self, batch: RawBatch, start: int, stop: int, records: list[Record], letters: list[DeadLetter]

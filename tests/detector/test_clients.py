@@ -12,6 +12,7 @@ from detector.clients import ClientTable
 from detector.model_state import Settings
 from detector.pipeline import Shard
 from detector.query import Record
+from detector.records import Listed
 from detector.register import FIRST_CAPACITY
 from detector.sessions import EVICTED_SHARE, SessionTable
 from detector.shard_state import dump
@@ -137,10 +138,10 @@ def test_clients_that_alerted_do_not_teach() -> None:
 def join(table: ClientTable, sessions: SessionTable, log: list[Record]) -> None:
     """Drive both tables as their owner does, all sessions being new."""
     slot, fresh = np.zeros(len(log), dtype=np.int64), np.zeros(len(log), dtype=np.bool_)
-    assert sessions.assign(log, 0, slot, fresh) == len(log)
+    assert sessions.assign(Listed(log), 0, slot, fresh) == len(log)
     start = 0
     while start < len(log):
-        start = table.join(sessions.owner, log, start, len(log), slot, fresh)
+        start = table.join(sessions.owner, Listed(log), start, len(log), slot, fresh)
         if start < len(log):
             table.evict()
 

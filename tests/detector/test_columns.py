@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from detector.columns import to_batch
-from detector.query import NO_LABEL, DeadLetter, QueryBatch, Record
+from detector.columns import QueryBatch, to_batch
+from detector.query import NO_LABEL, DeadLetter, Record
 
 
 def record(offset: int = 0, **fields: Any) -> Record:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,11 +14,12 @@ import pytest
 from connectors.formats.native import NativeDecoder
 from detector import decoded as module
 from detector.columns import to_batch
-from detector.decoded import CLIENT, MODEL, SESSION, TENANT, Decoded, one_row
-from detector.keys import keys_of, keys_of_messages
+from detector.decoded import Decoded, one_row
+from detector.keys import keys_of
 from detector.model_state import Settings
 from detector.pipeline import Shard
 from detector.query import RawBatch, Record
+from detector.records import CLIENT, SESSION, TENANT, Listed
 from detector.shard_state import dump
 from detector.shares import DIVIDE_EVERY
 
@@ -59,10 +63,10 @@ def some(count: int = 40) -> Decoded:
     return decoded(lines)
 
 
-def plain(records: list[Record]) -> list[list[Any]]:
+def plain(records: Iterable[Record]) -> list[list[Any]]:
     return [
         [
-            list(value) if isinstance(value, memoryview) else value
+            list(value) if isinstance(value, memoryview | np.ndarray) else value
             for value in (getattr(record, name) for name in record.__struct_fields__)
         ]
         for record in records
@@ -89,14 +93,58 @@ def test_ids_are_the_same_where_most_text_is_of_others() -> None:
     assert plain(found.take(np.array([59]))) == plain(list(found))[59:]
 
 
+UNUSUAL: list[dict[str, Any]] = [
+    {"timestamp": "2001-09-09T01:46:40Z", "session_id": 5, "label": -(2**63), "confidence": 1},
+    {
+        "input": [[1.0], [2.5], [-0.0]],
+        "probabilities": [],
+        "user_agent": "q\\u0022",
+        "label": 7,
+        "request_id": None,
+    },
+    {"input": {"b64": base64.b64encode(np.arange(3.0).tobytes()).decode(), "dtype": "float64"}},
+    {"client_id": "x" * 600, "probabilities": [0.125, 0.5, 0.375], "confidence": 0.75, "latency": {"ms": 1}},
+]
+
+
+def test_unusual_records_among_others_stay_columns() -> None:
+    lines = [line(n, **(UNUSUAL[n // 5 % 4] if n % 5 == 2 else {"label": n})) for n in range(60)]
+    lines[0], lines[31], lines[59] = line(0, **UNUSUAL[0]), b"no record", line(59, **UNUSUAL[3])
+    decoder = NativeDecoder(record_bytes=8000, nesting=16, input_length=1000)
+    found, letters = decoder.decode(RawBatch("log", 3, lines, list(range(60)), 2e9))
+    assert isinstance(found, Decoded)
+    alone = [decoder.decode(RawBatch("log", 3, [one], [n], 2e9)) for n, one in enumerate(lines)]
+    assert [letter for _, bad in alone for letter in bad] == letters
+    expected = [record for records, _ in alone for record in records]
+    assert plain(found) == plain(expected)
+    assert_same_columns(found, expected)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [{"input": "text"}, {"label": "cat"}, {"client_id": "\xe9"}, {"label": 2**63}, {"confidence": math.nan}],
+)
+def test_records_without_columns_of_their_own_stay_records(odd: dict[str, Any]) -> None:
+    lines = [line(n, **(odd if n == 9 else {})) for n in range(20)]
+    decoder = NativeDecoder(record_bytes=8000, nesting=16, input_length=1000)
+    found, letters = decoder.decode(RawBatch("log", 3, lines, list(range(20)), 2e9))
+    alone = [decoder.decode(RawBatch("log", 3, [one], [n], 2e9)) for n, one in enumerate(lines)]
+    assert letters == [letter for _, bad in alone for letter in bad]
+    assert plain(found) == plain([record for records, _ in alone for record in records])
+
+
+def assert_same_columns(found: Sequence[Record], records: list[Record]) -> None:
+    columns, bad = to_batch("m", found, "log", 3)
+    expected, bad_too = to_batch("m", records, "log", 3)
+    assert bad == bad_too
+    for name in ("inputs", "probabilities", "confidence", "margin", "labels", "timestamps"):
+        assert getattr(columns, name).tobytes() == getattr(expected, name).tobytes(), name
+
+
 def test_columns_are_those_of_the_records() -> None:
     found = some()
-    for records in (found, found[3:30], found[::2]):
-        columns, bad = to_batch("m", records, "log", 3)
-        expected, bad_too = to_batch("m", list(records), "log", 3)
-        assert bad == bad_too
-        for name in ("inputs", "probabilities", "confidence", "margin", "labels", "timestamps"):
-            assert getattr(columns, name).tobytes() == getattr(expected, name).tobytes(), name
+    for records in (found, found[3:30], found[::2], found.take(np.array([7, 1, 1]))):
+        assert_same_columns(records, list(records))
 
 
 def test_bad_values_leave_the_same_dead_letters() -> None:
@@ -115,16 +163,21 @@ def test_bad_values_leave_the_same_dead_letters() -> None:
 def test_keys_are_those_of_the_ids() -> None:
     found = some()
     ids = [(record.client_id, record.session_id, record.tenant_id) for record in found]
-    keys = keys_of_messages(*found.messages((CLIENT, SESSION, TENANT)))
+    keys = found.keys(CLIENT, SESSION, TENANT)
     assert keys.tolist() == keys_of(list(zip(*ids, strict=True))).tolist()
 
 
-def test_one_model_is_told_from_several() -> None:
-    assert some().same(MODEL)
-    for other in ("n", "mm", ""):
-        lines = [line(n) for n in range(20)]
-        lines[13] = line(13, model_id=other or "M")
-        assert not decoded(lines).same(MODEL)
+def test_models_are_numbered_as_they_are_first_named() -> None:
+    assert some().models()[0] == ["m"]
+    for period in (1, 2, 7, 500):  # 500: each but one is named once
+        lines = [line(n, model_id=f"m{n % period}"[: 1 + n % 5]) for n in range(600)]
+        found = decoded(lines)
+        names, codes = found.models()
+        assert [names[code] for code in codes] == [record.model_id for record in found]
+        expected, expected_codes = Listed(list(found)).models()
+        assert (names, codes.tolist()) == (expected, expected_codes.tolist())
+        rows = np.array([599, 3, 3, 500])
+        assert found.take(rows).models()[0] == Listed(list(found)).take(rows).models()[0]
 
 
 @pytest.mark.parametrize("first", [0, DIVIDE_EVERY - 30, DIVIDE_EVERY - 1])
@@ -145,7 +198,7 @@ def test_the_smallest_loads_the_kernels_that_a_log_needs() -> None:
     shard = Shard(Settings(learn=False), {})
     for offset in range(2):
         assert shard.process(one_row(offset)).queries == 1
-    kernels: list[Any] = [module._same, module._gather, module._write_messages]
+    kernels: list[Any] = [module._number_texts, module._gather, module._write_messages]
     before = [len(kernel.signatures) for kernel in kernels]
     shard.process(some())
     assert [len(kernel.signatures) for kernel in kernels] == before

@@ -10,6 +10,7 @@ import pytest
 from detector.model_state import ModelState, Settings
 from detector.pipeline import Shard
 from detector.query import Record
+from detector.records import Listed
 from detector.register import FIRST_CAPACITY
 from detector.sessions import EVICTED_SHARE, EXPIRE_EVERY, SessionTable
 from detector.shard_state import dump
@@ -87,7 +88,7 @@ def assign(table: SessionTable, log: list[Record], gap: float = GAP) -> dict[str
     slot, fresh = np.zeros(len(log), dtype=np.int64), np.zeros(len(log), dtype=np.bool_)
     start, where = 0, {}
     while start < len(log):
-        stop = table.assign(log, start, slot, fresh)
+        stop = table.assign(Listed(log), start, slot, fresh)
         for i in range(start, stop):
             last[slot[i]] = max(last[slot[i]], log[i].timestamp) if not fresh[i] else log[i].timestamp
             where[log[i].client_id] = int(slot[i])
@@ -109,7 +110,7 @@ def test_eviction_takes_the_least_recently_used_eighth_and_counts() -> None:
     left = assign(table, [ask(T + 22, "new")])
     assert table.evicted == 16 // EVICTED_SHARE == 2
     slots, fresh = np.zeros(2, dtype=np.int64), np.zeros(2, dtype=np.bool_)
-    table.assign([ask(T + 23, "c0"), ask(T + 23, "c4")], 0, slots, fresh)
+    table.assign(Listed([ask(T + 23, "c0"), ask(T + 23, "c4")]), 0, slots, fresh)
     assert not fresh.any()
     assert set(left) == {"new"}
 

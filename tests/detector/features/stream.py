@@ -12,13 +12,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from detector.columns import to_batch
+from detector.columns import QueryBatch, to_batch
 from detector.features import layout
 from detector.features.catalogue import NAMES
 from detector.features.inputs import SKETCH, Inputs, unlearned
 from detector.features.kernel import advance, scratch
 from detector.features.layout import Slots
-from detector.query import FloatArray, IntArray, QueryBatch, Record
+from detector.query import FloatArray, IntArray, Record
 
 GAP = 1800.0
 

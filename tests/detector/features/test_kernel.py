@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector import pool
+from detector.columns import QueryBatch
 from detector.features.catalogue import CATALOGUE, FAMILIES, NAMES, SIDES
 from detector.features.inputs import learn
 from detector.features.layout import LONG, RING, TRACK_FROM
-from detector.query import QueryBatch
 from tests.detector.features.scenarios import far_apart, walk
 from tests.detector.features.stream import GAP, measure, same_state, session
 

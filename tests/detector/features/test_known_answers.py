@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from detector.columns import QueryBatch
 from detector.features.catalogue import NAMES
 from detector.features.inputs import learn
-from detector.query import QueryBatch
 from tests.detector.features import scenarios as s
 from tests.detector.features.stream import measure, session
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from detector.columns import QueryBatch
 from detector.features.catalogue import NAMES
 from detector.features.inputs import learn
-from detector.query import QueryBatch
 from tests.detector.features.scenarios import far_apart, line
 from tests.detector.features.stream import measure, session
 
