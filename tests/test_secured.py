@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import os
+import ssl
 import stat
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ import pytest
 from kafka import KafkaProducer
 
 from tests import traffic
+from tests.connectors.webhook_receiver import Answer, Receiver
+from tests.servers.certificates import Authority
 from tests.servers.secured_elasticsearch import SecuredElasticsearchServer
 from tests.servers.secured_kafka import SecuredKafkaServer
 
@@ -42,6 +46,13 @@ hosts = ["{elasticsearch}"]
 namespace = "{namespace}"
 ca_file = "{elasticsearch_ca}"
 api_key = "${{file:{secrets}/api-key}}"
+[webhook]
+url = "${{WEBHOOK_URL}}"
+ca_file = "{webhook_ca}"
+token = "${{file:{secrets}/token}}"
+signing_key = "${{WEBHOOK_SIGNING_KEY}}"
+[sinks]
+optional = ["webhook"]
 """
 
 
@@ -55,9 +66,13 @@ class Deployment:
         profile: Path,
         kafka: SecuredKafkaServer,
         elasticsearch: SecuredElasticsearchServer,
+        webhook: Receiver,
+        webhook_ca: Path,
         client: str,
         umask: int,
     ) -> None:
+        self.webhook = webhook
+        self.token, self.signing_key = "marked-token", "whsec_bWFya2VkIHNpZ25pbmcga2V5IG9mIGEgdGVzdA=="
         self.folder, self.kafka, self.elasticsearch, self.umask = folder, kafka, elasticsearch, umask
         self.topic, self.namespace = f"test-{uuid.uuid4().hex}", f"test_{uuid.uuid4().hex}"
         self.password, self.api_key = kafka.password, elasticsearch.api_key("detector")
@@ -76,6 +91,7 @@ class Deployment:
                 namespace=self.namespace,
                 elasticsearch_ca=elasticsearch.ca_file,
                 secrets=secrets,
+                webhook_ca=webhook_ca,
             )
         )
 
@@ -89,10 +105,16 @@ class Deployment:
     def querywatch(self, *arguments: str) -> tuple[int, list[str], list[str]]:
         """Exit code, and the lines on standard output and on standard error."""
         (self._secrets / "api-key").write_text(self.api_key + "\n")
+        (self._secrets / "token").write_text(self.token + "\n")
+        secrets = {
+            "KAFKA_PASSWORD": self.password,
+            "WEBHOOK_URL": self.webhook.url,
+            "WEBHOOK_SIGNING_KEY": self.signing_key,
+        }
         done = subprocess.run(
             [sys.executable, "-m", "detector", *arguments, "--config", "querywatch.toml"],
             cwd=self.folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "KAFKA_PASSWORD": self.password},
+            env={**os.environ, "PYTHONPATH": str(ROOT), **secrets},
             capture_output=True,
             timeout=240,
             umask=self.umask,
@@ -122,6 +144,16 @@ def profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "toy.qwp"
 
 
+@contextmanager
+def receiver(folder: Path) -> Iterator[tuple[Receiver, Path]]:
+    """A webhook's receiver over TLS, and its authority."""
+    authority = Authority(folder, "webhook")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority.certify("receiver").both)
+    with Receiver(tls=context) as made:
+        yield made, authority.file
+
+
 @pytest.mark.parametrize(("client", "umask"), [("kafka-python", 0o000), ("confluent", 0o022)])
 def test_everything_works_and_tells_no_secret(
     tmp_path: Path,
@@ -134,8 +166,18 @@ def test_everything_works_and_tells_no_secret(
     folder, secrets = tmp_path / "work", tmp_path / "secrets"
     folder.mkdir()
     secrets.mkdir()
-    it = Deployment(folder, secrets, profile, secured_kafka, secured_elasticsearch, client, umask)
-    right = {it.password, it.api_key, secured_elasticsearch.password}
+    with receiver(tmp_path) as (webhook, webhook_ca):
+        it = Deployment(
+            folder, secrets, profile, secured_kafka, secured_elasticsearch, webhook, webhook_ca, client, umask
+        )
+        _right_then_wrong(it)
+
+
+def _right_then_wrong(it: Deployment) -> None:
+    """Every command with right credentials, then with wrong ones; then the search for all of them."""
+    folder, webhook = it.folder, it.webhook
+    right = {it.password, it.api_key, it.elasticsearch.password, it.token, it.signing_key}
+    right.add(webhook.url.rpartition("/")[2])
     queries = traffic.inversion(seed=3)
     it.send([*traffic.lines(queries), b"not json"])
 
@@ -146,23 +188,32 @@ def test_everything_works_and_tells_no_secret(
     code, _, err = it.querywatch("run", "--until-end")
     assert code == 0, err
     assert {alert["user"]["id"] for alert in it.alerts()} == {"attacker-3"}
+    assert {alert.document["user"]["id"] for alert in webhook.alerts} == {"attacker-3"}
+    taken = webhook.requests[0].headers
+    assert taken["Authorization"] == "Bearer marked-token"
+    assert taken["webhook-signature"].startswith("v1,")
 
     wrong_password, wrong_key = "marked-wrong-password", base64.b64encode(b"id:marked-wrong-key").decode()
-    it.password, it.api_key = wrong_password, wrong_key
+    it.password, it.api_key, it.token = wrong_password, wrong_key, "marked-wrong-token"
+    # It tells whom it does not know, with all that it was sent.
+    webhook.act = lambda request: Answer(401, f"{request.path} {request.headers}".encode())
+    webhook.greeting = Answer(401, b"marked-wrong-token")
     code, out, err = it.querywatch("check")
     assert (code, err) == (2, [])
     failed = [line for line in out if line.startswith("FAILED")]
-    assert len(failed) == 2
+    assert len(failed) == 3
     assert "Kafka: Kafka at" in failed[0]
     assert "refuses the credentials of user 'detector'" in failed[0]
     assert "Elasticsearch: elasticsearch: https://" in failed[1]
     assert "refuses the API key: it is wrong, expired or invalidated" in failed[1]
+    assert "webhook: webhook: https://127.0.0.1:" in failed[2]
+    assert "answers 401: ***; check webhook.token" in failed[2]
 
     code, out, err = it.querywatch("run", "--until-end")
     assert (code, out, len(err)) == (2, [], 1)
     assert err[0].startswith("querywatch: Kafka at ")
     assert "refuses the credentials" in err[0]
-    it.password = secured_kafka.password
+    it.password = it.kafka.password
     code, out, err = it.querywatch("run", "--until-end")
     said = [line for line in err if not line.startswith("{")]  # the others are the log's, as JSON
     assert (code, out, len(said)) == (2, [], 1)
@@ -176,7 +227,7 @@ def test_everything_works_and_tells_no_secret(
     assert {"querywatch.sqlite", "querywatch-state", f"querywatch-state/{it.topic}-0.state"} <= set(
         it.modes()
     )
-    for secret in right | {wrong_password, wrong_key}:
+    for secret in right | {wrong_password, wrong_key, "marked-wrong-token"}:
         for form in (secret, base64.b64encode(secret.encode()).decode(), _decoded(secret)):
             assert not [where for where, text in everything.items() if form.encode() in text]
 

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from benchmarks.faults import churn, damage, fuzz, kills, members, outages, releases, topics
+from benchmarks.faults import churn, damage, fuzz, kills, members, outages, releases, topics, webhook
 from benchmarks.faults.account import Account
 from benchmarks.faults.log import make_queries
 from benchmarks.faults.site import Site, command
@@ -23,7 +23,10 @@ from tests import traffic
 from tests.servers.elasticsearch import ElasticsearchServer
 from tests.servers.kafka import KafkaServer
 
-SERVED = ("kills", "rollover", "damage", "broker", "elasticsearch", "cluster", "disk", "topics", "members")
+SERVED = (
+    *("kills", "rollover", "damage", "broker", "elasticsearch", "cluster", "disk", "webhook"),
+    *("topics", "members"),
+)
 """Parts that need the servers."""
 PARTS = (*SERVED, "fuzz", "churn")
 RELEASE = "release"
@@ -122,6 +125,11 @@ def _with_servers(
         "elasticsearch": [lambda: outages.elasticsearch_stops(site, topic, calm)],
         "cluster": [lambda: outages.faulty_cluster(site, topic, calm)],
         "disk": [lambda: outages.full_disk(site, topic, calm)],
+        "webhook": [
+            lambda: webhook.dead_webhook(site, topic, calm),
+            lambda: webhook.full_queue(site, topic, calm),
+            lambda: webhook.faulty_webhook(site, topic, calm),
+        ],
         "topics": [
             lambda: topics.recreated(site, short, while_it_runs=False),
             lambda: topics.recreated(site, short, while_it_runs=True),
