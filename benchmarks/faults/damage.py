@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from benchmarks.faults.account import Account
 from benchmarks.faults.site import Detector, Member, Site, wait
+from detector.state_header import header_of
 
 UNUSABLE = "saved state is not usable"
 REBUILT = "degraded: sessions are rebuilt from the log; those that began earlier are cut"
@@ -30,6 +31,9 @@ class Fault(NamedTuple):
     both: bool = False
     """To both generations, else to the newest."""
     event: str = UNUSABLE
+    piece: int | None = None
+    """Not to the state itself but to one of its pieces, by its index from the oldest on. Where both
+    generations name that one, the sessions are rebuilt."""
 
 
 FAULTS = (
@@ -42,9 +46,19 @@ FAULTS = (
 )
 
 
+PIECES = (
+    Fault("a bit flipped in its newest piece", lambda path, copy: _flip(path), piece=-1),
+    Fault("its oldest piece cut in half", lambda path, copy: _cut(path), piece=0),
+    Fault("its newest piece gone", lambda path, copy: path.unlink(), piece=-1),
+    Fault("its oldest piece gone", lambda path, copy: path.unlink(), piece=0),
+)
+
+
 def damaged_states(site: Site, topic: str, undisturbed: Detector, seed: int = 1) -> Account:
     """Killed again and again; each time something else happens to the state of one partition."""
-    account = Account("state files damaged, cut, emptied, old, and gone, while the detector is away")
+    faults = (*FAULTS, *PIECES) if site.endless else FAULTS
+    what = "state files and pieces" if site.endless else "state files"
+    account = Account(f"{what} damaged, cut, emptied, old, and gone, while the detector is away")
     rng = random.Random(seed)
     ends = site.ends(topic)
     total = sum(ends.values())
@@ -57,21 +71,33 @@ def damaged_states(site: Site, topic: str, undisturbed: Detector, seed: int = 1)
         _kill(site, detector, member)
         shutil.copytree(detector.state, early)
         unfinished = [p for p, offset in sorted(detector.positions().items()) if offset < ends[p]]
-        for n, fault in enumerate(FAULTS):
+        for n, fault in enumerate(faults):
             member = detector.start()
-            detector.reach(total * (n + 2) // (len(FAULTS) + 3), member)
+            detector.reach(total * (n + 2) // (len(faults) + 3), member)
             _kill(site, detector, member)
-            partition = rng.choice(unfinished)
-            account.note(f"at {detector.progress()} of {total}: partition {partition}, {fault.name}")
-            name = f"{topic}-{partition}.state"
-            alone = not (detector.state / f"{name}.previous").exists()
-            expected += fault.event == REBUILT or (alone and fault.event == UNUSABLE)
-            for generation in (name, f"{name}.previous")[: 2 if fault.both else 1]:
-                if (path := detector.state / generation).exists():
-                    fault.spoil(path, early / generation)
+            states = [detector.state / f"{topic}-{partition}.state" for partition in unfinished]
+            states = [state for state in states if fault.piece is None or _pieces(state)]
+            account.demand(bool(states), f"no state was in pieces for: {fault.name}")
+            if not states:
+                continue
+            newest = rng.choice(states)
+            partition = int(newest.stem.rpartition("-")[2])
+            previous = newest.with_name(f"{newest.name}.previous")
+            spoiled, event = [newest, previous] if fault.both else [newest], fault.event
+            if fault.piece is not None:
+                spoiled = [_pieces(newest)[fault.piece]]
+                event = REBUILT if previous.exists() and spoiled[0] in _pieces(previous) else UNUSABLE
+            expected += event == REBUILT or (event == UNUSABLE and not previous.exists())
+            account.note(
+                f"at {detector.progress()} of {total}: partition {partition}, {fault.name}"
+                + (" (of both generations)" if fault.piece is not None and event == REBUILT else "")
+            )
+            for path in spoiled:
+                if path.exists():
+                    fault.spoil(path, early / path.name)
             member = detector.start()
-            if fault.event:
-                member.wait_for(fault.event)
+            if event:
+                member.wait_for(event)
             wait(partial(_wrote, member, partition), member.alive, "a new state of the partition")
             _kill(site, detector, member)
         detector.finish(detector.start())
@@ -94,6 +120,12 @@ def _kill(site: Site, detector: Detector, member: Member) -> None:
 
 def _wrote(member: Member, partition: int) -> bool:
     return any(e["event"] == "state written" and e["partition"] == partition for e in member.said())
+
+
+def _pieces(state: Path) -> list[Path]:
+    """Of a saved state, the oldest first."""
+    with state.open("rb") as file:
+        return [state.with_name(piece.name) for piece in header_of(file.readline()).pieces]
 
 
 def _flip(path: Path) -> None:
