@@ -116,7 +116,9 @@ class Cooperative(Group):
 
     def _begin(self, consumer: Consumer, owned: list[TopicPartition]) -> list[TopicPartition]:
         fetched = {tp.partition for tp in consumer.assignment()}
-        consumer.incremental_unassign([tp for tp in owned if tp.partition in fetched & self._failed])
+        # Even an empty call would answer a revocation that is about to be told.
+        if again := [tp for tp in owned if tp.partition in fetched & self._failed]:
+            consumer.incremental_unassign(again)
         begun = [tp for tp in owned if tp.partition not in fetched - self._failed]
         consumer.incremental_assign(begun)
         return begun

@@ -192,6 +192,19 @@ def test_a_member_that_the_group_gave_up_loses_what_it_had_and_comes_back(
     until(lambda: member.source.commit({0: 1}), member)
 
 
+@pytest.mark.parametrize("rebalance", ["cooperative", "eager"])
+def test_an_attempt_to_join_that_ends_between_two_polls_is_taken_up(
+    kafka_server: KafkaServer, kafka_topic: TopicFactory, join: Join, rebalance: Rebalance
+) -> None:
+    # kafka-python 3.0.12 alone throws it away and joins anew, as long as polls are shorter than that takes.
+    member = join(make_settings(kafka_server, kafka_topic(), rebalance=rebalance))
+    deadline = time.monotonic() + 10.0
+    while not member.assigned and time.monotonic() < deadline:
+        member.poll(0.001)
+        time.sleep(0.2)
+    assert member.assigned == [[0]]
+
+
 def test_a_member_that_lost_its_place_claims_nothing() -> None:
     # kafka-python 3.0.12 alone goes on to say that it owns what another member has by now.
     group = Rebalances(Events(), cooperative=True)
