@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models.compiled import jit
+from models.compiled import inlined, jit, part
 
 Keys = npt.NDArray[np.uint64]
 
@@ -41,48 +41,76 @@ _SIGMA = np.array(
         [13, 11, 7, 14, 12, 1, 3, 9, 5, 0, 15, 4, 8, 6, 2, 10],
         [6, 15, 14, 9, 11, 3, 0, 8, 12, 2, 13, 7, 1, 4, 10, 5],
         [10, 2, 8, 4, 7, 6, 1, 5, 15, 11, 9, 14, 3, 12, 13, 0],
+        [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15],
+        [14, 10, 4, 8, 9, 15, 13, 6, 1, 12, 0, 2, 11, 7, 5, 3],
     ],
-    dtype=np.int64,
+    dtype=np.uint64,
 )
 
 
-@jit
-def _mix(v: Any, a: int, b: int, c: int, d: int, x: Any, y: Any) -> None:
+@inlined
+def _mix(a: Any, b: Any, c: Any, d: Any, x: Any, y: Any) -> Any:
     """G of RFC 7693, section 3.1."""
-    v[a] = v[a] + v[b] + x
-    t = v[d] ^ v[a]
-    v[d] = (t >> np.uint64(32)) | (t << np.uint64(32))
-    v[c] = v[c] + v[d]
-    t = v[b] ^ v[c]
-    v[b] = (t >> np.uint64(24)) | (t << np.uint64(40))
-    v[a] = v[a] + v[b] + y
-    t = v[d] ^ v[a]
-    v[d] = (t >> np.uint64(16)) | (t << np.uint64(48))
-    v[c] = v[c] + v[d]
-    t = v[b] ^ v[c]
-    v[b] = (t >> np.uint64(63)) | (t << np.uint64(1))
+    a = a + b + x
+    d ^= a
+    d = (d >> np.uint64(32)) | (d << np.uint64(32))
+    c = c + d
+    b ^= c
+    b = (b >> np.uint64(24)) | (b << np.uint64(40))
+    a = a + b + y
+    d ^= a
+    d = (d >> np.uint64(16)) | (d << np.uint64(48))
+    c = c + d
+    b ^= c
+    b = (b >> np.uint64(63)) | (b << np.uint64(1))
+    return a, b, c, d
 
 
-@jit
-def _compress(h: Any, m: Any, v: Any, count: int, last: bool) -> None:
-    """F of RFC 7693, section 3.2: state h [8], block m [16], scratch v [16], bytes so far."""
-    v[:8] = h
-    v[8:] = _IV
-    v[12] ^= np.uint64(count)
+@inlined
+def _compress(h: Any, m: Any, count: int, last: bool) -> None:
+    """F of RFC 7693, section 3.2: state h [8], block m [16], bytes so far.
+
+    The sixteen words that are worked on are variables, which stay in registers where an array would not.
+    """
+    v0, v1, v2, v3, v4, v5, v6, v7 = h[0], h[1], h[2], h[3], h[4], h[5], h[6], h[7]
+    v8, v9, v10, v11 = _IV[0], _IV[1], _IV[2], _IV[3]
+    v12, v13, v14, v15 = _IV[4] ^ np.uint64(count), _IV[5], _IV[6], _IV[7]
     if last:
-        v[14] = ~v[14]
+        v14 = ~v14
     for r in range(12):
-        s = _SIGMA[r % 10]
-        _mix(v, 0, 4, 8, 12, m[s[0]], m[s[1]])
-        _mix(v, 1, 5, 9, 13, m[s[2]], m[s[3]])
-        _mix(v, 2, 6, 10, 14, m[s[4]], m[s[5]])
-        _mix(v, 3, 7, 11, 15, m[s[6]], m[s[7]])
-        _mix(v, 0, 5, 10, 15, m[s[8]], m[s[9]])
-        _mix(v, 1, 6, 11, 12, m[s[10]], m[s[11]])
-        _mix(v, 2, 7, 8, 13, m[s[12]], m[s[13]])
-        _mix(v, 3, 4, 9, 14, m[s[14]], m[s[15]])
-    for i in range(8):
-        h[i] ^= v[i] ^ v[i + 8]
+        s = part(_SIGMA, r)
+        v0, v4, v8, v12 = _mix(v0, v4, v8, v12, m[s[0]], m[s[1]])
+        v1, v5, v9, v13 = _mix(v1, v5, v9, v13, m[s[2]], m[s[3]])
+        v2, v6, v10, v14 = _mix(v2, v6, v10, v14, m[s[4]], m[s[5]])
+        v3, v7, v11, v15 = _mix(v3, v7, v11, v15, m[s[6]], m[s[7]])
+        v0, v5, v10, v15 = _mix(v0, v5, v10, v15, m[s[8]], m[s[9]])
+        v1, v6, v11, v12 = _mix(v1, v6, v11, v12, m[s[10]], m[s[11]])
+        v2, v7, v8, v13 = _mix(v2, v7, v8, v13, m[s[12]], m[s[13]])
+        v3, v4, v9, v14 = _mix(v3, v4, v9, v14, m[s[14]], m[s[15]])
+    h[0] ^= v0 ^ v8
+    h[1] ^= v1 ^ v9
+    h[2] ^= v2 ^ v10
+    h[3] ^= v3 ^ v11
+    h[4] ^= v4 ^ v12
+    h[5] ^= v5 ^ v13
+    h[6] ^= v6 ^ v14
+    h[7] ^= v7 ^ v15
+
+
+@inlined
+def _word(text: Any, at: int) -> Any:
+    """Eight bytes of text from `at` on, little-endian."""
+    i = np.uint64(at)
+    return (
+        np.uint64(text[i])
+        | np.uint64(text[i + np.uint64(1)]) << np.uint64(8)
+        | np.uint64(text[i + np.uint64(2)]) << np.uint64(16)
+        | np.uint64(text[i + np.uint64(3)]) << np.uint64(24)
+        | np.uint64(text[i + np.uint64(4)]) << np.uint64(32)
+        | np.uint64(text[i + np.uint64(5)]) << np.uint64(40)
+        | np.uint64(text[i + np.uint64(6)]) << np.uint64(48)
+        | np.uint64(text[i + np.uint64(7)]) << np.uint64(56)
+    )
 
 
 @jit
@@ -91,20 +119,24 @@ def blake2b_128(text: Any, ends: Any, out: Any) -> None:
 
     ends [n]: where each message ends. out [n, 2] uint64 receives the digests, little-endian.
     """
-    h, m, v = np.empty(8, dtype=np.uint64), np.empty(16, dtype=np.uint64), np.empty(16, dtype=np.uint64)
+    h, m = np.empty(8, dtype=np.uint64), np.empty(16, dtype=np.uint64)
     begin = 0
     for i in range(ends.shape[0]):
         end = ends[i]
-        h[:] = _IV
+        for k in range(8):
+            h[k] = _IV[k]
         h[0] ^= np.uint64(0x01010010)
         at = begin
         while True:
             stop = min(at + 128, end)
-            m[:] = np.uint64(0)
-            for j in range(at, stop):
-                k = j - at
-                m[k >> 3] |= np.uint64(text[j]) << np.uint64(8 * (k & 7))
-            _compress(h, m, v, stop - begin, stop == end)
+            words = (stop - at) >> 3
+            for k in range(words):
+                m[k] = _word(text, at + 8 * k)
+            for k in range(words, 16):
+                m[k] = np.uint64(0)
+            for j in range(at + 8 * words, stop):
+                m[words] |= np.uint64(text[j]) << np.uint64(8 * ((j - at) & 7))
+            _compress(h, m, stop - begin, stop == end)
             at = stop
             if at == end:
                 break

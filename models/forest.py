@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from models.compiled import jit
 
+_FIRST, _TWO = np.uint64(0), np.uint64(2)
 NEUTRAL = 0.5
 """Stands for a missing feature: the middle of the ranks, so that it pulls to neither side."""
 
@@ -32,10 +33,10 @@ def sum_of_leaf_values(x: Any, feature: Any, threshold: Any, left: Any, right: A
         for j in range(x.shape[1]):
             rows[i, j] = NEUTRAL if np.isnan(x[i, j]) else x[i, j]
     # Every row takes as many steps as the tree is deep, staying where it is at a leaf, and the next node is
-    # looked up rather than branched to. Four rows walk at once: one waits for its look-up while others go on.
-    column = np.zeros(nodes, dtype=np.int64)
+    # looked up rather than branched to. Eight rows walk at once: while one waits for a look-up, others go on.
+    column = np.zeros(nodes, dtype=np.uint64)
     split = np.zeros(nodes)
-    child = np.zeros(2 * nodes, dtype=np.int64)
+    child = np.zeros(2 * nodes, dtype=np.uint64)
     depth = np.zeros(nodes, dtype=np.int64)
     for t in range(feature.shape[0]):
         deepest = 0
@@ -51,21 +52,23 @@ def sum_of_leaf_values(x: Any, feature: Any, threshold: Any, left: Any, right: A
             else:
                 column[k] = 0
                 child[2 * k], child[2 * k + 1] = k, k
-        for i in range(0, n - 3, 4):
-            a, b, c, d = 0, 0, 0, 0
+        for i in range(0, n - 7, 8):
+            a, b, c, d, e, f, g, h = _FIRST, _FIRST, _FIRST, _FIRST, _FIRST, _FIRST, _FIRST, _FIRST
             for _ in range(deepest):
-                a = child[2 * a + np.int64(rows[i, column[a]] > split[a])]
-                b = child[2 * b + np.int64(rows[i + 1, column[b]] > split[b])]
-                c = child[2 * c + np.int64(rows[i + 2, column[c]] > split[c])]
-                d = child[2 * d + np.int64(rows[i + 3, column[d]] > split[d])]
-            out[i] += value[t, a]
-            out[i + 1] += value[t, b]
-            out[i + 2] += value[t, c]
-            out[i + 3] += value[t, d]
-        for i in range(n - n % 4, n):
-            a = 0
+                a = child[_TWO * a + np.uint64(rows[i, column[a]] > split[a])]
+                b = child[_TWO * b + np.uint64(rows[i + 1, column[b]] > split[b])]
+                c = child[_TWO * c + np.uint64(rows[i + 2, column[c]] > split[c])]
+                d = child[_TWO * d + np.uint64(rows[i + 3, column[d]] > split[d])]
+                e = child[_TWO * e + np.uint64(rows[i + 4, column[e]] > split[e])]
+                f = child[_TWO * f + np.uint64(rows[i + 5, column[f]] > split[f])]
+                g = child[_TWO * g + np.uint64(rows[i + 6, column[g]] > split[g])]
+                h = child[_TWO * h + np.uint64(rows[i + 7, column[h]] > split[h])]
+            for k, leaf in enumerate((a, b, c, d, e, f, g, h)):
+                out[i + k] += value[t, leaf]
+        for i in range(n - n % 8, n):
+            a = _FIRST
             for _ in range(deepest):
-                a = child[2 * a + np.int64(rows[i, column[a]] > split[a])]
+                a = child[_TWO * a + np.uint64(rows[i, column[a]] > split[a])]
             out[i] += value[t, a]
     return out
 
