@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.throughput.log import CLASSES, START, packed_input, packed_numbers, record
+from benchmarks.throughput.log import CLASSES, START, answers, packed_input, packed_numbers, record
 from benchmarks.throughput.prepared import END_OF_TIME
 from detector import profile as profiles
 from detector import shard_state
@@ -25,8 +25,10 @@ from detector.changes import Change, Changes, to_bytes
 from detector.collector import calm_collector
 from detector.config import Config
 from detector.edge import make_decoder
+from detector.features.layout import DISTINCT, EVERY, FIRST_EVALUATION
 from detector.model_state import ModelState, Settings
 from detector.pipeline import Shard, warm_up
+from detector.policy import SESSION
 from detector.query import RawBatch
 from detector.state_header import Pieces
 from detector.state_store import StateStore
@@ -45,11 +47,12 @@ class Traffic:
         rng = np.random.default_rng(3)
         centres = np.random.default_rng(0).normal(size=(CLASSES, numbers))
         x = centres[rng.integers(CLASSES, size=POOL)] + rng.normal(size=(POOL, numbers))
-        p = rng.dirichlet(np.ones(CLASSES), size=POOL)
+        p = answers(x)
         self._inputs = [packed_input(row, True) for row in x]
         self._answers = [packed_numbers(row, 6) for row in p]
         self._decoder = make_decoder(Config())
         self._n = 0
+        self.alerts = 0
 
     def batches(self, sessions: NDArray[np.int64]) -> Iterator[RawBatch]:
         for first in range(0, len(sessions), BATCH):
@@ -75,8 +78,9 @@ class Traffic:
         for raw in self.batches(sessions):
             records, _ = self._decoder.decode(raw)
             begun = time.process_time()
-            shard.process(records)
+            outcome = shard.process(records)
             seconds += time.process_time() - begun
+            self.alerts += len(outcome.alerts)
         return seconds
 
 
@@ -87,7 +91,11 @@ def resident() -> int:
 
 def many(sessions: int, numbers: int, each: int, queries: int, profile: str) -> dict[str, float]:
     """`sessions` live sessions of `each` queries, then `queries` more spread over them at random, and a save
-    of what these changed."""
+    of what these changed.
+
+    Before those, the sessions get 0 to 3 queries each, so that however many there are, every fourth of the
+    queries that are timed is an evaluation point: sessions in step would give none, or nothing else.
+    """
     known = profiles.load(Path(profile))
     warm_up(known)
     traffic = Traffic(numbers)
@@ -95,15 +103,20 @@ def many(sessions: int, numbers: int, each: int, queries: int, profile: str) -> 
     base = resident()
     settings = Settings(learn=False, memory=max(1 << 26, sessions * 20_000))
     shard = Shard(settings, known)
+    every = np.arange(sessions)
     for _ in range(each):
-        traffic.through(shard, np.arange(sessions))
+        traffic.through(shard, every)
+    held = resident() - base
+    for more in range(1, EVERY):
+        traffic.through(shard, every[every % EVERY >= more])
     with tempfile.TemporaryDirectory(prefix="querywatch-") as folder:
-        return _measured(shard, traffic, Path(folder), sessions, numbers, queries, base)
+        return _measured(shard, traffic, Path(folder), sessions, numbers, queries) | {"resident": held}
 
 
 def _measured(
-    shard: Shard, traffic: Traffic, folder: Path, sessions: int, numbers: int, queries: int, base: int
+    shard: Shard, traffic: Traffic, folder: Path, sessions: int, numbers: int, queries: int
 ) -> dict[str, float]:
+    """All but the memory that they take."""
     store = StateStore(folder, "bench", shard_state.VERSION)
     store.open()
     begun = time.perf_counter()
@@ -112,15 +125,23 @@ def _measured(
     pieces = _written_in_parts(store, whole.changes)
     del whole
     drawn = np.random.default_rng(4).integers(sessions, size=queries)
-    seconds = traffic.through(shard, drawn)
     state = next(iter(shard.models.values()))
+    before = _points(state)
+    seconds = traffic.through(shard, drawn)
     found = {
         "live": float(len(state.sessions)),
         "seconds": seconds / queries,
-        "resident": float(resident() - base),
+        "points": float(_points(state) - before),
+        "alerts": float(traffic.alerts),
         "kept by default": float(ModelState("bench", numbers, Settings(), None).sessions.bound),
     }
     return found | {"all copied": all_copied} | saving(shard, store, pieces)
+
+
+def _points(state: ModelState) -> int:
+    """Evaluation points of the sessions that are live."""
+    distinct = state.entities[SESSION].slots.counts[:, DISTINCT]
+    return int((distinct // EVERY - (FIRST_EVALUATION // EVERY - 1)).clip(0).sum())
 
 
 PARTS = 8

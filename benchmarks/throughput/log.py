@@ -42,7 +42,7 @@ def _lines(
 ) -> Iterator[bytes]:
     rng = np.random.default_rng(seed)
     centres = np.random.default_rng(0).normal(size=(CLASSES, numbers))
-    weights = np.random.default_rng(1).normal(size=(numbers, CLASSES)) / np.sqrt(numbers)
+    uphill = _weights(numbers)[:, 0]
     length = max(1, queries // sessions)
     # A tenth of the sessions are under way at any time; each gives way to a new one when it is done.
     open_at_once = max(1, sessions // 10)
@@ -52,10 +52,8 @@ def _lines(
         x = centres[rng.integers(CLASSES, size=count)] + rng.normal(size=(count, numbers))
         lanes = rng.integers(open_at_once, size=count)
         if attacks:
-            _search(x, centres[0], weights[:, 0], lanes, first)
-        z = x @ weights
-        p = np.exp(z - z.max(axis=1, keepdims=True))
-        p /= p.sum(axis=1, keepdims=True)
+            _search(x, centres[0], uphill, lanes, first)
+        p = answers(x)
         for row in range(count):
             n = first + row
             time += 0.01
@@ -69,6 +67,18 @@ def _lines(
                 packed_input(x[row], base64_inputs),
                 packed_numbers(p[row], 6),
             )
+
+
+def answers(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What the model answers to inputs [n, d]: probabilities [n, CLASSES]."""
+    z = x @ _weights(x.shape[1])
+    p = np.exp(z - z.max(axis=1, keepdims=True))
+    return np.asarray(p / p.sum(axis=1, keepdims=True), dtype=np.float64)
+
+
+def _weights(numbers: int) -> NDArray[np.float64]:
+    weights = np.random.default_rng(1).normal(size=(numbers, CLASSES))
+    return np.asarray(weights / np.sqrt(numbers), dtype=np.float64)
 
 
 def _search(

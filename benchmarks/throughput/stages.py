@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.throughput.prepared import Prepared, best, raw_batches, run_querywatch
+from benchmarks.throughput.prepared import Prepared, Works, best, raw_batches, run_querywatch
 from connectors.file_sinks import NdjsonAlertSink
 from detector import profile as profiles
 from detector.alert import Alert
@@ -31,8 +31,11 @@ class Silent(Ensemble):
         return np.full(len(x), np.nan)
 
 
-def stages(prepared: Prepared, *, learn: bool = False, times: int = 3) -> dict[str, float]:
-    """Processor seconds of each stage over the whole log; those that cannot run alone are differences."""
+def stages(
+    prepared: Prepared, beside: Works, *, learn: bool = False, times: int = 5
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Processor seconds of each stage over the whole log, those that cannot run alone as differences; and of
+    what is measured beside them."""
     calm_collector()
     known = profiles.load(prepared.profile)
     warm_up(known)
@@ -50,15 +53,22 @@ def stages(prepared: Prepared, *, learn: bool = False, times: int = 3) -> dict[s
         return [alert for records in decoded for alert in shard.process(records).alerts]
 
     alerts = core(known, learn=False)
-    measured = best(lambda: core(silent, learn=False), times)
-    judged = best(lambda: core(known, learn=learn), times)
-    return {
-        "read": best(lambda: raw_batches(prepared.log), times),
-        "decode": best(decode, times),
-        "columns, sessions, features": measured,
-        "models, policy": judged - measured,
-        "sink (NDJSON)": best(lambda: _write(alerts), times),
+    works: Works = {
+        "read": lambda: raw_batches(prepared.log),
+        "decode": decode,
+        "measured": lambda: core(silent, learn=False),
+        "judged": lambda: core(known, learn=learn),
+        "sink": lambda: _write(alerts),
     }
+    found = best({**works, **beside}, times)
+    own = {
+        "read": found["read"],
+        "decode": found["decode"],
+        "columns, sessions, features": found["measured"],
+        "models, policy": found["judged"] - found["measured"],
+        "sink (NDJSON)": found["sink"],
+    }
+    return own, {name: found[name] for name in beside}
 
 
 def replay(prepared: Prepared) -> float:
