@@ -141,7 +141,7 @@ def _with_servers(
     for name in wanted:
         yield from table.get(name, [])
     if before is not None:
-        yield partial(releases.up_and_back, site, topic, calm, before.resolve())
+        yield partial(releases.up_and_back, site, queries, calm, before.resolve())
 
 
 if __name__ == "__main__":
