@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from detector.lent import LentSlots
 from detector.policy import KINDS
 from detector.pool import longer
 from detector.query import IntArray
 from detector.records import CLIENT, TENANT, Records
-from detector.register import FIRST_CAPACITY, Numbered, Register
+from detector.register import Numbered, Register
 from detector.sessions import EVICTED_SHARE
 
 BYTES = 16 + 8 + 4 * 8 + 8 * KINDS + 3 * 4 + 1 + 4 * 8 + 96
@@ -38,35 +39,28 @@ def _number(tenant: str) -> int:
 class ClientTable(Numbered):
     """Numbers of clients, at most `bound`, and which of `slots` slots each one has.
 
-    Columns by number: sessions begun, `entity` slot or -1, `serial` never given twice, `tenant`, `heard` for
+    Columns by number: sessions begun, `serial` never given twice, `tenant`, `heard` for
     `detector.policy.judge`. `bound` must exceed the sessions that can be open at a time.
     """
 
     def __init__(self, bound: int, slots: int) -> None:
         super().__init__(bound)
-        self.slot_bound = max(slots, 8)
-        self.slot_capacity = min(FIRST_CAPACITY, self.slot_bound)
+        self.slots = LentSlots(slots)
         self.evicted = 0
-        self.freed = self.freed_suspicious = 0
-        """Slots that were taken from clients for others, since this was made or restored."""
         self._starts = 0
         self._names: list[str] = []
         self._last_start = np.zeros(0, dtype=np.int64)
         self._open = np.zeros(0, dtype=np.int32)
         self.sessions = np.zeros(0, dtype=np.int32)
-        self.entity = np.zeros(0, dtype=np.int32)
         self.serial = np.zeros(0, dtype=np.int64)
         self.tenant = np.zeros(0, dtype=np.int64)
         self.heard = np.zeros((0, KINDS), dtype=np.int64)
-        self.seen = np.zeros(self.slot_capacity, dtype=np.int64)
-        self.free_slots = np.arange(self.slot_capacity - 1, -1, -1, dtype=np.int64)
-        self.unused = np.array([self.slot_capacity], dtype=np.int64)
         self._lengthen()
 
     def rebound(self, bound: int, slots: int) -> None:
         """Remember at most so many clients, in so many slots, from now on; or as many as there are."""
         self._register.rebound(bound)
-        self.slot_bound = max(slots, 8, self.slot_capacity)
+        self.slots.rebound(slots)
 
     @property
     def _columns(self) -> dict[str, npt.NDArray[Any]]:
@@ -74,7 +68,7 @@ class ClientTable(Numbered):
             "last_start": self._last_start,
             "open": self._open,
             "sessions": self.sessions,
-            "entity": self.entity,
+            "entity": self.slots.slot_of,
             "serial": self.serial,
             "tenant": self.tenant,
             "heard": self.heard,
@@ -120,7 +114,7 @@ class ClientTable(Numbered):
         before = len(self._names)
         for column in self._columns.values():
             longer(column, self.capacity)
-        self.entity[before:], self.heard[before:] = -1, -1
+        self.slots.slot_of[before:], self.heard[before:] = -1, -1
         self._names.extend([""] * (self.capacity - before))
 
     def evict(self) -> tuple[IntArray, IntArray]:
@@ -128,40 +122,12 @@ class ClientTable(Numbered):
         longest ago. Returns their numbers and the slots that this frees."""
         idle = np.flatnonzero(self._register.taken & (self._open == 0))
         gone = idle[np.argsort(self._last_start[idle])][: max(1, len(self) // EVICTED_SHARE)]
-        slots = self.entity[gone].astype(np.int64)
         self._register.release(gone)
         for c in gone.tolist():
             self._names[c] = ""
-        self.sessions[gone], self.entity[gone], self.heard[gone] = 0, -1, -1
+        self.sessions[gone], self.heard[gone] = 0, -1
         self.evicted += len(gone)
-        return gone, self._release(slots[slots >= 0])
-
-    def make_room(self, suspicion: Any) -> IntArray:
-        """Add slots, or free an eighth, least recently used first, suspicious ones last; returns those.
-
-        suspicion [slot capacity] is 0 for an ordinary client; higher stays longer.
-        """
-        if self.slot_capacity < self.slot_bound:
-            wider = min(2 * self.slot_capacity, self.slot_bound)
-            self.free_slots = np.zeros(wider, dtype=np.int64)
-            fresh = np.arange(wider - 1, self.slot_capacity - 1, -1)
-            self.free_slots[: len(fresh)], self.unused[0] = fresh, len(fresh)
-            self.seen = np.concatenate([self.seen, np.zeros(wider - self.slot_capacity, dtype=np.int64)])
-            self.slot_capacity = wider
-            return np.empty(0, dtype=np.int64)
-        used = np.arange(self.slot_capacity)
-        order = np.lexsort((self.seen[used], suspicion[used]))
-        gone = used[order[: max(1, len(used) // EVICTED_SHARE)]]
-        self.entity[np.isin(self.entity, gone)] = -1
-        self.freed += len(gone)
-        self.freed_suspicious += int(np.count_nonzero(suspicion[gone]))
-        return self._release(gone)
-
-    def _release(self, slots: IntArray) -> IntArray:
-        for s in sorted(slots.tolist(), reverse=True):
-            self.free_slots[self.unused[0]] = s
-            self.unused[0] += 1
-        return slots
+        return gone, self.slots.take_back(gone)
 
     def names(self, numbers: IntArray) -> list[str]:
         """Client ids, sorted."""
@@ -171,14 +137,10 @@ class ClientTable(Numbered):
         """Everything, as JSON-ready values and arrays."""
         used = self.used
         meta = {"evicted": self.evicted, "starts": self._starts, "names": self._names[:used]}
-        # What lies above the top of the stack of free slots is left over from earlier.
-        free = np.where(np.arange(self.slot_capacity) < self.unused[0], self.free_slots, -1)
         return meta, {
             **{name: column[:used] for name, column in self._columns.items()},
             **self._register.state(),
-            "seen": self.seen,
-            "free_slots": free,
-            "unused": self.unused,
+            **self.slots.state(),
         }
 
     def load(self, meta: dict[str, Any], arrays: dict[str, Any]) -> None:
@@ -188,10 +150,10 @@ class ClientTable(Numbered):
         self._lengthen()
         used = self.used
         self._names[:used] = meta["names"]
+        self.slots.load(arrays)
         for name, column in self._columns.items():
-            column[:used] = arrays[name]
-        self.seen, self.free_slots, self.unused = (
-            np.array(arrays[name], dtype=np.int64) for name in ("seen", "free_slots", "unused")
-        )
-        self.slot_capacity = len(self.seen)
-        self.slot_bound = max(self.slot_bound, self.slot_capacity)
+            saved = arrays[name]
+            if saved.ndim > 1:  # formats before 6 know fewer kinds of entities
+                column[:used, : saved.shape[1]] = saved
+            else:
+                column[:used] = saved

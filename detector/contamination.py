@@ -30,7 +30,7 @@ POINTS = 16
 SUSPECT = 20.0
 """Forgetting sum of log-odds from which a session is taken for an attack."""
 SUSPECT_FOR_LIFE = 60.0
-"""The same for clients and campaigns, which live longer."""
+"""The same for other entities: clients and campaigns live longer, and odd queries are chosen for it."""
 AT_FIRST = 0.8
 """Share of the sessions, the least surprising ones, that the first look is taken from."""
 LOOKS = 4
@@ -63,12 +63,12 @@ def groups_of(sessions: Rows, *others: Rows) -> tuple[IntArray, IntArray]:
 
 
 def without_attacks(
-    sessions: Rows, others: tuple[Rows, Rows], recogniser: Recogniser
-) -> tuple[Rows, tuple[Rows, Rows], int]:
-    """The evaluation points of sessions, and of clients and campaigns, that may teach; and how many
+    sessions: Rows, others: tuple[Rows, ...], recogniser: Recogniser
+) -> tuple[Rows, tuple[Rows, ...], int]:
+    """The evaluation points of sessions, and of the other kinds of entities, that may teach; and how many
     sessions are suspects.
 
-    What a suspect session's client did under other kinds of entities goes too. A client or campaign that is
+    What a suspect session's client did under other kinds of entities goes too. Another entity that is
     suspect as such leaves its own kind only: its sessions, one by one, are not, or are short.
     """
     outside = np.zeros(len(sessions.entities), dtype=np.bool_)
@@ -90,14 +90,14 @@ def without_attacks(
     if count > MOST * len(np.unique(sessions.entities)):
         return sessions, others, 0
     teaches &= ~outside
-    left = [
+    left = tuple(
         rows.where(
             ~np.isin(rows.owners, sessions.owners[outside])
             & ~np.isin(rows.entities, _suspects(rows, sessions, teaches, recogniser, SUSPECT_FOR_LIFE))
         )
         for rows in others
-    ]
-    return sessions.where(~outside), (left[0], left[1]), count
+    )
+    return sessions.where(~outside), left, count
 
 
 def _suspects(

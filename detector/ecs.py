@@ -18,7 +18,7 @@ from detector.alert import Alert
 from detector.features.catalogue import NAMES
 from detector.finding import Finding
 from detector.phrases import phrase
-from detector.policy import CAMPAIGN, KIND_NAMES, SESSION
+from detector.policy import CAMPAIGN, CLIENT, KIND_NAMES, ODD, SESSION
 from detector.query import FloatArray, Record
 from detector.technique import ATLAS_VERSION, PROBING, Named, Technique, name_technique
 
@@ -27,6 +27,7 @@ RULES = (
     ("querywatch-session-search", "Search-like query pattern in one session"),
     ("querywatch-client-search", "Search-like query pattern over several sessions of one client"),
     ("querywatch-campaign-search", "Search-like query pattern over several linked clients"),
+    ("querywatch-odd-search", "Search-like query pattern among the unusual queries of one session"),
 )
 """Id and name of the rule for each kind of entity."""
 RULE_VERSION = "1"
@@ -128,11 +129,12 @@ def _reason(finding: Finding, named: Named, features: list[dict[str, Any]]) -> s
     lasted = max(0.0, finding.record.timestamp - finding.entity_start)
     because = "; ".join(phrase(f["name"], f["value"], f["normal_median"]) for f in features[:3])
     looks = [named.technique.title.lower(), *(other.title.lower() for other, _ in named.others)]
-    over = "" if finding.kind == SESSION else f" in {finding.sessions} sessions"
+    over = f" in {finding.sessions} sessions" if finding.kind == CLIENT else ""
     if finding.campaign is not None:
         over = f" by {len(finding.campaign.clients)} clients in {finding.campaign.sessions} sessions"
+    what = "unusual queries of one session" if finding.kind == ODD else "queries"
     return (
-        f"{finding.queries} queries to {_printable(finding.model_id)}{over} in {_duration(lasted)} look like "
+        f"{finding.queries} {what} to {_printable(finding.model_id)}{over} in {_duration(lasted)} look like "
         f"{' or '.join(looks)}: {because}. "
         f"Evidence {finding.evidence:.1f} against a threshold of {finding.threshold:.1f}."
     )
@@ -162,6 +164,10 @@ def _about(finding: Finding) -> tuple[dict[str, Any], str]:
         session = session_name(record, finding.entity_start)
         entity = {"kind": "session", "id": session}
         return {"entity": entity, "session": {"id": session, "queries": finding.queries}}, session
+    if finding.kind == ODD:
+        session = session_name(record, finding.entity_start)
+        entity = {"kind": "session", "id": session}
+        return {"entity": entity, "session": {"id": session, "odd_queries": finding.queries}}, session
     if finding.campaign is not None:
         campaign = finding.campaign
         founding = (

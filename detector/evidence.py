@@ -29,6 +29,8 @@ from models.compiled import jit
 
 LEAK = 0.97
 DRIFT = 2.0
+USUAL_SCORE = 1.0
+"""Mean score of benign traffic."""
 TAIL_FROM = 0.90
 PRIOR_EXCESSES = 10
 PRIOR_SCALE = 4.0
@@ -127,6 +129,10 @@ class SessionTail:
         """The inverse of `to_array`."""
         edge, scale, share, sessions = array.tolist()
         return cls(edge, scale, share, int(sessions))
+
+
+NO_TAIL = SessionTail(np.inf, 1.0, 1.0, 0)
+"""Of what too little is known to raise an alert."""
 
 
 def tails_by_age(maxima: FloatArray, sessions: int) -> tuple[SessionTail, SessionTail]:

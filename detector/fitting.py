@@ -18,7 +18,7 @@ from detector.columns import QueryBatch
 from detector.features.inputs import Inputs
 from detector.learner import InputSample, Learner, learn_units
 from detector.model_state import ModelState, Settings
-from detector.policy import CAMPAIGN, CLIENT
+from detector.policy import OTHERS
 from detector.profile import MINIMUM_SESSIONS, ModelProfile, build
 from detector.query import Record
 from detector.router import Outcome, Router
@@ -104,7 +104,7 @@ class Measuring:
         missing: dict[str, str] = {}
         for name, state in sorted(self._router.models.items()):
             learner = state.learner or Learner(build=False)
-            rows, others = learner.clean(), (learner.clean(CLIENT), learner.clean(CAMPAIGN))
+            rows, others = learner.clean(), tuple(learner.clean(kind) for kind in OTHERS)
             profile = build(1, state.inputs, rows, state.begun, others, state.campaigns.distance)
             if profile is None:
                 judged = len(np.unique(rows.entities))

@@ -67,6 +67,7 @@ def follow_clients(
     threshold: evidence that raises an alert on a client; what comes near it is evicted last.
     """
     points: list[Points] = []
+    slots = clients.slots
     while start < stop:
         done = follow(
             start,
@@ -75,10 +76,10 @@ def follow_clients(
             work.owner,
             work.fresh,
             clients.sessions,
-            clients.entity,
-            clients.seen,
-            clients.free_slots,
-            clients.unused,
+            slots.slot_of,
+            slots.seen,
+            slots.free,
+            slots.unused,
             work.client,
             work.client_fresh,
             work.sessions,
@@ -86,6 +87,6 @@ def follow_clients(
         points += entities.measure_all(batch, inputs, start, done, work.client, work.client_fresh, work.odd)
         start = done
         if start < stop:
-            entities.release(clients.make_room(entities.suspicion(threshold)))
-            entities.grow(clients.slot_capacity)
+            entities.release(slots.make_room(entities.suspicion(threshold)))
+            entities.grow(slots.capacity)
     return points

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from detector.features import inputs as units
 from detector.features.inputs import Inputs
-from detector.policy import CAMPAIGN, CLIENT, KIND_NAMES, SESSION
+from detector.policy import CAMPAIGN, CLIENT, KIND_NAMES, ODD, OTHERS, SESSION
 from detector.profile import ModelProfile, build
 from detector.query import FloatArray, IntArray
 from detector.rows import NO_ROWS, Rows
@@ -102,8 +102,8 @@ class Learner:
 
     `window` bounds the evaluation points kept of each kind of entity. Without `build`, no profile is ever
     due. `points` counts those of the sessions. `alerted` are serials of sessions, `clients_alerted` those
-    of clients that alerted as such, `clients_with_alerts` those that did so in one of their sessions, and
-    `campaigns_alerted` of campaigns.
+    of clients that alerted as such or by odd queries, `clients_with_alerts` those that did so in one of
+    their sessions, and `campaigns_alerted` of campaigns.
     """
 
     def __init__(self, window: int = WINDOW, *, build: bool = True) -> None:
@@ -131,7 +131,7 @@ class Learner:
         if kind == SESSION:
             self.alerted.add(entity)
             self.clients_with_alerts.add(owner)
-        elif kind == CLIENT:
+        elif kind in (CLIENT, ODD):
             self.clients_alerted.add(owner)
         else:
             self.campaigns_alerted.add(entity)
@@ -169,7 +169,7 @@ class Learner:
             return None
         span = int(rows.entities.max() - rows.entities.min()) + 1 if judged else 0
         sequence = (judge.sequence if judge else 0) + 1
-        others = (self.clean(CLIENT), self.clean(CAMPAIGN))
+        others = tuple(self.clean(kind) for kind in OTHERS)
         return build(sequence, inputs, rows, min(begun, max(span, judged)), others, near)
 
     def state(self) -> tuple[dict[str, object], dict[str, npt.NDArray[np.generic]]]:
@@ -198,7 +198,8 @@ class Learner:
         learner.clients_with_alerts = _serials(meta["clients_with_alerts"])
         learner.campaigns_alerted = _serials(meta["campaigns_alerted"])
         for name, window in zip(KIND_NAMES, learner._windows, strict=True):
-            window.load(arrays, name)
+            if f"{name}/features" in arrays:
+                window.load(arrays, name)
         return learner
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from detector import policy, sessions
+from detector import odd_queries, policy, sessions
 from detector.alert import Alert
 from detector.campaigns import Campaigns
 from detector.clients import BYTES, PER_SESSION, ClientTable
@@ -19,16 +19,19 @@ from detector.features.inputs import Inputs
 from detector.finding import Campaign, Finding
 from detector.following import follow_clients
 from detector.learner import SAMPLE_QUERIES, InputSample, Learner, learn_units
-from detector.policy import CAMPAIGN, CLIENT, SESSION, Judged
+from detector.odd_queries import OddQueries
+from detector.policy import CAMPAIGN, CLIENT, ODD, SESSION, Judged
 from detector.profile import ModelProfile
 from detector.query import FloatArray, IntArray
 from detector.sessions import SessionTable
 from detector.suspicion import EPISODES, LEVEL, OPEN, REVISION, feature_means, recent_series
 
-CLIENT_MEMORY, CAMPAIGN_MEMORY = 8, 16
-OF_SESSIONS = CAMPAIGN_MEMORY - CAMPAIGN_MEMORY // CLIENT_MEMORY - 1
-"""Slots of clients and of campaigns take these parts of the memory; the rest, 13 in 16, is for sessions."""
-SESSION_BYTES = sessions.BYTES + PER_SESSION * BYTES
+PARTS = 16
+OF_CLIENTS, OF_CAMPAIGNS, OF_ODD = 2, 1, 1
+OF_SESSIONS = PARTS - OF_CLIENTS - OF_CAMPAIGNS - OF_ODD
+"""So many of the parts of the memory are for slots of clients, of campaigns, of sessions whose odd queries
+are followed, and for sessions."""
+SESSION_BYTES = sessions.BYTES + odd_queries.BYTES + PER_SESSION * BYTES
 """Of a session and of clients, beside its row."""
 
 
@@ -66,17 +69,20 @@ class ModelState:
         sketch = min(d, units.SKETCH)
         self.memory = settings.memory if memory is None else memory
         self._each = bytes_each(d, sketch)
-        for_sessions, for_clients, for_campaigns = self._room()
+        for_sessions, for_clients, for_campaigns, for_odd = self._room()
         self.sessions = SessionTable(for_sessions)
         self.clients = ClientTable(PER_SESSION * self.sessions.bound, for_clients)
         self.campaigns = Campaigns(d, sketch, self.clients.capacity, for_campaigns)
+        self.odd = OddQueries(d, sketch, for_odd)
         self.entities = (
             Entities(self.sessions.bound, d, sketch),
-            Entities(self.clients.slot_bound, d, sketch),
+            Entities(self.clients.slots.bound, d, sketch),
             self.campaigns.entities,
+            self.odd.entities,
         )
         self.entities[SESSION].grow(self.sessions.capacity)
-        self.entities[CLIENT].grow(self.clients.slot_capacity)
+        self.entities[CLIENT].grow(self.clients.slots.capacity)
+        self.odd.know(self.sessions.capacity)
         self.profile = profile
         self.inputs: Inputs = profile.inputs if profile else units.unlearned(d)
         self.sample = InputSample(d) if settings.learn and profile is None else None
@@ -84,27 +90,37 @@ class ModelState:
         self.suppressed = np.zeros(1, dtype=np.int64)
         """Evaluation points above the threshold without a message, since this was made or restored: [1]."""
 
-    def _room(self) -> tuple[int, int, int]:
-        """Sessions, slots of clients, and campaigns that the memory holds."""
-        clients, campaigns = self.memory // CLIENT_MEMORY, self.memory // CAMPAIGN_MEMORY
-        own = self.memory - clients - campaigns
-        return own // (self._each + SESSION_BYTES), clients // self._each, campaigns // self._each
+    def _room(self) -> tuple[int, int, int, int]:
+        """Sessions, slots of clients, campaigns, and sessions with odd queries that the memory holds."""
+        others = [of * self.memory // PARTS for of in (OF_CLIENTS, OF_CAMPAIGNS, OF_ODD)]
+        clients, campaigns, odd = (part // self._each for part in others)
+        return (self.memory - sum(others)) // (self._each + SESSION_BYTES), clients, campaigns, odd
 
     @property
     def held(self) -> int:
         """Bytes of memory without which what is held now would have no room."""
-        of_sessions = -(-self.sessions.used * (self._each + SESSION_BYTES) * CAMPAIGN_MEMORY // OF_SESSIONS)
-        of_clients = self.clients.slot_capacity * self._each * CLIENT_MEMORY
-        return max(of_sessions, of_clients, self.campaigns.slots * self._each * CAMPAIGN_MEMORY)
+        held = (
+            (OF_SESSIONS, self.sessions.used * (self._each + SESSION_BYTES)),
+            (OF_CLIENTS, self.clients.slots.capacity * self._each),
+            (OF_CAMPAIGNS, self.campaigns.slots * self._each),
+            (OF_ODD, self.odd.slots.capacity * self._each),
+        )
+        return max(-(-of_them * PARTS // parts) for parts, of_them in held)
 
     def use_memory(self, memory: int) -> None:
         """Go on with another share of the memory, at least what is `held`."""
         self.memory = memory
-        for_sessions, for_clients, for_campaigns = self._room()
+        for_sessions, for_clients, for_campaigns, for_odd = self._room()
         self.sessions.rebound(for_sessions)
         self.clients.rebound(PER_SESSION * self.sessions.bound, for_clients)
         self.campaigns.rebound(for_campaigns)
-        bounds = (self.sessions.bound, self.clients.slot_bound, self.campaigns.bound)
+        self.odd.rebound(for_odd)
+        bounds = (
+            self.sessions.bound,
+            self.clients.slots.bound,
+            self.campaigns.bound,
+            self.odd.slots.bound,
+        )
         for entities, bound in zip(self.entities, bounds, strict=True):
             entities.rebound(bound)
 
@@ -138,6 +154,7 @@ class ModelState:
             stop = self.sessions.assign(batch.records, start, work.slot, work.fresh)
             first = self.sessions.queries - stop
             self.entities[SESSION].grow(self.sessions.capacity)
+            self.odd.know(self.sessions.capacity)
             while start < stop:
                 known = self.clients.join(
                     self.sessions.owner, batch.records, start, stop, work.slot, work.fresh
@@ -160,6 +177,7 @@ class ModelState:
 
     def _release(self, gone: IntArray) -> None:
         self.entities[SESSION].release(gone)
+        self.odd.leave(gone)
         self.clients.leave(self.sessions.owner[gone])
 
     def _advance(
@@ -192,9 +210,9 @@ class ModelState:
         points: Points,
         alerts: list[Alert],
     ) -> list[tuple[int, Points]]:
-        """Follow clients and campaigns through queries start..stop and judge what comes of them and of the
-        sessions' points, before each query that changes who takes part in a campaign. Returns the points
-        of clients and campaigns by kind."""
+        """Follow clients, campaigns and odd queries through queries start..stop and judge what comes of them
+        and of the sessions' points, before each query that changes who takes part in a campaign. Returns
+        the points of the other kinds by kind."""
         near = self.profile.near if self.profile is not None else float("nan")
         bar = self._thresholds()[:, 0].tolist()
         others: list[tuple[int, Points]] = []
@@ -206,7 +224,10 @@ class ModelState:
             of_clients = follow_clients(
                 self.clients, self.entities[CLIENT], batch, self.inputs, start, done, first, work, bar[CLIENT]
             )
-            new = [(CLIENT, part) for part in of_clients]
+            of_odd = self.odd.follow(
+                batch, self.inputs, start, done, first, work.slot, work.fresh, work.odd, bar[ODD]
+            )
+            new = [*((CLIENT, part) for part in of_clients), *((ODD, part) for part in of_odd)]
             if len(of_campaign):
                 new.append((CAMPAIGN, of_campaign.copy()))
             upto = at + int(np.searchsorted(points.rows[at:], done))
@@ -239,6 +260,8 @@ class ModelState:
         if len(points) == 0 or self.profile is None:
             return
         owner = work.owner[points.rows]
+        scores = self.profile.ensemble.score(points.features)
+        scores[kind == ODD] -= self.profile.odd_level
         judged = Judged(
             kind=kind,
             slots=points.slots,
@@ -247,7 +270,7 @@ class ModelState:
             times=batch.timestamps[points.rows],
             meta=points.meta,
             features=points.features,
-            scores=self.profile.ensemble.score(points.features),
+            scores=scores,
             series=points.series,
             campaign=work.campaign[:done],
             sender=work.owner[:done],

@@ -34,11 +34,15 @@ ONE_CLIENT, KNOWN = 0.5, 0.75
 NOTHING, RAISE, REVISE = 0, 1, 2
 
 
-SESSION, CLIENT, CAMPAIGN = range(3)
-"""Kinds of entities."""
-KINDS = 3
-KIND_NAMES = ("session", "client", "campaign")
-BUDGET_SHARES = (0.8, 0.1, 0.1)
+SESSION, CLIENT, CAMPAIGN, ODD = range(4)
+"""Kinds of entities; the last: the odd queries of a session."""
+KINDS = 4
+OTHERS = (CLIENT, CAMPAIGN, ODD)
+"""Those whose queries are the sessions' too."""
+AGED = (SESSION, ODD)
+"""Those that are judged by another threshold once they are long (`detector.evidence`)."""
+KIND_NAMES = ("session", "client", "campaign", "odd")
+BUDGET_SHARES = (0.7, 0.1, 0.1, 0.1)
 """What each kind may spend of the false-alert budget."""
 
 

@@ -17,30 +17,42 @@ import numpy as np
 from detector.container import Damaged, pack, unpack
 from detector.contamination import groups_of, thinned, without_attacks
 from detector.errors import ProfileError
-from detector.evidence import SessionTail, maxima_by_age, session_maxima, tails_by_age, thresholds_by_age
+from detector.evidence import (
+    NO_TAIL,
+    USUAL_SCORE,
+    SessionTail,
+    maxima_by_age,
+    session_maxima,
+    tails_by_age,
+    thresholds_by_age,
+)
 from detector.features.catalogue import FAMILIES, NAMES, SIDES
 from detector.features.inputs import Inputs, from_arrays, to_arrays
 from detector.links import FIRST_DISTANCE
-from detector.policy import BUDGET_SHARES, KINDS, SESSION
-from detector.query import FloatArray
+from detector.policy import AGED, BUDGET_SHARES, KINDS, ODD, OTHERS, SESSION
+from detector.query import FloatArray, IntArray
 from detector.rows import NO_ROWS, Rows
 from models.base import Arrays, under
 from models.ensemble import Ensemble
 from models.recogniser import shipped
 
-FORMAT = 5
+FORMAT = 6
 MINIMUM_SESSIONS = 100
 """Judged benign sessions below which a tail of session maxima means nothing."""
 MINIMUM_OTHERS = 100
 """Judged benign clients, or campaigns, below which their maxima and those of the sessions make one tail."""
+MINIMUM_ODD = 8
+"""Benign sessions with enough odd queries to judge below which their level is not known, and their maxima
+and those of all queries make one tail."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelProfile:
-    """What judges the queries of one model: input units, distance that links the odd
-    queries of different clients, anomaly ensemble, and for each kind of entity the tail of its maxima (a
-    chance per session, whatever the kind); that of the sessions is of their first evaluation points, `late`
-    of the later ones (`detector.evidence`). `suspects` counts the sessions of the history that look like
+    """What judges the queries of one model: input units, distance that links the odd queries of different
+    clients, anomaly ensemble, and for each kind of entity the tail of its maxima (a chance per session,
+    whatever the kind); those of the kinds `AGED` are of their first evaluation points, and those in `late`
+    of the later ones (`detector.evidence`). `odd_level` is by how much odd queries alone score higher than
+    all queries of a session usually do. `suspects` counts the sessions of the history that look like
     attacks and taught nothing."""
 
     sequence: int
@@ -48,7 +60,8 @@ class ModelProfile:
     near: float
     ensemble: Ensemble
     tails: tuple[SessionTail, ...]
-    late: SessionTail
+    late: tuple[SessionTail, ...]
+    odd_level: float
     suspects: int
     version: str
 
@@ -59,7 +72,7 @@ class ModelProfile:
 
     def tail_of(self, kind: int, late: bool) -> SessionTail:
         """The tail of the entities of that kind, while they are short or once they are long."""
-        return self.late if late and kind == SESSION else self.tails[kind]
+        return self.late[AGED.index(kind)] if late and kind in AGED else self.tails[kind]
 
     def thresholds(self, budget: float) -> FloatArray:
         """Evidence that raises an alert on entities of each kind while they are short and once they are
@@ -67,7 +80,8 @@ class ModelProfile:
         bars = np.empty((KINDS, 2))
         for kind, share in enumerate(BUDGET_SHARES):
             bars[kind] = self.tails[kind].threshold(share * budget)
-        bars[SESSION] = thresholds_by_age(self.tail, self.late, BUDGET_SHARES[SESSION] * budget)
+        for kind, late in zip(AGED, self.late, strict=True):
+            bars[kind] = thresholds_by_age(self.tails[kind], late, BUDGET_SHARES[kind] * budget)
         return bars
 
     @property
@@ -79,7 +93,11 @@ class ModelProfile:
         """Everything as named arrays."""
         out: Arrays = {f"inputs/{k}": v for k, v in to_arrays(self.inputs).items()}
         out |= {f"ensemble/{k}": v for k, v in self.ensemble.to_arrays().items()}
-        out["tails"] = np.stack([tail.to_array() for tail in (*self.tails, self.late)])
+        of_sessions, of_odd = self.late
+        out["tails"] = np.stack([tail.to_array() for tail in (*self.tails[:ODD], of_sessions)])
+        if of_odd != NO_TAIL:  # so what an older release learned keeps its version
+            out["odd_tails"] = np.stack([tail.to_array() for tail in (self.tails[ODD], of_odd)])
+            out["odd_level"] = np.array([self.odd_level])
         out["near"] = np.array([self.near])
         out["sequence"] = np.array([self.sequence])
         out["suspects"] = np.array([self.suspects])
@@ -92,10 +110,11 @@ def _versioned(
     near: float,
     ensemble: Ensemble,
     tails: tuple[SessionTail, ...],
-    late: SessionTail,
+    late: tuple[SessionTail, ...],
+    odd_level: float,
     suspects: int,
 ) -> ModelProfile:
-    unnamed = ModelProfile(sequence, inputs, near, ensemble, tails, late, suspects, "")
+    unnamed = ModelProfile(sequence, inputs, near, ensemble, tails, late, odd_level, suspects, "")
     digest = hashlib.sha256()
     for name, array in sorted(unnamed.arrays().items()):
         digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
@@ -107,14 +126,14 @@ def build(
     inputs: Inputs,
     sessions: Rows,
     total_sessions: int,
-    others: tuple[Rows, Rows] = (NO_ROWS, NO_ROWS),
+    others: tuple[Rows, ...] = (NO_ROWS,) * len(OTHERS),
     near: float = FIRST_DISTANCE,
 ) -> ModelProfile | None:
     """Learn from evaluation points of traffic that is benign but for a few attacks, which are left out
     (`detector.contamination`); None when those of the sessions are too few.
 
-    total_sessions also counts those that were too short to be evaluated. `others` are those of clients
-    and campaigns, which teach nothing but their tails: their queries are the sessions'. `near` links.
+    total_sessions also counts those that were too short to be evaluated. `others` are those of the kinds
+    `OTHERS`, which teach nothing but their tails: their queries are the sessions'. `near` links.
     """
     ensemble = Ensemble(SIDES, FAMILIES, shipped())
     sessions, others, suspects = without_attacks(sessions, others, shipped())
@@ -135,12 +154,30 @@ def build(
     total = max(total_sessions - suspects, len(maxima))
     early, late = tails_by_age(by_age, total)
     tails = [early]
-    for rows, their_scores in zip(others, np.split(other_scores, [len(others[0].entities)]), strict=True):
+    *parts, odd_scores = np.split(other_scores, np.cumsum([len(rows.entities) for rows in others])[:-1])
+    for rows, their_scores in zip(others, parts, strict=False):
         theirs = session_maxima(their_scores, rows.entities)
         if len(theirs) < MINIMUM_OTHERS:
             theirs = np.concatenate([theirs, maxima])
         tails.append(SessionTail.fit(theirs, total))
-    return _versioned(sequence, inputs, near, ensemble, tuple(tails), late, suspects)
+    (odd, odd_late), level = _odd_tails(odd_scores, others[-1].entities, by_age, total)
+    return _versioned(sequence, inputs, near, ensemble, (*tails, odd), (late, odd_late), level, suspects)
+
+
+def _odd_tails(
+    scores: FloatArray, entities: IntArray, of_sessions: FloatArray, total: int
+) -> tuple[tuple[SessionTail, SessionTail], float]:
+    """The tails of sessions' odd queries, and by how much these score higher than all queries usually do.
+
+    What is chosen for being odd surprises more, honest or not. Half of the sessions are to score at most 1
+    on average, as whole sessions do, or the evidence of each of them would grow until it saturates.
+    """
+    _, which = np.unique(entities, return_inverse=True)
+    count = np.bincount(which)
+    if len(count) < MINIMUM_ODD:
+        return tails_by_age(np.concatenate([maxima_by_age(scores, entities), of_sessions]), total), 0.0
+    level = max(0.0, float(np.median(np.bincount(which, scores) / count)) - USUAL_SCORE)
+    return tails_by_age(maxima_by_age(scores - level, entities), total), level
 
 
 def restore_profile(arrays: Arrays) -> ModelProfile:
@@ -152,12 +189,23 @@ def restore_profile(arrays: Arrays) -> ModelProfile:
         raise ProfileError(f"{error}; make it again with `querywatch fit`") from error
     sequence = int(np.asarray(arrays["sequence"], dtype=np.int64)[0])
     tails = [SessionTail.from_array(row) for row in np.asarray(arrays["tails"], dtype=np.float64)]
-    # States of format 3 hold one tail for sessions of all ages.
-    late = tails.pop() if len(tails) > KINDS else tails[SESSION]
+    # States of format 3 hold one tail for sessions of all ages, those before format 6 none for odd queries.
+    late = tails.pop() if len(tails) > ODD else tails[SESSION]
+    odd, odd_late, level = NO_TAIL, NO_TAIL, 0.0
+    if "odd_tails" in arrays:
+        odd, odd_late = map(SessionTail.from_array, np.asarray(arrays["odd_tails"], dtype=np.float64))
+        level = float(np.asarray(arrays["odd_level"], dtype=np.float64)[0])
     near = float(np.asarray(arrays["near"], dtype=np.float64)[0])
     suspects = int(np.asarray(arrays["suspects"], dtype=np.int64)[0])
     return _versioned(
-        sequence, from_arrays(under(arrays, "inputs/")), near, ensemble, tuple(tails), late, suspects
+        sequence,
+        from_arrays(under(arrays, "inputs/")),
+        near,
+        ensemble,
+        (*tails, odd),
+        (late, odd_late),
+        level,
+        suspects,
     )
 
 

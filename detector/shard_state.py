@@ -33,10 +33,12 @@ from detector.router import OddLength
 from detector.sessions import SessionTable
 from models.base import Arrays, under
 
-FORMAT = 5
-READABLE = (3, FORMAT)
+FORMAT = 6
+READABLE = (3, 5, FORMAT)
 """In format 3 all arrays are in the state itself; models have no numbers, features no means, and long
-sessions no tails. Format 4 was never released."""
+sessions no tails. Format 4 was never released. Before format 6 sessions' odd queries were not followed."""
+PIECES_FROM = 5
+"""The format from which changed rows lie beside the state."""
 SMALL = 16 * 2**20
 """Fewer bytes of sessions, clients and campaigns are all saved each time, in the state itself."""
 VERSION = f"{FORMAT}-{hashlib.sha256(json.dumps(NAMES).encode()).hexdigest()[:8]}"
@@ -176,12 +178,12 @@ def restore(
     shard.made = dict(meta.get("made", {}))
     for i, model in enumerate(meta["models"]):
         name, number = model["name"], model.get("number", 0)
-        prefix = _prefix(name, number) if meta["format"] == FORMAT else f"{i}/"
+        prefix = _prefix(name, number) if meta["format"] >= PIECES_FROM else f"{i}/"
         own = under(arrays, prefix) | under(changed, prefix)
         state = _restore_model(model, own, settings, profiles, shard.shares.given[name])
         state.number = number
         shard.models[name] = state
-    if not changed or meta["format"] != FORMAT:
+    if not changed or meta["format"] < PIECES_FROM:
         save_all_next(shard)
     return shard
 
@@ -205,7 +207,12 @@ def canonical_digest(data: bytes) -> str:
 
 def _dump_model(state: ModelState) -> tuple[dict[str, Any], Arrays]:
     arrays: Arrays = {}
-    used = (state.sessions.used, state.clients.slot_capacity, state.campaigns.slots)
+    used = (
+        state.sessions.used,
+        state.clients.slots.capacity,
+        state.campaigns.slots,
+        state.odd.slots.capacity,
+    )
     for kind, entities, slots in zip(KIND_NAMES, state.entities, used, strict=True):
         arrays |= {f"{kind}/entities/{k}": v for k, v in entities.state(slots).items()}
     meta: dict[str, Any] = {"d": state.d}
@@ -214,6 +221,7 @@ def _dump_model(state: ModelState) -> tuple[dict[str, Any], Arrays]:
     meta["clients"], own = state.clients.state()
     arrays |= {f"clients/{k}": v for k, v in own.items()}
     arrays |= {f"links/{k}": v for k, v in state.campaigns.state(state.clients.used).items()}
+    arrays |= {f"odd/slots/{k}": v for k, v in state.odd.state(state.sessions.used).items()}
     if state.profile is not None:
         meta["profile"] = state.profile.version
         arrays |= {f"profile/{k}": v for k, v in state.profile.arrays().items()}
@@ -246,11 +254,13 @@ def _restore_model(
     state.sessions = SessionTable.from_state(
         meta["sessions"], under(arrays, "sessions/"), state.sessions.bound
     )
-    state.clients.rebound(PER_SESSION * state.sessions.bound, state.clients.slot_bound)
+    state.clients.rebound(PER_SESSION * state.sessions.bound, state.clients.slots.bound)
     state.clients.load(meta["clients"], under(arrays, "clients/"))
     state.campaigns.load(under(arrays, "links/"))
+    state.odd.load(under(arrays, "odd/slots/"))
     for kind, entities in zip(KIND_NAMES, state.entities, strict=True):
-        entities.load(under(arrays, f"{kind}/entities/"))
+        if saved := under(arrays, f"{kind}/entities/"):
+            entities.load(saved)
     if profile is None:
         state.inputs = units.from_arrays(under(arrays, "inputs/"))
     elif profile.version != meta.get("profile"):

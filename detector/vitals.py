@@ -15,7 +15,7 @@ from detector.dispatcher import Dispatcher
 from detector.errors import SourceError
 from detector.monitor import Monitor
 from detector.pipeline import Shard
-from detector.policy import CLIENT, KIND_NAMES, SESSION
+from detector.policy import CLIENT, KIND_NAMES, ODD, SESSION
 from detector.query import IntArray
 from detector.watchdog import Snapshot
 
@@ -58,14 +58,13 @@ class Vitals:
         """Count what a shard forgets and passes over in silence while it works."""
         before = _silent(shard)
         yield
-        sessions, suspicious, clients, suspicious_clients, suppressed, grouped = (
-            _silent(shard) - before
-        ).tolist()
-        self._evicted += sessions
-        self._suspicious += suspicious + suspicious_clients
+        *evicted, suppressed, grouped = (_silent(shard) - before).tolist()
+        gone, suspicious = evicted[::2], evicted[1::2]
+        self._evicted += gone[0]
+        self._suspicious += sum(suspicious)
         metrics = self._monitor.metrics
-        metrics.evict(KIND_NAMES[SESSION], sessions, suspicious)
-        metrics.evict(KIND_NAMES[CLIENT], clients, suspicious_clients)
+        for kind, many, suspects in zip((SESSION, CLIENT, ODD), gone, suspicious, strict=True):
+            metrics.evict(KIND_NAMES[kind], many, suspects)
         metrics.suppressed.inc(suppressed)
         metrics.grouped.inc(grouped)
 
@@ -152,17 +151,19 @@ class Vitals:
 
 
 def _silent(shard: Shard) -> IntArray:
-    """So far: sessions evicted, suspicious ones, clients evicted, suspicious ones, suppressed points, and
-    alerts told together with others."""
-    counts = np.zeros(6, dtype=np.int64)
-    counts[5] = shard.groups.withheld
+    """So far: sessions, clients, and followed odd queries that were evicted, each with the suspicious ones
+    among them; suppressed points; and alerts told together with others."""
+    counts = np.zeros(8, dtype=np.int64)
+    counts[7] = shard.groups.withheld
     for model in shard.models.values():
-        sessions, clients = model.sessions, model.clients
-        counts[:5] += (
+        sessions, clients, odd = model.sessions, model.clients, model.odd
+        counts[:7] += (
             sessions.evicted,
             sessions.evicted_suspicious,
-            clients.freed,
-            clients.freed_suspicious,
+            clients.slots.freed,
+            clients.slots.freed_suspicious,
+            odd.slots.freed,
+            odd.slots.freed_suspicious,
             int(model.suppressed[0]),
         )
     return counts

@@ -35,8 +35,8 @@ def judge() -> ModelProfile:
     sessions = np.arange(1001) // 5
     built = profile.build(1, inputs.unlearned(4), Rows(rows, sessions, sessions), 250)
     assert built is not None
-    tails = (SessionTail(2.0, 2.5, 0.05, 250), *[SessionTail(3.0, 2.5, 0.05, 250)] * 2)
-    return replace(built, tails=tails, late=SessionTail(6.0, 5.0, 0.01, 250), version="1-0123456789ab")
+    tails = (SessionTail(2.0, 2.5, 0.05, 250), *[SessionTail(3.0, 2.5, 0.05, 250)] * 3)
+    return replace(built, tails=tails, late=(SessionTail(6.0, 5.0, 0.01, 250),) * 2, version="1-0123456789ab")
 
 
 def values(**odd: float) -> FloatArray:

@@ -169,8 +169,8 @@ def test_many_clients_with_many_sessions_stay_within_the_bound() -> None:
     ]
     shard.process(log)
     state = shard.models["m"]
-    held = sum(kind.nbytes for kind in (*state.entities, state.sessions, state.clients))
+    held = sum(kind.nbytes for kind in (*state.entities, state.sessions, state.clients, state.odd))
     assert held <= memory
     assert state.clients.evicted > 0
     assert len(state.clients) <= state.clients.bound
-    assert FIRST_CAPACITY < state.clients.slot_capacity <= state.clients.slot_bound
+    assert FIRST_CAPACITY < state.clients.slots.capacity <= state.clients.slots.bound

@@ -19,6 +19,7 @@ import pytest
 from detector.ecs import build_alert, iso_time
 from detector.evidence import SessionTail
 from detector.features.catalogue import FAMILIES, SIDES
+from detector.policy import ODD
 from detector.technique import ALL
 from models.ensemble import Ensemble
 from tests.detector.findings import SECRET, finding, judge, record, spread, values
@@ -184,6 +185,16 @@ def test_ids_tell_apart_what_differs() -> None:
     assert len({alert.id for alert in alerts}) == len(alerts)
     assert len({alert.document["event"]["id"] for alert in alerts}) == len(alerts)
     assert all(re.fullmatch("[0-9a-f]{40}", alert.id) for alert in alerts)
+
+
+def test_an_alert_on_odd_queries_is_about_their_session() -> None:
+    document = build_alert(finding(kind=ODD, queries=40)).document
+    assert document["rule"]["id"] == "querywatch-odd-search"
+    ours = document["querywatch"]
+    assert ours["entity"] == {"kind": "session", "id": "s-1"}
+    assert ours["session"] == {"id": "s-1", "odd_queries": 40}
+    assert document["event"]["reason"].startswith("40 unusual queries of one session to credit in ")
+    assert document["event"]["id"] != build_alert(finding(queries=40)).document["event"]["id"]
 
 
 def test_only_a_real_address_is_typed_as_one() -> None:

@@ -115,6 +115,25 @@ def test_a_state_of_format_3_is_taken_over() -> None:
     assert dump(old) == data
 
 
+@pytest.mark.parametrize("settings", [FROZEN, LEARNING], ids=["frozen", "learning"])
+def test_a_state_of_format_5_is_taken_over(settings: Settings) -> None:
+    """It knows nothing of sessions' odd queries: these are followed from now on."""
+    profiles = scenario.profiles("toy")
+    shard = Shard(settings, profiles)
+    shard.process(log()[:1500])
+    meta, arrays = unpack(dump(shard))
+    old = {k: v[:, :3] if k.endswith("clients/heard") else v for k, v in arrays.items() if "odd/" not in k}
+    taken = restore(pack(meta | {"format": 5}, old), settings, profiles)
+    states = taken.models.values()
+    assert all((state.odd.slots.slot_of == -1).all() for state in states)
+    for name, part in taken.models.items():
+        whole = shard.models[name].clients
+        told = whole.heard[: whole.used, :3].tolist()
+        assert part.clients.heard[: part.clients.used].tolist() == [[*kinds, -1] for kinds in told]
+    assert taken.process(log()[1500:]).queries > 0
+    assert restore(dump(taken), settings, profiles).next_offset == len(log())
+
+
 def test_damaged_and_foreign_states_are_refused() -> None:
     shard = Shard(FROZEN, scenario.profiles("toy"))
     shard.process(log()[:300])

@@ -1,0 +1,71 @@
+"""Slots are lent to one owner each, and never more of them than the bound."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from detector.lent import LEAST, LentSlots
+
+OWNERS = 40
+
+
+def lend(slots: LentSlots, owner: int, query: int) -> bool:
+    """As a kernel does it; False: none is free."""
+    if slots.slot_of[owner] < 0:
+        if slots.unused[0] == 0:
+            return False
+        slots.unused[0] -= 1
+        slots.slot_of[owner] = slots.free[slots.unused[0]]
+    slots.seen[slots.slot_of[owner]] = query
+    return True
+
+
+def check(slots: LentSlots) -> None:
+    """Every slot is free or has one owner."""
+    lent = slots.slot_of[slots.slot_of >= 0].tolist()
+    free = slots.free[: slots.unused[0]].tolist()
+    assert sorted([*lent, *free]) == list(range(slots.capacity))
+    assert slots.capacity <= slots.bound
+
+
+@given(
+    bound=st.integers(0, 24),
+    wishes=st.lists(st.tuples(st.booleans(), st.integers(0, OWNERS - 1)), max_size=200),
+    suspicious=st.sets(st.integers(0, 23)),
+)
+def test_slots_have_one_owner(bound: int, wishes: list[tuple[bool, int]], suspicious: set[int]) -> None:
+    slots = LentSlots(bound)
+    slots.know(OWNERS)
+    for query, (take, owner) in enumerate(wishes):
+        if not take:
+            had = slots.slot_of[[owner]]
+            assert slots.take_back(np.array([owner])).tolist() == had[had >= 0].tolist()
+        elif not lend(slots, owner, query):
+            suspicion = np.array([float(s in suspicious) for s in range(slots.capacity)])
+            before = slots.slot_of.copy()
+            gone = slots.make_room(suspicion)
+            assert slots.slot_of[np.isin(before, gone)].tolist() == [-1] * len(gone)
+            assert lend(slots, owner, query)
+        check(slots)
+    copy = LentSlots(bound)
+    copy.know(OWNERS)
+    copy.slot_of[:] = slots.slot_of
+    copy.load(slots.state())
+    check(copy)
+    assert (copy.capacity, copy.seen.tolist()) == (slots.capacity, slots.seen.tolist())
+
+
+def test_suspicious_owners_go_last_and_the_least_recently_used_first() -> None:
+    slots = LentSlots(LEAST)
+    slots.know(LEAST + 1)
+    for owner in range(LEAST):
+        assert lend(slots, owner, query=owner)
+    assert not lend(slots, LEAST, LEAST)
+    suspicion = np.zeros(LEAST)
+    suspicion[slots.slot_of[0]] = 1.0
+    slots.make_room(suspicion)
+    assert slots.slot_of[:3].tolist()[0] >= 0
+    assert slots.slot_of[1] == -1
+    assert (slots.freed, slots.freed_suspicious) == (1, 0)
