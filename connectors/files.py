@@ -21,7 +21,7 @@ from connectors.streams import ByteStream, DamagedStream
 from detector.errors import InputError, SourceError
 from detector.query import DeadLetter, RawBatch
 
-BATCH_BYTES = 32 * 1024 * 1024
+BATCH_BYTES = 8 * 1024 * 1024
 KEEP_BYTES = 256 * 1024 * 1024
 """Longest line that a dead letter keeps whole; of longer ones it keeps the first `HEAD_BYTES`."""
 HEAD_BYTES = 1024 * 1024
@@ -93,7 +93,7 @@ class LogFile:
         return letters
 
     def batches(self) -> Iterator[RawBatch]:
-        """Yield up to `batch_queries` lines, or about 32 MiB, at a time.
+        """Yield up to `batch_queries` lines, or about 8 MiB, at a time.
 
         A batch may be empty, when all there was are dead letters. Raises SourceError when reading fails.
         """
