@@ -1,8 +1,9 @@
 """Many ordinary native records at one go, compiled: from the bytes of a batch straight to columns.
 
-Ordinary is a record in ASCII without escapes, with `input` as a flat list or float32 in base64,
-`probabilities` as a flat list, ids as strings, and nothing null. Whatever else there is, and all that is
-wrong, is left to the record-by-record reading of `native`, which gives an ordinary record the same values.
+Ordinary is a record in ASCII without escapes, with a time as a number or in RFC 3339, `input` as a flat list
+or float32 in base64, `probabilities` as a flat list, ids as strings, and nothing null. Whatever else there is,
+and all that is wrong, is left to the record-by-record reading of `native`, which gives an ordinary record the
+same values.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy.typing as npt
 from connectors.formats.encoded import AT_ONCE, read_encoded
 from connectors.formats.fields import ID_LENGTH, MAX_CLASSES, MAX_SECONDS
 from connectors.formats.floats import blank, read_list, read_number
+from connectors.formats.instants import read_instant
 from detector.decoded import HAS_CONFIDENCE, HAS_LABEL, HAS_PROBABILITIES, Decoded
 from models.compiled import jit
 
@@ -263,7 +265,10 @@ def read_rows(
                 i, answer_at = read_list(text, i, MAX_CLASSES, answers, answer_bits, answer_at)
                 spans[row, IDS + 1, 1] = answer_at
             elif name == _TIMESTAMP:
-                i = read_number(text, i, scratch, scratch_bits, 0)
+                if text[i] == _QUOTE:
+                    i = read_instant(text, i, scratch, scratch_bits)
+                else:
+                    i = read_number(text, i, scratch, scratch_bits, 0)
                 times[row] = scratch[0]
                 if not (times[row] > 0.0 and times[row] <= latest):
                     i = 0

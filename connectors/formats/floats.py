@@ -96,6 +96,23 @@ def _nearest(digits: Any, power: int) -> Any:
 
 
 @jit
+def put_nearest(digits: Any, power: int, negative: bool, out: Any, bits: Any, k: int) -> bool:
+    """Write the float64 nearest to digits * 10^power, digits > 0, into out [k]; False: not told here."""
+    if digits <= _U(_EXACT) and power >= -22 and power <= 22:
+        value = np.float64(digits)
+        value = value / _TENS[-power] if power < 0 else value * _TENS[power]
+        out[k] = -value if negative else value
+        return True
+    if power < _LOWEST or power > _HIGHEST:
+        return False
+    nearest = _nearest(digits, power)
+    if nearest == _ZERO:
+        return False
+    bits[k] = nearest | _TOP if negative else nearest
+    return True
+
+
+@jit
 def read_number(text: Any, i: int, out: Any, bits: Any, k: int) -> int:
     """Read the JSON number at text [bytes] from i into out [k] float64; returns the position behind it.
 
@@ -151,18 +168,7 @@ def read_number(text: Any, i: int, out: Any, bits: Any, k: int) -> int:
         # An integer has no negative zero.
         out[k] = -0.0 if negative and not whole else 0.0
         return i
-    if digits <= _U(_EXACT) and power >= -22 and power <= 22:
-        value = np.float64(digits)
-        value = value / _TENS[-power] if power < 0 else value * _TENS[power]
-        out[k] = -value if negative else value
-        return i
-    if power < _LOWEST or power > _HIGHEST:
-        return 0
-    nearest = _nearest(digits, power)
-    if nearest == _ZERO:
-        return 0
-    bits[k] = nearest | _TOP if negative else nearest
-    return i
+    return i if put_nearest(digits, power, negative, out, bits, k) else 0
 
 
 @jit

@@ -6,6 +6,7 @@ import base64
 import json
 import math
 import struct
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from connectors.formats.block import BLOCK_BYTES, read_batch
 from connectors.formats.encoded import AT_ONCE
 from connectors.formats.floats import read_list, read_number
 from connectors.formats.native import FEWEST_OF_A_BLOCK, NativeDecoder
+from connectors.formats.times import rfc3339_seconds
 from detector.query import DeadLetter, RawBatch, Record
 from tests.connectors.formats.compared import plain
 
@@ -269,6 +271,46 @@ def test_any_bytes_in_base64_both_ways(content: bytes, seed: int) -> None:
         )
         values.append(bytes(value))
     both_ways(values)
+
+
+def at(text: str) -> bytes:
+    return ORDINARY.replace(b"1.5", json.dumps(text).encode())
+
+
+@settings(deadline=None)
+@given(
+    st.datetimes(datetime(1970, 1, 3), datetime(2026, 1, 1)),  # noqa: DTZ001
+    st.text("0123456789", max_size=9),
+    st.sampled_from(["Z", "z", "+00:00", "-00:00", "+23:59", "-23:59", "+05:30"]),
+    st.sampled_from("Tt "),
+)
+def test_times_are_read_by_the_kernel_as_they_are_alone(
+    when: datetime, fraction: str, zone: str, between: str
+) -> None:
+    text = when.strftime(f"%Y-%m-%d{between}%H:%M:%S") + (f".{fraction}" if fraction else "") + zone
+    found, ordinary = read_batch([at(text)], [0], LATEST, 2000, 20)
+    assert ordinary.all()
+    assert bits(found.times[0]) == bits(rfc3339_seconds(text))
+
+
+TIME = "2024-02-29T23:59:60.123456789-11:30"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        TIME, "2023-02-29T00:00:00Z", "2000-02-29T00:00:00Z", "1900-02-29T00:00:00Z", "2024-04-31T00:00:00Z",
+        "2024-13-01T00:00:00Z", "2024-00-01T00:00:00Z", "2024-01-00T00:00:00Z", "2024-12-31T24:00:00Z",
+        "2024-12-31T23:60:00Z", "2024-12-31T23:59:61Z", "2024-12-31T23:59:59", "2024-12-31T23:59:59+24:00",
+        "2024-12-31T23:59:59+10:60", "2024-12-31T23:59:59+1000", "2024-12-31T23:59:59.Z", "2024-12-31",
+        "2024", "2024-12-31T23:59:59.1234567890Z", "1970-01-01T00:00:00.5Z", "1969-12-31T23:59:59Z", "",
+        "1970-01-01T00:30:00+01:00", "9999-12-31T23:59:59-23:59", "2024-12-31 23:59:59Z ",
+        "1970-01-01T00:00:00Z", "0000-01-01T00:00:00Z",
+        *(TIME[:cut] + other + TIME[cut + 1 :] for cut in range(len(TIME)) for other in ("x", "0", "9", "")),
+    ],
+)  # fmt: skip
+def test_odd_times_are_read_as_they_are_alone(text: str) -> None:
+    both_ways([ORDINARY] * FEWEST_OF_A_BLOCK + [at(text), at(text)[:-1], at(text)[: 25 + len(text) // 2]])
 
 
 def test_few_values_are_read_each_alone(monkeypatch: pytest.MonkeyPatch) -> None:
