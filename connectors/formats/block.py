@@ -1,8 +1,8 @@
 """Many ordinary native records at one go, compiled: from the bytes of a batch straight to columns.
 
 Ordinary is a record in ASCII without escapes, with a time as a number or in RFC 3339, `input` as a flat list
-or float32 in base64, `probabilities` as a flat list, ids as strings, and nothing null. Whatever else there is,
-and all that is wrong, is left to the record-by-record reading of `native`, which gives an ordinary record the
+or float32 in base64, `probabilities` as a flat list, ids as strings, and nothing null. Whatever else there is
+and all that is wrong is left to the record-by-record reading of `native`, which gives an ordinary record the
 same values.
 """
 
