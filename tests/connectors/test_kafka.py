@@ -295,6 +295,22 @@ def test_a_topic_that_is_recreated_while_it_is_read_is_read_from_its_first_recor
     until(lambda: member.source.commit({0: records}), member)
 
 
+def test_what_is_read_of_a_recreated_topic_before_that_is_noticed_is_read_again_from_the_first_record(
+    monkeypatch: pytest.MonkeyPatch, settings: Kafka, kafka_server: KafkaServer, join: Join
+) -> None:
+    monkeypatch.setattr(kafka_partitions, "SURE_SECONDS", 3.0)
+    monkeypatch.setattr(kafka_partitions, "IDLE_SECONDS", 3.0)
+    produce(settings, [b"old"] * 10)
+    member = join(settings)
+    until(lambda: member.count() == 10, member)
+    kafka_server.recreate_topic(settings.topic, 1)
+    produce(settings, [b"new"] * 20)
+    new = [(offset, b"new") for offset in range(20)]
+    until(lambda: new[0] in member.read[0] and member.read[0][-1] == new[-1], member)
+    assert member.read[0][-20:] == new
+    assert member.read[0][10:-20] in ([], new[10:]), "behind the old position, if anything"
+
+
 def test_no_broker_is_one_clear_line_within_seconds(
     capfd: pytest.CaptureFixture[str], client: Client
 ) -> None:
