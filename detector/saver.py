@@ -84,17 +84,20 @@ class Saver:
         self.begin(source)
         return committed | self._end(source)
 
-    def save_for_others(self, partitions: list[int], source: PartitionSource) -> None:
-        """Save partitions that go to other members, and commit them while that is this member's to do."""
+    def save_for_others(self, partitions: list[int], source: PartitionSource) -> dict[int, int]:
+        """Save partitions that go to other members, and commit them while that is this member's to do. The
+        offsets at which they are saved."""
         problem = self._written()
         self._copy(sorted(self.unsaved.intersection(partitions)))
         problem = self._written() or problem
+        saved = {p: self._uncommitted[p] for p in partitions if p in self._uncommitted}
         try:
-            source.commit({p: self._uncommitted[p] for p in partitions if p in self._uncommitted})
+            source.commit(saved)
         except SourceError as error:
             problem = problem or str(error)
         if problem:
             log.error("cannot save what goes to other members, they read it again", problem=problem)
+        return saved
 
     def forget(self, partition: int) -> None:
         """A partition went to another member."""

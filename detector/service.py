@@ -123,7 +123,7 @@ class Service:
         """Let go of what goes to other members, saved where all of it was delivered."""
         moved = [partition for partition in partitions if partition in self._saver.unsaved]
         if not moved or self._dispatcher.wait_settled(SETTLE_SECONDS):
-            self._saver.save_for_others(moved, self._source)
+            self._tell(self._saver.save_for_others(partitions, self._source))
         for partition in partitions:
             self.shards.pop(partition, None)
             self.vitals.forget(partition)
