@@ -17,6 +17,7 @@ from detector.policy import CAMPAIGN, CLIENT, KIND_NAMES, ODD, OTHERS, SESSION
 from detector.profile import ModelProfile, build
 from detector.query import FloatArray, IntArray
 from detector.rows import NO_ROWS, Rows
+from detector.shift import Shift
 
 SAMPLE_QUERIES = 1024
 """Inputs seen before units are learned from them, when nothing was handed in."""
@@ -103,7 +104,8 @@ class Learner:
     `window` bounds the evaluation points kept of each kind of entity. Without `build`, no profile is ever
     due. `points` counts those of the sessions. `alerted` are serials of sessions, `clients_alerted` those
     of clients that alerted as such or by odd queries, `clients_with_alerts` those that did so in one of
-    their sessions, and `campaigns_alerted` of campaigns.
+    their sessions, and `campaigns_alerted` of campaigns. Sessions that look like attacks are in them too,
+    once a build has found them.
     """
 
     def __init__(self, window: int = WINDOW, *, build: bool = True) -> None:
@@ -114,6 +116,9 @@ class Learner:
         self.clients_alerted: set[int] = set()
         self.clients_with_alerts: set[int] = set()
         self.campaigns_alerted: set[int] = set()
+        self.shift = Shift()
+        self._young = False
+        self._looked = 0
         self._windows = tuple(Window(window) for _ in KIND_NAMES)
 
     def room(self) -> int:
@@ -137,9 +142,11 @@ class Learner:
             self.campaigns_alerted.add(entity)
             self.clients_alerted.add(owner)
 
-    def clean(self, kind: int = SESSION) -> Rows:
-        """What may teach: the window without what alerted."""
+    def clean(self, kind: int = SESSION, newest: int | None = None) -> Rows:
+        """What may teach: the window, or the newest rows of it, without what alerted."""
         rows = self._windows[kind].rows()
+        if newest is not None:
+            rows = rows.where(np.arange(len(rows.entities)) >= len(rows.entities) - newest)
         owners = self.clients_alerted | (self.clients_with_alerts if kind != SESSION else set())
         keep = ~np.isin(rows.owners, _sorted(owners))
         if kind == SESSION:
@@ -148,14 +155,26 @@ class Learner:
             keep &= ~np.isin(rows.entities, _sorted(self.campaigns_alerted))
         return rows.where(keep)
 
+    def _leave_out(self, rows: Rows, sessions: IntArray) -> None:
+        """These sessions among `rows` teach nothing, as if they had alerted."""
+        self.alerted.update(sessions.tolist())
+        self.clients_with_alerts.update(rows.owners[np.isin(rows.entities, sessions)].tolist())
+
     def build(
         self, inputs: Inputs, judge: ModelProfile | None, begun: int, near: float
     ) -> ModelProfile | None:
-        """The next profile, or None when the window holds too little to do better than the present one.
+        """The next profile, or None when the present one goes on: the window holds too little to do better,
+        or the traffic shifts towards attacks (`detector.shift`). That is asked of a profile that was handed
+        in, or has learned from a full window: the first ones know too little of the day to say what is odd.
 
         `begun` counts all sessions so far; `near` links queries. A profile never rests on less than half the
         sessions that the one before it rested on.
         """
+        self._young = judge is None or self._young
+        if judge is not None and not self._young:
+            new = self.clean(newest=self.points - self._looked)
+            self._leave_out(new, self.shift.look(judge, new))
+        self._looked = self.points
         self.next_build = self.points + min((GROWTH - 1) * self.points, self.window)
         rows = self.clean()
         kept = [window.rows() for window in self._windows]
@@ -165,8 +184,9 @@ class Learner:
         self.clients_with_alerts &= owners
         self.campaigns_alerted &= set(kept[CAMPAIGN].entities.tolist())
         judged = len(np.unique(rows.entities))
-        if judge is not None and judged < judge.tail.sessions / 2:
+        if judge is not None and (self.shift.held or judged < judge.tail.sessions / 2):
             return None
+        self._young = self._young and self.points < self.window
         span = int(rows.entities.max() - rows.entities.min()) + 1 if judged else 0
         sequence = (judge.sequence if judge else 0) + 1
         others = tuple(self.clean(kind) for kind in OTHERS)
@@ -182,6 +202,10 @@ class Learner:
             "clients_alerted": sorted(self.clients_alerted),
             "clients_with_alerts": sorted(self.clients_with_alerts),
             "campaigns_alerted": sorted(self.campaigns_alerted),
+            "young": self._young,
+            "looked": self._looked,
+            "excess": self.shift.excess,
+            "held": self.shift.held,
         }
         arrays: dict[str, npt.NDArray[np.generic]] = {}
         for name, window in zip(KIND_NAMES, self._windows, strict=True):
@@ -197,6 +221,13 @@ class Learner:
         learner.clients_alerted = _serials(meta["clients_alerted"])
         learner.clients_with_alerts = _serials(meta["clients_with_alerts"])
         learner.campaigns_alerted = _serials(meta["campaigns_alerted"])
+        # States of the release before lack these.
+        learner._young = meta.get("young") is True
+        learner._looked = _int(meta.get("looked"))
+        excess = meta.get("excess")
+        learner.shift = Shift(
+            float(excess) if isinstance(excess, float | int) else 0.0, held=meta.get("held") is True
+        )
         for name, window in zip(KIND_NAMES, learner._windows, strict=True):
             if f"{name}/features" in arrays:
                 window.load(arrays, name)

@@ -86,6 +86,7 @@ class Metrics:
         self.oldest = gauge("oldest_undelivered_seconds", "How long the oldest of them has waited.", "sink")
         self.state_bytes = gauge("state_bytes", "Size of the last saved state.", "partition")
         self.saved_at = gauge("last_save_timestamp_seconds", "When state was last saved; 0: not yet.")
+        self.held = gauge("profiles_held", "Models whose profile stays: traffic shifts towards attacks.")
         self.ready = gauge("ready", "1 when /ready says so.")
         self.self_alert = gauge("self_alert", "1 while the detector alerts on itself.", "kind")
         self._shown: set[int] = set()
@@ -156,6 +157,7 @@ class Metrics:
         self.silent.set(seen.silent_seconds)
         self.sessions.set(seen.sessions)
         self.episodes.set(seen.open_episodes)
+        self.held.set(len(seen.held))
         for partition in self._shown - set(seen.lag):
             self.lag.remove(str(partition))
         for partition, lag in seen.lag.items():

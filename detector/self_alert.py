@@ -20,7 +20,13 @@ ENTITY = "detector"
 NO_OFFSET = -1
 """A self-alert comes from no record."""
 MEDIUM, HIGH = 47, 73
-_SEVERITY = {"alert_flood": MEDIUM, "behind": MEDIUM, "state_unsaved": MEDIUM, "state_rebuilt": MEDIUM}
+_SEVERITY = {
+    "alert_flood": MEDIUM,
+    "behind": MEDIUM,
+    "state_unsaved": MEDIUM,
+    "state_rebuilt": MEDIUM,
+    "profile_shift": MEDIUM,
+}
 
 
 @dataclass(frozen=True, slots=True)

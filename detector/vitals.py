@@ -138,6 +138,7 @@ class Vitals:
                 saved=self._saved,
                 rebuilt=dict(self.rebuilt),
                 lost=dict(self.lost),
+                held=tuple(sorted({m.model_id for m in models if m.learner and m.learner.shift.held})),
             )
         )
 

@@ -37,7 +37,7 @@ class Snapshot:
     evicted_suspicious: sessions and clients on their way to an alert that did. alerts: raised since the
     start. unsaved_seconds: since a save first failed, 0 when the last one worked; saved: one has worked
     since the start. rebuilt: partitions that began without their state, and why. lost: records of partitions
-    that were deleted unread.
+    that were deleted unread. held: models whose profile stays, since their traffic shifts towards attacks.
     """
 
     now: float
@@ -56,6 +56,7 @@ class Snapshot:
     saved: bool = False
     rebuilt: Mapping[int, str] = field(default_factory=dict)
     lost: Mapping[int, int] = field(default_factory=dict)
+    held: tuple[str, ...] = ()
 
 
 class Condition(NamedTuple):
@@ -85,6 +86,7 @@ KINDS: dict[str, str] = {
     "state_unsaved": "The detector's state cannot be saved",
     "state_rebuilt": "Sessions were rebuilt without their saved state",
     "records_lost": "Queries were deleted before they were read",
+    "profile_shift": "Traffic shifts towards attacks, and teaches nothing",
 }
 """Every condition, with its title."""
 
@@ -190,6 +192,15 @@ class Watchdog:
                 f"partition {partition}",
                 f"partition {partition}: {count:,} records were deleted by retention before they were read",
                 "raise the topic's retention above the longest stop that you expect",
+            )
+
+        for model in seen.held:
+            yield Condition(
+                "profile_shift",
+                f"model {model}",
+                f"more sessions of {model} than the profile expects are rare and look like the beginnings of "
+                f"attacks; it judges on as it is, and is not replaced",
+                "see who sends them; if they are honest, fit a profile on logs that hold them, and restart",
             )
 
     def _may_go_on(self, kind: str, part: str, seen: Snapshot) -> bool:

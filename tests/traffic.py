@@ -79,6 +79,15 @@ def inversion(
     return out
 
 
+def beginnings(sessions: int, accounts: int, *, seconds: float, queries: int = 14) -> list[dict[str, Any]]:
+    """The first queries of as many attacks, dealt over `accounts` and evenly over the first `seconds`."""
+    out = []
+    for n in range(sessions):
+        begun = inversion(seed=10_000 + n, queries=queries, at=START + seconds * n / sessions)
+        out += [{**query, "client_id": f"patient-{n % accounts}"} for query in begun]
+    return sorted(out, key=lambda q: q["timestamp"])
+
+
 def mixed(*parts: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Several logs as one, by time."""
     return sorted((q for part in parts for q in part), key=lambda q: q["timestamp"])

@@ -59,6 +59,11 @@ GOES_ON: dict[str, tuple[dict[str, Any], Snapshots, dict[str, Any]]] = {
         lambda s: {"partitions": (0, 1), "lost": {1: 7}} if s > 20 else {"partitions": ()},
         {},
     ),
+    "profile_shift": (
+        {"held": ("fraud",)},
+        lambda s: {"partitions": (0, 1), "held": ("fraud",)} if s > 20 else {"partitions": ()},
+        {"held": ()},
+    ),
     "sessions_evicted": (
         {"evicted": 900},
         lambda s: {"evicted": int(1.5 * s)},

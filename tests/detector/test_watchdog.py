@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector.config import Health
@@ -72,6 +72,7 @@ def kinds(notices: list[Notice]) -> list[tuple[str, bool]]:
 
 
 @given(histories)
+@settings(deadline=None)
 def test_every_episode_begins_and_ends_once(history: list[Snapshot]) -> None:
     dog = Watchdog(LIMITS)
     running: dict[tuple[str, str], Notice] = {}
@@ -95,6 +96,7 @@ def test_every_episode_begins_and_ends_once(history: list[Snapshot]) -> None:
 
 
 @given(histories)
+@settings(deadline=None)
 def test_the_same_history_gives_the_same_documents(history: list[Snapshot]) -> None:
     told = []
     for _ in range(2):
@@ -127,6 +129,7 @@ def test_all_is_well() -> None:
         ({"unsaved_seconds": 60.0, "unsaved_problem": "disk full"}, "state_unsaved", ""),
         ({"rebuilt": {1: "the file is damaged"}}, "state_rebuilt", "partition 1"),
         ({"lost": {0: 12_000}}, "records_lost", "partition 0"),
+        ({"held": ("fraud",)}, "profile_shift", "model fraud"),
         ({"evicted": 500}, "sessions_evicted", ""),
         ({"evicted": 1, "evicted_suspicious": 1}, "suspicious_evicted", ""),
         ({"alerts": 100}, "alert_flood", ""),
