@@ -6,33 +6,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from detector import odd_queries, policy, sessions
+from detector import policy
 from detector.alert import Alert
-from detector.campaigns import Campaigns
-from detector.clients import BYTES, PER_SESSION, ClientTable
 from detector.columns import QueryBatch
 from detector.ecs import build_alert
-from detector.entities import POINTS, Entities, Points, Work, bytes_each, in_order
+from detector.entities import POINTS, Points, Work, in_order
 from detector.features import inputs as units
 from detector.features import layout
 from detector.features.inputs import Inputs
 from detector.finding import Campaign, Finding
 from detector.following import follow_clients
 from detector.learner import SAMPLE_QUERIES, InputSample, Learner, learn_units
-from detector.odd_queries import OddQueries
 from detector.policy import CAMPAIGN, CLIENT, ODD, SESSION, Judged
 from detector.profile import ModelProfile
 from detector.query import FloatArray, IntArray
-from detector.sessions import SessionTable
 from detector.suspicion import EPISODES, LEVEL, OPEN, REVISION, feature_means, recent_series
-
-PARTS = 16
-OF_CLIENTS, OF_CAMPAIGNS, OF_ODD = 2, 1, 1
-OF_SESSIONS = PARTS - OF_CLIENTS - OF_CAMPAIGNS - OF_ODD
-"""So many of the parts of the memory are for slots of clients, of campaigns, of sessions whose odd queries
-are followed, and for sessions."""
-SESSION_BYTES = sessions.BYTES + odd_queries.BYTES + PER_SESSION * BYTES
-"""Of a session and of clients, beside its row."""
+from detector.tables import Tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +37,7 @@ class Settings:
     declared: frozenset[str] = frozenset()
 
 
-class ModelState:
+class ModelState(Tables):
     """Sessions, clients, campaigns and profile of one model with inputs of d numbers in one shard."""
 
     def __init__(
@@ -62,77 +51,16 @@ class ModelState:
     ) -> None:
         """`memory` [bytes] is its share of the shard's, all of it by default; `number` tells it from those
         that the shard had of this model before."""
+        super().__init__(d, settings.memory if memory is None else memory)
         self.model_id = model_id
         self.number = number
-        self.d = d
         self.settings = settings
-        sketch = min(d, units.SKETCH)
-        self.memory = settings.memory if memory is None else memory
-        self._each = bytes_each(d, sketch)
-        for_sessions, for_clients, for_campaigns, for_odd = self._room()
-        self.sessions = SessionTable(for_sessions)
-        self.clients = ClientTable(PER_SESSION * self.sessions.bound, for_clients)
-        self.campaigns = Campaigns(d, sketch, self.clients.capacity, for_campaigns)
-        self.odd = OddQueries(d, sketch, for_odd)
-        self.entities = (
-            Entities(self.sessions.bound, d, sketch),
-            Entities(self.clients.slots.bound, d, sketch),
-            self.campaigns.entities,
-            self.odd.entities,
-        )
-        self.entities[SESSION].grow(self.sessions.capacity)
-        self.entities[CLIENT].grow(self.clients.slots.capacity)
-        self.odd.know(self.sessions.capacity)
         self.profile = profile
         self.inputs: Inputs = profile.inputs if profile else units.unlearned(d)
         self.sample = InputSample(d) if settings.learn and profile is None else None
         self.learner = Learner() if settings.learn else None
         self.suppressed = np.zeros(1, dtype=np.int64)
         """Evaluation points above the threshold without a message, since this was made or restored: [1]."""
-
-    def _room(self) -> tuple[int, int, int, int]:
-        """Sessions, slots of clients, campaigns, and sessions with odd queries that the memory holds."""
-        others = [of * self.memory // PARTS for of in (OF_CLIENTS, OF_CAMPAIGNS, OF_ODD)]
-        clients, campaigns, odd = (part // self._each for part in others)
-        return (self.memory - sum(others)) // (self._each + SESSION_BYTES), clients, campaigns, odd
-
-    @property
-    def held(self) -> int:
-        """Bytes of memory without which what is held now would have no room."""
-        held = (
-            (OF_SESSIONS, self.sessions.used * (self._each + SESSION_BYTES)),
-            (OF_CLIENTS, self.clients.slots.capacity * self._each),
-            (OF_CAMPAIGNS, self.campaigns.slots * self._each),
-            (OF_ODD, self.odd.slots.capacity * self._each),
-        )
-        return max(-(-of_them * PARTS // parts) for parts, of_them in held)
-
-    def use_memory(self, memory: int) -> None:
-        """Go on with another share of the memory, at least what is `held`."""
-        self.memory = memory
-        for_sessions, for_clients, for_campaigns, for_odd = self._room()
-        self.sessions.rebound(for_sessions)
-        self.clients.rebound(PER_SESSION * self.sessions.bound, for_clients)
-        self.campaigns.rebound(for_campaigns)
-        self.odd.rebound(for_odd)
-        bounds = (
-            self.sessions.bound,
-            self.clients.slots.bound,
-            self.campaigns.bound,
-            self.odd.slots.bound,
-        )
-        for entities, bound in zip(self.entities, bounds, strict=True):
-            entities.rebound(bound)
-
-    @property
-    def begun(self) -> int:
-        """Sessions begun so far."""
-        return int(self.entities[SESSION].counters[0])
-
-    @property
-    def open_episodes(self) -> int:
-        """Sessions and clients that have alerted and have not calmed down."""
-        return sum(int(np.count_nonzero(own.episodes.counts[:, OPEN])) for own in self.entities)
 
     @property
     def threshold(self) -> float:
