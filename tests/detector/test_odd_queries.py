@@ -113,7 +113,8 @@ def test_following_begins_anew_after_a_silence() -> None:
 
 
 def test_repeats_and_usual_queries_are_not_followed() -> None:
-    odd = np.array([[2.0, 0.0], [np.nan, np.nan], [0.0, 2.0], [0.0, 0.0], *[[2.0, 2.0]] * 4])
+    usual = [[np.nan, np.nan], [0.0, 0.0]]
+    odd = np.array([[2.0, 0.0], *usual, [0.0, 2.0], *usual, *[[2.0, 2.0]] * FOLLOWED_FROM])
     n = len(odd)
     slot, begins = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.bool_)
     count, slot_of = np.zeros(1, dtype=np.int8), np.full(1, -1, dtype=np.int32)
@@ -122,8 +123,9 @@ def test_repeats_and_usual_queries_are_not_followed() -> None:
     bars = np.array([1.0, 1.0])
     done = find_odd(0, n, 100, session, fresh, odd, bars, count, slot_of, seen, free, unused, slot, begins)
     assert done == n
-    assert slot.tolist() == [-1] * 5 + [0] * 3
-    assert begins.tolist() == [False] * 5 + [True] + [False] * 2
+    before = 2 * len(usual) + FOLLOWED_FROM - 1
+    assert slot.tolist() == [-1] * before + [0] * 3
+    assert begins.tolist() == [False] * before + [True] + [False] * 2
     assert (int(seen[0]), int(unused[0])) == (100 + n - 1, 0)
 
 
