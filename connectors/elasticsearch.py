@@ -195,14 +195,7 @@ def _put_template(client: Elasticsearch, body: dict[str, Any]) -> None:
 
 
 def _dead_letter(alert: Alert, reason: str, sink: str) -> DeadLetter:
-    return DeadLetter(
-        reason="rejected_by_sink",
-        detail=f"Elasticsearch refused alert {alert.id}: {reason}",
-        raw=alert.to_json(),
-        source=sink,
-        partition=-1,
-        offset=alert.offset,
-    )
+    return alert.dead_letter("rejected_by_sink", sink, f"Elasticsearch refused alert {alert.id}: {reason}")
 
 
 def check(settings: ElasticsearchSettings) -> str:

@@ -90,7 +90,8 @@ class WebhookSink:
             if not problem:
                 self._remember(chunk)
             elif len(chunk) == 1:
-                refused.append(_dead_letter(chunk[0], problem))
+                detail = f"the webhook refused alert {chunk[0].id}: {problem}"
+                refused.append(chunk[0].dead_letter("rejected_by_sink", NAME, detail))
             else:
                 middle = len(chunk) // 2
                 waiting += [chunk[middle:], chunk[:middle]]
@@ -226,17 +227,6 @@ def _retry_after(answer: urllib3.BaseHTTPResponse) -> float:
         return _NO_RETRY.parse_retry_after(answer.headers.get("Retry-After", "0"))
     except (InvalidHeader, ValueError, OverflowError):
         return 0.0
-
-
-def _dead_letter(alert: Alert, problem: str) -> DeadLetter:
-    return DeadLetter(
-        reason="rejected_by_sink",
-        detail=f"the webhook refused alert {alert.id}: {problem}",
-        raw=alert.to_json(),
-        source=NAME,
-        partition=-1,
-        offset=alert.offset,
-    )
 
 
 def check(settings: WebhookSettings) -> str:

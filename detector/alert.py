@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from detector.query import DeadLetter
+
 
 class Alert(msgspec.Struct, frozen=True):
     """One message to the SOC.
@@ -23,3 +25,7 @@ class Alert(msgspec.Struct, frozen=True):
     def to_json(self) -> bytes:
         """The document with its `_id`, keys in a fixed order, as one NDJSON line without the newline."""
         return msgspec.json.encode({"_id": self.id, **self.document}, order="deterministic")
+
+    def dead_letter(self, reason: str, sink: str, detail: str) -> DeadLetter:
+        """What is kept of it, whole, where `sink` does not get it; reason and detail as in `DeadLetter`."""
+        return DeadLetter(reason, detail, self.to_json(), sink, -1, self.offset)

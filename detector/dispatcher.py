@@ -197,11 +197,4 @@ class Dispatcher:
 
 
 def _undelivered(alert: Alert, sink: str, why: str) -> DeadLetter:
-    return DeadLetter(
-        reason="sink_down",
-        detail=f"{sink} {why} when alert {alert.id} was due",
-        raw=alert.to_json(),
-        source=sink,
-        partition=-1,
-        offset=alert.offset,
-    )
+    return alert.dead_letter("sink_down", sink, f"{sink} {why} when alert {alert.id} was due")
