@@ -112,9 +112,10 @@ class ClientTable(Numbered):
 
     def _lengthen(self) -> None:
         before = len(self._names)
+        self.slots.know(self.capacity)
         for column in self._columns.values():
             longer(column, self.capacity)
-        self.slots.slot_of[before:], self.heard[before:] = -1, -1
+        self.heard[before:] = -1
         self._names.extend([""] * (self.capacity - before))
 
     def evict(self) -> tuple[IntArray, IntArray]:

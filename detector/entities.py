@@ -83,7 +83,8 @@ class Work:
 
     slot of the session and whether it begins there; owner: number of the client; client: slot of the
     client's entity, -1: none; client_fresh whether that begins; sessions that the client had begun by
-    then; campaign: its slot, -1: none; odd [n, 2] how strange the input is, NaN for a repeat.
+    then; campaign: its slot, -1: none; odd [n, 2] how strange the input is, NaN for a repeat; followed: slot
+    of the session's odd queries, -1: it is none that is followed; followed_fresh whether that begins.
     """
 
     slot: IntArray
@@ -94,6 +95,8 @@ class Work:
     sessions: IntArray
     campaign: IntArray
     odd: FloatArray
+    followed: IntArray
+    followed_fresh: Any
 
     @classmethod
     def empty(cls, n: int) -> Work:
@@ -106,7 +109,18 @@ class Work:
             return np.zeros(n, dtype=np.bool_)
 
         odd = np.full((n, 2), np.nan)
-        return cls(numbers(), flags(), numbers(), numbers(), flags(), numbers(), numbers(), odd)
+        return cls(
+            slot=numbers(),
+            fresh=flags(),
+            owner=numbers(),
+            client=numbers(),
+            client_fresh=flags(),
+            sessions=numbers(),
+            campaign=numbers(),
+            odd=odd,
+            followed=numbers(),
+            followed_fresh=flags(),
+        )
 
 
 class Entities:

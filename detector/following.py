@@ -8,6 +8,7 @@ from detector.clients import ClientTable
 from detector.columns import QueryBatch
 from detector.entities import Entities, Points, Work
 from detector.features.inputs import Inputs
+from detector.lent import lend
 from models.compiled import lean
 
 
@@ -38,12 +39,10 @@ def follow(
         out_slot[i] = -1
         out_fresh[i] = False
         if begun > 1:
-            if entity[c] < 0:
-                if unused[0] == 0:
-                    return i
-                unused[0] -= 1
-                entity[c] = free[unused[0]]
-                out_fresh[i] = True
+            new = entity[c] < 0
+            if not lend(entity, free, unused, c):
+                return i
+            out_fresh[i] = new
             out_slot[i] = entity[c]
             seen[entity[c]] = first + i
         sessions[c] = begun

@@ -11,9 +11,21 @@ from detector.pool import longer
 from detector.query import FloatArray, IntArray
 from detector.register import FIRST_CAPACITY
 from detector.sessions import EVICTED_SHARE
+from models.compiled import inlined
 
 LEAST = 8
 """There are at least so many slots."""
+
+
+@inlined
+def lend(slot_of: Any, free: Any, unused: Any, owner: int) -> bool:
+    """Give the owner a slot, unless it has one; False when none is free. Arrays as in `LentSlots`."""
+    if slot_of[owner] < 0:
+        if unused[0] == 0:
+            return False
+        unused[0] -= 1
+        slot_of[owner] = free[unused[0]]
+    return True
 
 
 class LentSlots:

@@ -152,9 +152,7 @@ class ModelState(Tables):
             of_clients = follow_clients(
                 self.clients, self.entities[CLIENT], batch, self.inputs, start, done, first, work, bar[CLIENT]
             )
-            of_odd = self.odd.follow(
-                batch, self.inputs, start, done, first, work.slot, work.fresh, work.odd, bar[ODD]
-            )
+            of_odd = self.odd.follow(batch, self.inputs, start, done, first, work, bar[ODD])
             new = [*((CLIENT, part) for part in of_clients), *((ODD, part) for part in of_odd)]
             if len(of_campaign):
                 new.append((CAMPAIGN, of_campaign.copy()))

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.columns import QueryBatch
-from detector.entities import Entities, Points
+from detector.entities import Entities, Points, Work
 from detector.features.inputs import Inputs
-from detector.lent import LentSlots
+from detector.lent import LentSlots, lend
 from detector.pool import longer
 from detector.query import IntArray
 from models.compiled import lean
@@ -62,13 +62,9 @@ def find_odd(
         if count[s] < FOLLOWED_FROM - 1:
             count[s] += 1
             continue
-        begins = count[s] < FOLLOWED_FROM
-        if slot_of[s] < 0:
-            if unused[0] == 0:
-                return i
-            unused[0] -= 1
-            slot_of[s] = free[unused[0]]
-            begins = True
+        begins = count[s] < FOLLOWED_FROM or slot_of[s] < 0
+        if not lend(slot_of, free, unused, s):
+            return i
         count[s] = FOLLOWED_FROM
         out_fresh[i] = begins
         out_slot[i] = slot_of[s]
@@ -98,34 +94,33 @@ class OddQueries:
         start: int,
         stop: int,
         first: int,
-        session: IntArray,
-        fresh: Any,
-        odd: Any,
+        work: Work,
         threshold: float,
     ) -> list[Points]:
         """Evaluation points at queries start..stop, as in `find_odd`. What comes near `threshold`, the
         evidence that raises an alert, is evicted last."""
         points: list[Points] = []
-        slot, begins = np.full(len(batch), -1, dtype=np.int64), np.zeros(len(batch), dtype=np.bool_)
         slots = self.slots
         while start < stop:
             done = find_odd(
                 start,
                 stop,
                 first,
-                session,
-                fresh,
-                odd,
+                work.slot,
+                work.fresh,
+                work.odd,
                 inputs.odd,
                 self._count,
                 slots.slot_of,
                 slots.seen,
                 slots.free,
                 slots.unused,
-                slot,
-                begins,
+                work.followed,
+                work.followed_fresh,
             )
-            points += self.entities.measure_all(batch, inputs, start, done, slot, begins, odd)
+            points += self.entities.measure_all(
+                batch, inputs, start, done, work.followed, work.followed_fresh, work.odd
+            )
             start = done
             if start < stop:
                 self.entities.release(slots.make_room(self.entities.suspicion(threshold)))
