@@ -160,14 +160,11 @@ def _identity(finding: Finding, name: str) -> tuple[str, str]:
 def _about(finding: Finding) -> tuple[dict[str, Any], str]:
     """Fields that say whose queries they are, and the id of the session or campaign, empty for a client."""
     record = finding.record
-    if finding.kind == SESSION:
+    if finding.kind in (SESSION, ODD):
         session = session_name(record, finding.entity_start)
         entity = {"kind": "session", "id": session}
-        return {"entity": entity, "session": {"id": session, "queries": finding.queries}}, session
-    if finding.kind == ODD:
-        session = session_name(record, finding.entity_start)
-        entity = {"kind": "session", "id": session}
-        return {"entity": entity, "session": {"id": session, "odd_queries": finding.queries}}, session
+        counted = "odd_queries" if finding.kind == ODD else "queries"
+        return {"entity": entity, "session": {"id": session, counted: finding.queries}}, session
     if finding.campaign is not None:
         campaign = finding.campaign
         founding = (

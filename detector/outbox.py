@@ -243,9 +243,8 @@ class Outbox:
     def _fail(self, error: SinkError, attempt: int) -> None:
         self._watcher.failed(self.name)
         needs_a_person = isinstance(error, SinkNotReady)
-        if (
-            self.tried or self.optional or not needs_a_person
-        ):  # else it ends the service, with this as its last words
+        last_words = error if isinstance(error, SinkNotReady) and not (self.tried or self.optional) else None
+        if last_words is None:  # else it ends the service, with this as its last words
             what = (
                 "cannot deliver until a person mends this"
                 if needs_a_person
@@ -253,8 +252,8 @@ class Outbox:
             )
             log.error(what, sink=self.name, problem=str(error), attempt=attempt)
         with self._changed:
-            if not self.tried and not self.optional and isinstance(error, SinkNotReady):
-                self.refused = error
+            if last_words is not None:
+                self.refused = last_words
             self.tried = True
             self.problem = str(error)
             if self.failing_since is None:

@@ -155,7 +155,7 @@ def build(
     early, late = tails_by_age(by_age, total)
     tails = [early]
     *parts, odd_scores = np.split(other_scores, np.cumsum([len(rows.entities) for rows in others])[:-1])
-    for rows, their_scores in zip(others, parts, strict=False):
+    for rows, their_scores in zip(others[:-1], parts, strict=True):
         theirs = session_maxima(their_scores, rows.entities)
         if len(theirs) < MINIMUM_OTHERS:
             theirs = np.concatenate([theirs, maxima])

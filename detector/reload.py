@@ -121,8 +121,8 @@ class Reloader:
     def _new_sinks(self, new: Config, changed: list[str]) -> list[AlertSink]:
         """Sinks for changed settings of places, each tried once. Raises SinkNotReady, ConfigError."""
         sinks = []
-        for name in REMOTE & set(places(new)):
-            if not any(key.startswith(f"{name}.") for key in changed):
+        for name in places(new):
+            if name not in REMOTE or not any(key.startswith(f"{name}.") for key in changed):
                 continue
             trial = remote_sink(new, name)
             try:
