@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import socket
-import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
+
+from tests.connectors.serving import Serving
 
 Answer = tuple[int, Any]
 Act = Callable[[list[str]], Answer | None]
@@ -47,7 +47,7 @@ def items(codes: Mapping[str, int], **fields: Any) -> Act:
     return act
 
 
-class FakeElasticsearch:
+class FakeElasticsearch(Serving):
     """`script` answers bulk requests in turn; when it is spent, `upstream` does, or else `fallback`."""
 
     def __init__(self, upstream: str = "", *, fallback: Act | None = None, cut_after: int = 0) -> None:
@@ -59,8 +59,7 @@ class FakeElasticsearch:
         self.cut_after = cut_after
         """So many bulk requests are passed on to upstream, but their answers never arrive."""
         self._upstream, self._fallback = upstream, fallback or items({})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+        super().__init__(ThreadingHTTPServer(("127.0.0.1", 0), _handler(self)))
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def answer(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> Answer | None:
@@ -101,17 +100,6 @@ class FakeElasticsearch:
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, json.load(error)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
 
 def _handler(fake: FakeElasticsearch) -> type[BaseHTTPRequestHandler]:

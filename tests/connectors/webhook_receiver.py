@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from detector.alert import Alert
+from tests.connectors.serving import Serving
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,7 @@ class Answer:
 Act = Callable[[Request], Answer]
 
 
-class Receiver:
+class Receiver(Serving):
     """`act` answers each POST, unless `script` has an answer left; `greeting` answers OPTIONS. With `tls` it
     speaks https. Use as a context manager."""
 
@@ -70,11 +69,11 @@ class Receiver:
         self.greeted: list[Request] = []
         self.taken: list[Request] = []
         """Those that were answered with 2xx, or not answered although they were read."""
-        self._server = _Server(("127.0.0.1", port), _handler(self))
-        self.port = self._server.server_port
+        server = _Server(("127.0.0.1", port), _handler(self))
+        server.tls = tls
+        super().__init__(server)
+        self.port = server.server_port
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}/hooks/marked-path-secret"
-        self._server.tls = tls
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
 
     @property
     def alerts(self) -> list[Alert]:
@@ -96,17 +95,6 @@ class Receiver:
         if answer.cut or 200 <= answer.status < 300:
             self.taken.append(request)
         return answer
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
 
 class _Server(ThreadingHTTPServer):
