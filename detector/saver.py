@@ -58,6 +58,8 @@ class Saver:
         self._store = store
         self._vitals = vitals
         self._uncommitted: dict[int, int] = {}
+        self._under_way = False
+        """A save has begun and has not been tried to commit."""
         self._thread = ThreadPoolExecutor(1, "state")
         self._writing: list[Future[_Written]] = []
         self._pause = 0.0
@@ -65,22 +67,24 @@ class Saver:
         """Set while somebody waits for what is being written."""
 
     def begin(self, source: PartitionSource) -> None:
-        """Copy the state of every partition that moved, to be written; nothing while a save is under way."""
-        if self._writing:
+        """Copy the state of every partition that moved, to be written; nothing while a save is under way.
+        Where none moved, what is saved may still be uncommitted: a rebalance puts commits off."""
+        if self._under_way:
             return
         self._note_first_starts(source)
         self._copy(sorted(self.unsaved))
+        self._under_way = bool(self._writing or self._uncommitted)
 
     def tend(self, source: PartitionSource) -> dict[int, int]:
         """When all of a save is written, commit; the offsets committed now. What fails is done at the next
         save."""
-        if not self._writing or not all(future.done() for future in self._writing):
+        if not self._under_way or not all(future.done() for future in self._writing):
             return {}
         return self._end(source)
 
     def save(self, source: PartitionSource) -> dict[int, int]:
         """End the save that is under way, and save what has moved since."""
-        committed = self._end(source) if self._writing else {}
+        committed = self._end(source) if self._under_way else {}
         self.begin(source)
         return committed | self._end(source)
 
@@ -113,6 +117,7 @@ class Saver:
 
     def _end(self, source: PartitionSource) -> dict[int, int]:
         problem = self._written()
+        self._under_way = False
         committed: dict[int, int] = {}
         try:
             if self._uncommitted and source.commit(dict(self._uncommitted)):

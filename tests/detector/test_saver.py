@@ -128,3 +128,21 @@ def test_after_pieces_are_lost_everything_is_saved_anew(running: Running) -> Non
     running.save()
     assert running.service.save_problem == ""
     assert running.restored() == running.now()
+
+
+def test_a_commit_that_was_put_off_is_made_at_the_next_save_also_when_nothing_came(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The group rebalances just then, and the topic is quiet afterwards."""
+    saver, member = running.service._saver, running.member
+    running.read(20)
+    with monkeypatch.context() as rebalancing:
+        rebalancing.setattr(member, "commit", lambda offsets: False)
+        saver.begin(member)
+        [future.result() for future in saver._writing]
+        assert saver.tend(member) == {}
+    assert saver.tend(member) == {}, "only a save tries again"
+    saver.begin(member)
+    assert saver.tend(member) == {PARTITION: running.service.shards[PARTITION].next_offset}
+    saver.begin(member)
+    assert saver.tend(member) == {}
