@@ -1,13 +1,14 @@
 """`jit`: compile a kernel with Numba once and cache it on disk for the next start.
 
-Numba's cache notices an edit of the file that holds a kernel, but not of a callee in another file, and
-would go on running the old code. So the cache directory is named after a hash of every kernel source.
+Numba's cache notices an edit of the file that holds a kernel, but not of a callee or a constant in another
+file, and would go on running the old code. So the cache directory is named after a hash of all of them.
 The cache is private (0700), because Numba reads it back as code.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -26,16 +27,25 @@ _BUILD: Any = cgutils
 _ARRAYS: Any = arrayobj
 _njit: Any = numba.njit
 _ROOT = Path(__file__).resolve().parent.parent
-_KERNEL_FOLDERS = ("models", "detector/features", "detector", "connectors/formats")
+KERNEL_FOLDERS = ("models", "detector/features", "detector", "connectors/formats")
+_IMPORT = re.compile(rb"^from ([\w.]+) import", re.MULTILINE)
 
 
-def _sources_digest() -> str:
+def sources(root: Path) -> list[Path]:
+    """The files below root whose text says what kernels do: those that hold pieces of them, and those that
+    these import, whose constants are compiled into them."""
+    files = {path: path.read_bytes() for folder in KERNEL_FOLDERS for path in (root / folder).glob("*.py")}
+    holding = {path: text for path, text in files.items() if b"models.compiled" in text}
+    modules = {name for text in holding.values() for name in _IMPORT.findall(text)}
+    named = {root / (name.decode().replace(".", "/") + ".py") for name in modules}
+    return sorted({root / "models" / "compiled.py", *holding, *(named & files.keys())})
+
+
+def sources_digest(root: Path) -> str:
+    """One name for the present text of all of them, and for the compiler."""
     digest = hashlib.sha256(numba.__version__.encode())
-    for folder in _KERNEL_FOLDERS:
-        for path in sorted((_ROOT / folder).glob("*.py")):
-            text = path.read_bytes()
-            if b"jit" in text:
-                digest.update(path.name.encode() + b"\0" + text)
+    for path in sources(root):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -44,7 +54,7 @@ def _private_cache() -> bool:
     configured = _NUMBA.CACHE_DIR
     try:
         base = Path(configured) if configured else Path.home() / ".cache" / "querywatch" / "kernels"
-        folder = base / _sources_digest()
+        folder = base / sources_digest(_ROOT)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         with tempfile.TemporaryFile(dir=folder):
             pass
