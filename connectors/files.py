@@ -17,15 +17,21 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import cast
 
+import numpy as np
+
 from connectors.streams import ByteStream, DamagedStream
 from detector.errors import InputError, SourceError
 from detector.query import DeadLetter, RawBatch
+from detector.slices import END, NONE, Slices
 
 BATCH_BYTES = 8 * 1024 * 1024
 KEEP_BYTES = 256 * 1024 * 1024
 """Longest line that a dead letter keeps whole; of longer ones it keeps the first `HEAD_BYTES`."""
 HEAD_BYTES = 1024 * 1024
+PIECE_BYTES = 128 * 1024
+"""The least that is split into lines at one go."""
 STDIN = "-"
+LINE_BREAK = b"\n"
 
 
 class _Line:
@@ -97,22 +103,22 @@ class LogFile:
 
         A batch may be empty, when all there was are dead letters. Raises SourceError when reading fails.
         """
-        values: list[bytes] = []
+        parts: list[Slices] = []
         offsets: list[int] = []
         size = 0
         for number, lines, held in self._lines():
             size += held
-            values += lines
+            parts.append(lines)
             offsets += range(number, number + len(lines))
-            while len(values) >= self._batch_queries or size >= BATCH_BYTES:
-                most = self._batch_queries
-                yield RawBatch(self.source, 0, values[:most], offsets[:most], self._latest)
-                values, offsets = values[most:], offsets[most:]
-                size = sum(map(len, values))
-        if values or self._letters:
-            yield RawBatch(self.source, 0, values, offsets, self._latest)
+            while len(offsets) >= self._batch_queries or size >= BATCH_BYTES:
+                most, whole = self._batch_queries, Slices.joined(parts)
+                yield RawBatch(self.source, 0, whole[:most], offsets[:most], self._latest)
+                parts, offsets = [whole[most:]], offsets[most:]
+                size = int(parts[0].sizes.sum())
+        if offsets or self._letters:
+            yield RawBatch(self.source, 0, Slices.joined(parts), offsets, self._latest)
 
-    def _lines(self) -> Iterator[tuple[int, list[bytes], int]]:
+    def _lines(self) -> Iterator[tuple[int, Slices, int]]:
         """Lines in a row, the number of the first, and the bytes held of them.
 
         What becomes a dead letter comes as no line, with the bytes that it holds.
@@ -121,26 +127,32 @@ class LogFile:
         pending = _Line(self._keep_bytes)
         try:
             for piece in self._pieces():
-                first, *others = piece.split(b"\n")
-                pending.extend(first)
-                if not others:
+                first, last = piece.find(LINE_BREAK), piece.rfind(LINE_BREAK)
+                if first < 0:
+                    pending.extend(piece)
                     continue
-                yield self._finished(number, pending)
-                number += 1
-                last = others.pop()
-                if max(map(len, others), default=0) <= self._record_bytes:
-                    yield number, others, sum(map(len, others))
-                    number += len(others)
+                begin, head = 0, b""
+                if pending.length + first <= self._record_bytes:
+                    head = pending.content()
                 else:
-                    for line in others:
-                        pending = _Line(self._keep_bytes)
-                        pending.extend(line)
-                        yield self._finished(number, pending)
-                        number += 1
+                    pending.extend(piece[:first])
+                    yield number, NONE, self._refuse(number, pending)
+                    number, begin = number + 1, first + 1
+                text = b"".join([head, memoryview(piece)[begin : last + 1], END])
+                for lines in self._runs(Slices.lines(text)):
+                    if len(lines) == 1 and lines.sizes[0] > self._record_bytes:
+                        line = _Line(self._keep_bytes)
+                        line.extend(lines[0])
+                        yield number, NONE, self._refuse(number, line)
+                    else:
+                        yield number, lines, int(lines.sizes.sum())
+                    number += len(lines)
                 pending = _Line(self._keep_bytes)
-                pending.extend(last)
-            if pending.length:
-                yield self._finished(number, pending)
+                pending.extend(piece[last + 1 :])
+            if pending.length > self._record_bytes:
+                yield number, NONE, self._refuse(number, pending)
+            elif pending.length:
+                yield number, Slices.of([pending.content()]), pending.length
         except DamagedStream as error:
             detail = f"at compressed byte {self.bytes_read}: {error}; {number} whole lines came before"
             head = pending.content()[:HEAD_BYTES]
@@ -148,25 +160,53 @@ class LogFile:
         except OSError as error:
             raise SourceError(f"cannot read {self.source}: {error.strerror or error}") from error
 
+    def _runs(self, lines: Slices) -> Iterator[Slices]:
+        """The lines, those that are too large by themselves."""
+        large = np.flatnonzero(lines.sizes > self._record_bytes)
+        done = 0
+        for row in large.tolist():
+            if row > done:
+                yield lines[done:row]
+            yield lines[row : row + 1]
+            done = row + 1
+        if done < len(lines):
+            yield lines[done:]
+
     def _pieces(self) -> Iterator[bytes]:
         with self._open() as file:
             self._stream = ByteStream(file)
-            yield from self._stream.pieces()
+            yield from _larger(self._stream.pieces())
 
     def _open(self) -> AbstractContextManager[io.BufferedIOBase]:
         if self.path == STDIN:
             return nullcontext(cast(io.BufferedIOBase, sys.stdin.buffer))
         return Path(self.path).open("rb")
 
-    def _finished(self, number: int, line: _Line) -> tuple[int, list[bytes], int]:
+    def _refuse(self, number: int, line: _Line) -> int:
+        """Make a line that is too large a dead letter; returns the bytes that are held of it."""
         content = line.content()
-        if line.length <= self._record_bytes:
-            return number, [content], len(content)
         detail = f"{line.length} bytes, limits.record_bytes is {self._record_bytes}"
         if not line.whole:
             detail += f"; the first {len(content)} bytes are kept, sha256 of the whole {line.sha256()}"
         self._letters.append(DeadLetter("too_large", detail, content, self.source, 0, number))
-        return number, [], len(content)
+        return len(content)
+
+
+def _larger(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The same bytes in pieces that are worth looking at one by one, also where the stream is damaged."""
+    held: list[bytes] = []
+    size = 0
+    try:
+        for piece in pieces:
+            held.append(piece)
+            size += len(piece)
+            if size >= PIECE_BYTES:
+                yield b"".join(held)
+                held, size = [], 0
+    except DamagedStream:
+        yield b"".join(held)
+        raise
+    yield b"".join(held)
 
 
 class FileSource:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from detector.keys import Keys, keys_of_messages
 from detector.query import FloatArray, IntArray, Record
 from detector.records import CLIENT, MODEL, NAMES, Records, label_code
+from detector.slices import Slices
 from models.compiled import lean
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Decoded(Records):
         confidences: FloatArray,
         labels: IntArray,
         offsets: IntArray,
-        values: Sequence[bytes],
+        values: Slices,
     ) -> None:
         self.text, self.inputs, self.answers = text, inputs, answers
         self.spans, self.given = spans, given
@@ -71,13 +72,13 @@ class Decoded(Records):
 
     def __getitem__(self, index: int | slice) -> Record | Decoded:
         if isinstance(index, slice):
-            return self._part(index, self.values[index])
+            return self._part(index)
         row = range(len(self))[index]
-        return next(iter(self._part(slice(row, row + 1), [self.values[row]])))
+        return next(iter(self._part(slice(row, row + 1))))
 
     def take(self, rows: IntArray) -> Decoded:
         """The records of these rows."""
-        return self._part(rows, [self.values[row] for row in rows.tolist()])
+        return self._part(rows)
 
     def filled(self, rows: IntArray, records: Sequence[Record]) -> Decoded | None:
         """The same with these records, of finite numbers, in these rows. None where one of them has what
@@ -121,7 +122,7 @@ class Decoded(Records):
             self.values,
         )
 
-    def _part(self, rows: IntArray | slice, values: Sequence[bytes]) -> Decoded:
+    def _part(self, rows: IntArray | slice) -> Decoded:
         return Decoded(
             self.text,
             self.inputs,
@@ -132,7 +133,7 @@ class Decoded(Records):
             self.confidences[rows],
             self.labels[rows],
             self.offsets[rows],
-            values,
+            self.values.take(rows),
         )
 
     def __iter__(self) -> Iterator[Record]:
@@ -237,13 +238,27 @@ class Decoded(Records):
         return codes
 
 
-def one_row(offset: int) -> Decoded:
-    """The smallest of all: one record, to load the kernels with."""
-    spans = np.zeros((1, PROBABILITIES + 1, 2), dtype=np.int64)
-    spans[0, [MODEL, CLIENT, INPUT, PROBABILITIES]] = [[0, 1], [1, 2], [0, 2], [0, 2]]
-    given, labels, offsets = np.array([HAS_PROBABILITIES]), np.array([0]), np.array([offset])
-    numbers = np.array([0.5, 0.5])
-    return Decoded(b"mc", numbers, numbers, spans, given, np.ones(1), np.zeros(1), labels, offsets, [b""])
+def plain_rows(model: str, client: str, times: FloatArray, inputs: FloatArray, offset: int) -> Decoded:
+    """Records of one client with these times [n] and inputs [n, d], numbered from `offset` on, as a decoder
+    would find them. Names are ASCII."""
+    n, d = inputs.shape
+    rows, widths = np.arange(n), [len(model), len(client)]
+    spans = np.zeros((n, PROBABILITIES + 1, 2), dtype=np.int64)
+    spans[:, MODEL], spans[:, CLIENT] = [0, widths[0]], [widths[0], sum(widths)]
+    spans[:, INPUT] = np.stack([d * rows, d * (rows + 1)], axis=1)
+    spans[:, PROBABILITIES] = np.stack([2 * rows, 2 * (rows + 1)], axis=1)
+    return Decoded(
+        (model + client).encode("ascii"),
+        inputs.reshape(-1),
+        np.full(2 * n, 0.5),
+        spans,
+        np.full(n, HAS_PROBABILITIES),
+        times,
+        np.zeros(n),
+        np.zeros(n, dtype=np.int64),
+        rows + offset,
+        Slices.of([b""] * n),
+    )
 
 
 @lean

@@ -30,8 +30,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from detector.decoded import one_row
-from detector.features.catalogue import NAMES
+from detector.decoded import plain_rows
 from detector.features.layout import FIRST_EVALUATION
 from detector.grouping import Groups
 from detector.model_state import ModelState, Settings
@@ -93,15 +92,15 @@ class Shard(Router[ModelState]):
 def warm_up(profiles: Mapping[str, ModelProfile]) -> None:
     """Load every compiled kernel, or compile it, so that the first records do not wait for that.
 
-    Changes nothing: a throw-away shard sees one short session, and each profile scores one row.
+    Changes nothing: throw-away shards see two clients whose sessions are in turn an hour's silence apart,
+    which each profile judges, and which one shard without a profile learns from.
     """
-    records = [
-        Record(float(n), "model", "client", [float(n), 0.0], probabilities=[0.5, 0.5], offset=n)
-        for n in range(FIRST_EVALUATION)
-    ]
-    Shard(Settings(learn=False, memory=0), {}).process(records)
-    shard = Shard(Settings(learn=False, memory=0), {})
-    for offset in range(2):
-        shard.process(one_row(offset))
-    for profile in profiles.values():
-        profile.ensemble.score(np.zeros((1, len(NAMES))))
+    rows = 2 * FIRST_EVALUATION
+    for profile in (*profiles.values(), None):
+        d = profile.input_length if profile is not None else 2
+        shard = Shard(Settings(memory=0), {"model": profile} if profile is not None else {})
+        for turn in range(4):
+            times = np.arange(rows, dtype=np.float64) + (1.0 + 3600.0 * turn)
+            inputs = np.outer(np.arange(rows) % 7, np.linspace(1.0, 1e6, d)) + turn
+            client = f"client{turn % 2}"
+            shard.process(plain_rows("model", client, times, inputs, rows * turn))

@@ -6,6 +6,7 @@ or `DeadLetter`s; the pipeline turns runs of records of one model and one input 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import msgspec
@@ -93,6 +94,6 @@ class RawBatch(msgspec.Struct, frozen=True):
 
     source: str
     partition: int
-    values: list[bytes]
-    offsets: list[int]
+    values: Sequence[bytes]
+    offsets: Sequence[int]
     latest: float

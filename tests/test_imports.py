@@ -54,7 +54,14 @@ EDGE = {
     "detector.workers",
 }
 """Modules of `detector` that wire it to the outside world. A new one is named here or is core."""
-CONTRACTS = {"detector.errors", "detector.query", "detector.records", "detector.decoded", "detector.alert"}
+CONTRACTS = {
+    "detector.errors",
+    "detector.query",
+    "detector.slices",
+    "detector.records",
+    "detector.decoded",
+    "detector.alert",
+}
 """All that connectors know of the detector."""
 BASE = CONTRACTS | {"detector.config", "detector.sessions", "detector.columns", "detector.container"}
 """Modules of `detector` that know nothing of the ones above them."""

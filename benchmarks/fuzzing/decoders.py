@@ -32,6 +32,7 @@ from detector.pipeline import Shard
 from detector.query import REASONS, DeadLetter, RawBatch, Record
 from detector.resend import OF_ALERTS, send
 from detector.shard_state import canonical_digest, dump, restore
+from detector.slices import END, Slices
 from tests.connectors.formats.compared import plain
 
 LATEST = 2e9
@@ -83,6 +84,9 @@ def blocks(data: bytes) -> None:
         found += one
         letters += bad
     _demand(plain(together) == plain((found, letters)), "kernel and plain reading differ")
+    of_a_file = Slices.lines(b"".join(value + b"\n" for value in values) + END)
+    together = _decoder().decode(RawBatch("log", 3, of_a_file, offsets, LATEST))
+    _demand(plain(together) == plain((found, letters)), "lines of a file are read otherwise")
 
 
 def files(data: bytes) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import binascii
 from collections.abc import Callable
+from itertools import islice
 from typing import cast
 
 import numpy as np
@@ -12,21 +13,27 @@ from numpy.typing import NDArray
 
 from benchmarks.throughput.log import CLASSES
 from benchmarks.throughput.prepared import Prepared, Works
+from detector.config import Config
 
 Matrix = NDArray[np.float64]
+Read = Callable[[list[bytes]], object]
+BATCH = Config().pipeline.batch_queries
 FIELDS = ("model_id", "client_id", "session_id", "request_id", "source_ip")
 
 
 def decode_only(prepared: Prepared) -> Works:
     """What reads the file and decodes it into columns: the inputs alone, and all fields."""
 
-    def lines() -> list[bytes]:
-        return prepared.log.read_bytes().splitlines()
+    def decode(read: Read) -> None:
+        """A batch's worth of lines at a time: whoever goes on with columns does not keep them all."""
+        with prepared.log.open("rb") as file:
+            while lines := list(islice(file, BATCH)):
+                read(lines)
 
     inputs = _inputs_in_base64 if prepared.base64 else _inputs_in_lists
     return {
-        "inputs": lambda: inputs(lines(), prepared.numbers),
-        "all fields": lambda: _all_fields(lines(), prepared),
+        "inputs": lambda: decode(lambda lines: inputs(lines, prepared.numbers)),
+        "all fields": lambda: decode(lambda lines: _all_fields(lines, prepared)),
     }
 
 

@@ -8,7 +8,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,16 +51,15 @@ def prepare(folder: Path, queries: int, numbers: int, *, base64: bool) -> Prepar
     return Prepared(log, profile, queries, numbers, base64)
 
 
-def raw_batches(log: Path) -> list[RawBatch]:
-    """The log's lines, as `replay` reads them, in memory."""
+def read_log(log: Path) -> Iterator[RawBatch]:
+    """The log's lines, as `replay` reads them."""
     config = Config()
-    source = FileSource(
+    return FileSource(
         [log],
         batch_queries=config.pipeline.batch_queries,
         record_bytes=config.limits.record_bytes,
         latest=END_OF_TIME,
-    )
-    return [raw for raw in source.batches() if isinstance(raw, RawBatch)]
+    ).batches()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.throughput.prepared import Prepared, raw_batches
+from benchmarks.throughput.prepared import Prepared, read_log
 from connectors.elasticsearch import ElasticsearchSink
 from detector import profile as profiles
 from detector.config import Config, Elasticsearch
@@ -28,7 +28,7 @@ def into_elasticsearch(prepared: Prepared, server: ElasticsearchServer, alerts: 
     """Seconds by the wall clock that `alerts` alerts take, one write after the other."""
     shard = Shard(Settings(learn=False), profiles.load(prepared.profile))
     decoder = make_decoder(Config())
-    found = [a for raw in raw_batches(prepared.log) for a in shard.process(decoder.decode(raw)[0]).alerts]
+    found = [a for raw in read_log(prepared.log) for a in shard.process(decoder.decode(raw)[0]).alerts]
     if not found:
         raise SystemExit("the log of the benchmark gives no alert")
     copies = [msgspec.structs.replace(found[n % len(found)], id=f"{n:032x}") for n in range(alerts)]

@@ -20,7 +20,7 @@ from typing import Any
 
 from confluent_kafka import Producer
 
-from benchmarks.throughput.prepared import Prepared, raw_batches
+from benchmarks.throughput.prepared import Prepared, read_log
 from tests.servers.elasticsearch import ElasticsearchServer
 from tests.servers.kafka import KafkaServer
 from tests.servers.process import free_port
@@ -49,7 +49,7 @@ class Topic:
         )
         self._producer.init_transactions(60)
         self._producer.begin_transaction()
-        for raw in raw_batches(log):
+        for raw in read_log(log):
             for value in raw.values:
                 client = value.partition(b'"client_id": "')[2].partition(b'"')[0]
                 self._producer.produce(self.name, value, key=client)

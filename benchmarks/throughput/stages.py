@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import tempfile
+from collections import deque
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.throughput.prepared import Prepared, Works, best, raw_batches, run_querywatch
+from benchmarks.throughput.prepared import Prepared, Works, best, read_log, run_querywatch
 from connectors.file_sinks import NdjsonAlertSink
 from detector import profile as profiles
 from detector.alert import Alert
@@ -40,7 +41,7 @@ def stages(
     known = profiles.load(prepared.profile)
     warm_up(known)
     silent = {name: replace(profile, ensemble=Silent()) for name, profile in known.items()}
-    raws = raw_batches(prepared.log)
+    raws = list(read_log(prepared.log))
     decoder = make_decoder(Config())
     decoded = [decoder.decode(raw)[0] for raw in raws]
 
@@ -54,7 +55,7 @@ def stages(
 
     alerts = core(known, learn=False)
     works: Works = {
-        "read": lambda: raw_batches(prepared.log),
+        "read": lambda: deque(read_log(prepared.log), maxlen=0),
         "decode": decode,
         "measured": lambda: core(silent, learn=False),
         "judged": lambda: core(known, learn=learn),
@@ -108,7 +109,7 @@ def print_calls(prepared: Prepared) -> str:
     known = profiles.load(prepared.profile)
     warm_up(known)
     decoder = make_decoder(Config())
-    raws = raw_batches(prepared.log)
+    raws = list(read_log(prepared.log))
     shard = Shard(Settings(learn=False), known)
     calls = cProfile.Profile()
     calls.enable()

@@ -19,6 +19,7 @@ from connectors.formats.fields import ID_LENGTH, MAX_CLASSES, MAX_SECONDS
 from connectors.formats.floats import blank, read_list, read_number
 from connectors.formats.instants import read_instant
 from detector.decoded import HAS_CONFIDENCE, HAS_LABEL, HAS_PROBABILITIES, Decoded
+from detector.slices import Slices
 from models.compiled import jit
 
 NAMES = (
@@ -46,24 +47,19 @@ _KEYS = np.array([list(name.encode().ljust(16, b"\0")) for name in NAMES], dtype
 _MOST_FIELDS = 64
 _QUOTE, _BACKSLASH, _COMMA, _COLON = 34, 92, 44, 58
 _OPEN, _CLOSE = 123, 125
-BLOCK_BYTES = 2**19
 _U, _I, _ONE = cast(Any, np.uint64), cast(Any, np.int64), np.uint64(1)
-_SEPARATOR = b"\0"
-"""Between records: no JSON text goes on over it."""
 
 
 def read_batch(
-    values: Sequence[bytes], offsets: Sequence[int], latest: float, record_bytes: int, input_length: int
+    values: Slices, offsets: Sequence[int], latest: float, record_bytes: int, input_length: int
 ) -> tuple[Decoded, npt.NDArray[np.bool_]]:
     """Read the values that are ordinary records, within the limits that `native` names.
 
     Returns columns of all n values, and which of them are ordinary [n]; the rows of the others mean nothing.
-    Some values at a time are put together for the kernel, so that their text is in the processor's cache.
     """
     n = len(values)
-    sizes = np.fromiter(map(len, values), dtype=np.int64, count=n) + 1
-    total = int(sizes.sum())
-    most = max(1, BLOCK_BYTES * n // max(1, total))
+    # What is wrong may be read beyond its end, to that of its text at most.
+    total = sum(len(text) for text, _ in values.by_text())
     # As large as they could ever have to be, which costs nothing: memory is given where it is written to.
     letters = np.empty(total, dtype=np.uint8)
     inputs, answers = np.empty(total // 2 + 1), np.empty(total // 2 + 1)  # a number has two bytes at least
@@ -71,13 +67,11 @@ def read_batch(
     spans = np.zeros((n, IDS + 2, 2), dtype=np.int64)
     given, labels = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
     times, confidences = np.zeros(n), np.zeros(n)
-    columns = (ordinary, spans, given, times, confidences, labels)
+    columns = (values.begins, values.ends, ordinary, spans, given, times, confidences, labels)
     used = np.zeros(5, dtype=np.int64)
-    for first in range(0, n, most):
-        joined = _SEPARATOR.join(values[first : first + most]) + _SEPARATOR
+    for text, rows in values.by_text():
         read_rows(
-            np.frombuffer(joined, dtype=np.uint8),
-            np.cumsum(sizes[first : first + most]) - 1,
+            np.frombuffer(text, dtype=np.uint8),
             min(latest, MAX_SECONDS),
             record_bytes,
             input_length,
@@ -85,7 +79,7 @@ def read_batch(
             letters,
             inputs,
             answers,
-            *(column[first : first + most] for column in columns),
+            *(column[rows] for column in columns),
         )
     found = Decoded(
         letters[: used[0]].tobytes(),
@@ -96,7 +90,7 @@ def read_batch(
         times,
         confidences,
         labels,
-        np.array(offsets, dtype=np.int64),
+        np.fromiter(offsets, dtype=np.int64, count=n),
         values,
     )
     return found, ordinary
@@ -191,7 +185,6 @@ def _other(text: Any, i: int, scratch: Any, bits: Any) -> int:
 @jit
 def read_rows(
     text: Any,
-    stops: Any,
     latest: float,
     record_bytes: int,
     input_length: int,
@@ -199,6 +192,8 @@ def read_rows(
     letters: Any,
     inputs: Any,
     answers: Any,
+    begins: Any,
+    stops: Any,
     ordinary: Any,
     spans: Any,
     given: Any,
@@ -206,7 +201,7 @@ def read_rows(
     confidences: Any,
     labels: Any,
 ) -> None:
-    """Read text [bytes], whose values end before stops [n], into the columns of `Decoded` [n].
+    """Read values begins..stops [n] of text [bytes] into the columns of `Decoded` [n]; see `Slices`.
 
     used [5]: how much is in letters, inputs and answers already, and where in letters the last model's id is,
     and how long it is: one that is the same is not kept again.
@@ -217,10 +212,8 @@ def read_rows(
     words = np.empty(AT_ONCE, dtype=np.uint32)
     floats = words.view(np.float32)
     model_at, model_width = used[3], used[4]
-    start = 0
     for row in range(len(stops)):
-        i, stop = start, stops[row]
-        start = stop + 1
+        i, stop = begins[row], stops[row]
         if stop - i > record_bytes:
             continue
         at, input_at, answer_at = used[0], used[1], used[2]
@@ -283,7 +276,8 @@ def read_rows(
                 break
             i = blank(text, i)
             if text[i] == _CLOSE:
-                well = blank(text, i + 1) == stop
+                # Blanks go on over a line break behind the value, but the end of a value does not.
+                well = i < stop and blank(text, i + 1) >= stop
                 break
             if text[i] != _COMMA:
                 break

@@ -32,6 +32,7 @@ from connectors.formats.fields import (
     seconds_from_text,
 )
 from detector.query import DeadLetter, Numbers, RawBatch, Record
+from detector.slices import Slices
 
 _REQUIRED = ("timestamp", "model_id", "client_id", "input")
 _NAMES = ("session_id", "request_id", "source_ip", "user_agent", "tenant_id")
@@ -86,7 +87,7 @@ class NativeDecoder:
         from connectors.formats import block
 
         self._block = block
-        block.read_batch([b""], [0], 0.0, record_bytes, input_length)
+        block.read_batch(Slices.of([b""]), [0], 0.0, record_bytes, input_length)
 
     def decode(self, batch: RawBatch) -> tuple[Sequence[Record], list[DeadLetter]]:
         """Every value of the batch as one record or one dead letter, each list in the batch's order.
@@ -97,17 +98,17 @@ class NativeDecoder:
         records: list[Record] = []
         letters: list[DeadLetter] = []
         if len(batch.values) < FEWEST_OF_A_BLOCK or self._nesting < _SMALLEST_NESTING:
-            self._read_each(batch, 0, len(batch.values), records, letters)
+            self._read_each(batch, range(len(batch.values)), records, letters)
             return records, letters
         found, ordinary = self._block.read_batch(
-            batch.values, batch.offsets, batch.latest, self._record_bytes, self._input_length
+            Slices.of(batch.values), batch.offsets, batch.latest, self._record_bytes, self._input_length
         )
         if ordinary.all():
             return found, letters
         rows: list[int] = []
         for row in np.flatnonzero(~ordinary).tolist():
             before = len(records)
-            self._read_each(batch, row, row + 1, records, letters)
+            self._read_each(batch, [row], records, letters)
             rows += [row] * (len(records) - before)
         whole = found.filled(np.array(rows, dtype=np.int64), records) if ordinary.any() else None
         if whole is not None:
@@ -119,12 +120,13 @@ class NativeDecoder:
         return [others[row] if row in others else next(read) for row in kept], letters
 
     def _read_each(
-        self, batch: RawBatch, start: int, stop: int, records: list[Record], letters: list[DeadLetter]
+        self, batch: RawBatch, rows: Iterable[int], records: list[Record], letters: list[DeadLetter]
     ) -> None:
-        """Read values start..stop of a batch one by one."""
+        """Read these values of a batch one by one."""
         read = self._read_ordinary
         latest = batch.latest
-        for raw, offset in zip(batch.values[start:stop], batch.offsets[start:stop], strict=True):
+        for row in rows:
+            raw, offset = batch.values[row], batch.offsets[row]
             record = read(raw, offset, latest)
             if record is None:
                 if not raw.removeprefix(BYTE_ORDER_MARK).strip():

@@ -17,7 +17,7 @@ from benchmarks.throughput.live import many, one
 from benchmarks.throughput.log import packed_input, write_log
 from benchmarks.throughput.plain_loop import from_kafka as events_from_kafka
 from benchmarks.throughput.plain_loop import numbers, run
-from benchmarks.throughput.prepared import Prepared, prepare, raw_batches
+from benchmarks.throughput.prepared import Prepared, prepare, read_log
 from benchmarks.throughput.quix import LOCK
 from benchmarks.throughput.servers import into_elasticsearch
 from benchmarks.throughput.service import Topic, from_kafka
@@ -43,7 +43,7 @@ def test_the_log_is_the_same_each_time_and_all_of_it_decodes(prepared: Prepared,
     write_log(again, QUERIES, NUMBERS, 200, seed=2, base64_inputs=False, attacks=True)
     assert again.read_bytes() == prepared.log.read_bytes()
     decoder = make_decoder(Config())
-    decoded = [decoder.decode(raw) for raw in raw_batches(prepared.log)]
+    decoded = [decoder.decode(raw) for raw in read_log(prepared.log)]
     assert sum(len(records) for records, _ in decoded) == QUERIES
     assert not any(letters for _, letters in decoded)
 
@@ -83,7 +83,7 @@ def test_live_sessions_are_all_live(prepared: Prepared) -> None:
 
 def test_the_plain_loop_has_the_features_that_querywatch_has(prepared: Prepared) -> None:
     (profile,) = profiles.load(prepared.profile).values()
-    events = [value for raw in raw_batches(prepared.log) for value in raw.values]
+    events = [value for raw in read_log(prepared.log) for value in raw.values]
     points, seconds = run(iter(events), profile.inputs, 4)
     assert points > QUERIES // 10
     assert seconds > 0.0
@@ -141,7 +141,7 @@ class TestServers:
         events = events_from_kafka(topic.server.bootstrap, topic.name)
         given = [next(events) for _ in range(QUERIES)]
         events.close()
-        sent = [value for raw in raw_batches(prepared.log) for value in raw.values]
+        sent = [value for raw in read_log(prepared.log) for value in raw.values]
         assert sorted(given) == sorted(sent)
 
     def test_alerts_are_stored(self, prepared: Prepared, elasticsearch_server: ElasticsearchServer) -> None:

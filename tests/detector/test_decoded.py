@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 
 from connectors.formats.native import NativeDecoder
-from detector import decoded as module
 from detector.columns import to_batch
-from detector.decoded import Decoded, one_row
+from detector.decoded import Decoded
 from detector.keys import keys_of
 from detector.model_state import Settings
 from detector.pipeline import Shard
@@ -192,13 +191,3 @@ def test_a_shard_makes_the_same_of_them(first: int) -> None:
         as_records.process(list(found))
     assert dump(as_columns) == dump(as_records)
     assert as_columns.divisions == (first + 399) // DIVIDE_EVERY
-
-
-def test_the_smallest_loads_the_kernels_that_a_log_needs() -> None:
-    shard = Shard(Settings(learn=False), {})
-    for offset in range(2):
-        assert shard.process(one_row(offset)).queries == 1
-    kernels: list[Any] = [module._number_texts, module._gather, module._write_messages]
-    before = [len(kernel.signatures) for kernel in kernels]
-    shard.process(some())
-    assert [len(kernel.signatures) for kernel in kernels] == before

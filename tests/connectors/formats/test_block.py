@@ -16,12 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.formats import native
-from connectors.formats.block import BLOCK_BYTES, read_batch
+from connectors.formats.block import read_batch
 from connectors.formats.encoded import AT_ONCE
 from connectors.formats.floats import read_list, read_number
 from connectors.formats.native import FEWEST_OF_A_BLOCK, NativeDecoder
 from connectors.formats.times import rfc3339_seconds
 from detector.query import DeadLetter, RawBatch, Record
+from detector.slices import END, TEXT_BYTES, Slices
 from tests.connectors.formats.compared import plain
 
 DATA = Path(__file__).parents[2] / "data"
@@ -103,8 +104,13 @@ def decoder(**limits: int) -> NativeDecoder:
 
 
 def both_ways(values: list[bytes], **limits: int) -> None:
-    """Decode at one go, and each alone; both must be the same."""
-    whole = decoder(**limits).decode(RawBatch("log", 3, values, list(range(len(values))), LATEST))
+    """Decode at one go, as lines of a file where they can be that, and each alone: all must be the same."""
+    offsets = list(range(len(values)))
+    whole = decoder(**limits).decode(RawBatch("log", 3, values, offsets, LATEST))
+    if not any(b"\n" in value for value in values):
+        lines = Slices.lines(b"".join(value + b"\n" for value in values) + END)
+        assert list(lines) == values
+        assert plain(decoder(**limits).decode(RawBatch("log", 3, lines, offsets, LATEST))) == plain(whole)
     alone = decoder(**limits)
     records: list[Record] = []
     letters: list[DeadLetter] = []
@@ -194,11 +200,11 @@ def test_limits_hold_at_their_edge() -> None:
 
 def test_a_batch_of_many_blocks_keeps_every_record_and_its_place() -> None:
     value = ORDINARY.replace(b"1.0, 2", b", ".join(b"%d.5" % n for n in range(1000)))
-    count = 2 * BLOCK_BYTES // len(value) + 5
+    count = 2 * TEXT_BYTES // len(value) + 5
     values = [
         value.replace(b'"c"', b'"c%d"' % n).replace(b'"m"', b'"m%d"' % (n % 9 // 4)) for n in range(count)
     ]
-    found, ordinary = read_batch(values, range(count), LATEST, 10_000, 1000)
+    found, ordinary = read_batch(Slices.of(values), range(count), LATEST, 10_000, 1000)
     assert ordinary.all()
     assert [one.client_id for one in found] == [f"c{n}" for n in range(count)]
     assert [one.model_id for one in found] == [f"m{n % 9 // 4}" for n in range(count)]
@@ -224,11 +230,11 @@ def test_float32_in_base64_is_read_by_the_kernel(count: int) -> None:
     ]
     values = [encoded(x.tobytes(), **way) for way in ways]
     values.append(values[-1].replace(b": ", b" :\t").replace(b", ", b" ,\n").replace(b'"}', b'" }'))
-    found, ordinary = read_batch(values, range(5), LATEST, 10_000, count)
+    found, ordinary = read_batch(Slices.of(values), range(5), LATEST, 10_000, count)
     assert ordinary.all()
     for one in found:
         assert np.asarray(one.input).tobytes() == x.astype(np.float64).tobytes()
-    assert not read_batch(values, range(5), LATEST, 10_000, count - 1)[1].any()
+    assert not read_batch(Slices.of(values), range(5), LATEST, 10_000, count - 1)[1].any()
     both_ways([ORDINARY] * FEWEST_OF_A_BLOCK + values, input_length=count, record_bytes=10_000)
 
 
@@ -288,7 +294,7 @@ def test_times_are_read_by_the_kernel_as_they_are_alone(
     when: datetime, fraction: str, zone: str, between: str
 ) -> None:
     text = when.strftime(f"%Y-%m-%d{between}%H:%M:%S") + (f".{fraction}" if fraction else "") + zone
-    found, ordinary = read_batch([at(text)], [0], LATEST, 2000, 20)
+    found, ordinary = read_batch(Slices.of([at(text)]), [0], LATEST, 2000, 20)
     assert ordinary.all()
     assert bits(found.times[0]) == bits(rfc3339_seconds(text))
 
