@@ -59,6 +59,9 @@ class Detection(_Section, frozen=True):
     """Profile file written by `querywatch fit`; empty: learn from the traffic itself."""
     learn: bool = True
     """Go on learning from traffic that did not alert. False freezes the profile."""
+    prior: bool = True
+    """While a model has no profile and one is learned: judge by what other models' traffic looks like. False:
+    no opinion until there is one."""
     tenant: str = "default"
     """Name of this deployment in alert ids, where records name no tenant."""
     declared_clients: tuple[str, ...] = ()

@@ -34,6 +34,7 @@ RULE_VERSION = "1"
 SEVERITIES = (47, 73, 99)
 """Elastic Security's numbers for medium, high and critical; it maps exactly these."""
 LOW = 21
+PRIOR_SAID = ", by what is known of other models: there is no profile of this one yet"
 SHOWN_FEATURES = 6
 SHOWN_CLIENTS = 1000
 """Clients of a campaign that an alert names at most; it always says how many there are."""
@@ -136,7 +137,8 @@ def _reason(finding: Finding, named: Named, features: list[dict[str, Any]]) -> s
     return (
         f"{finding.queries} {what} to {_printable(finding.model_id)}{over} in {_duration(lasted)} look like "
         f"{' or '.join(looks)}: {because}. "
-        f"Evidence {finding.evidence:.1f} against a threshold of {finding.threshold:.1f}."
+        f"Evidence {finding.evidence:.1f} against a threshold of {finding.threshold:.1f}"
+        f"{'' if finding.profile.sequence else PRIOR_SAID}."
     )
 
 

@@ -40,6 +40,7 @@ def settings_of(config: Config, *, budget: float | None = None, learn: bool | No
         memory=config.sessions.memory_mb << 20,
         budget=config.detection.false_alert_budget if budget is None else budget,
         learn=config.detection.learn if learn is None else learn,
+        prior=config.detection.prior,
         tenant=config.detection.tenant,
         declared=frozenset(_as_read(config, config.detection.declared_clients)),
     )

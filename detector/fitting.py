@@ -15,8 +15,9 @@ import numpy as np
 
 from detector.alert import Alert
 from detector.columns import QueryBatch
+from detector.features import inputs as units
 from detector.features.inputs import Inputs
-from detector.learner import InputSample, Learner, learn_units
+from detector.learner import InputSample, Learner
 from detector.model_state import ModelState, Settings
 from detector.policy import OTHERS
 from detector.profile import MINIMUM_SESSIONS, ModelProfile, build
@@ -49,7 +50,7 @@ class _Sampler:
                 rows.append(row)
             if len(self._seen) > COUNTED_SESSIONS:
                 self._seen.clear()
-        self.sample.add(batch.inputs[rows])
+        self.sample.add(batch.inputs[rows], np.zeros(len(rows), dtype=np.int64))
         return []
 
 
@@ -66,7 +67,7 @@ class Sampling:
     def units(self) -> dict[str, Inputs]:
         """Each model's input units."""
         return {
-            name: learn_units(reader.sample)
+            name: units.learn(reader.sample.rows)
             for name, reader in self._router.models.items()
             if len(reader.sample.rows) > 1
         }
@@ -77,7 +78,7 @@ class Measuring:
 
     def __init__(self, settings: Settings, units: dict[str, Inputs]) -> None:
         def make(name: str, d: int) -> ModelState:
-            state = ModelState(name, d, replace(settings, learn=True), None)
+            state = ModelState(name, d, replace(settings, learn=True, prior=False), None)
             if name in units:
                 state.use_units(units[name])
             state.learner = Learner(window=HISTORY_WINDOW, build=False)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from detector.features import inputs as units
+from detector.contamination import thinned
 from detector.features.inputs import Inputs
 from detector.policy import CAMPAIGN, CLIENT, KIND_NAMES, ODD, OTHERS, SESSION
 from detector.profile import ModelProfile, build
@@ -27,9 +27,12 @@ SAMPLE_NUMBERS = 2**23
 """Numbers kept at most in that sample; long inputs are sampled more thinly."""
 WINDOW = 16_384
 """Evaluation points that an online profile is built from, the newest ones."""
+OF_OWNER = 16
+"""Inputs of one client that teach the units at most, if half of the sample is left."""
 NEVER = 1 << 62
 FIRST_BUILD = 1024
-"""Evaluation points before the first profile."""
+"""Evaluation points before the first profile, and before a given one is renewed. Where the prior judges until
+then, the first profile follows after a full WINDOW: one that rests on less finds no more."""
 GROWTH = 4
 """The next profiles follow each time the points have grown so many times over, then after each WINDOW."""
 
@@ -39,19 +42,29 @@ class InputSample:
 
     def __init__(self, d: int) -> None:
         self.rows: FloatArray = np.empty((0, d))
+        self.owners: IntArray = np.empty(0, dtype=np.int64)
         self.seen = 0
         self._most = max(64, min(SAMPLE_ROWS, SAMPLE_NUMBERS // d))
 
-    def add(self, x: FloatArray) -> None:
-        """See rows x [n, d], in order."""
+    def add(self, x: FloatArray, owners: IntArray) -> None:
+        """See rows x [n, d], in order, and whose they are [n]."""
         room = max(0, self._most - len(self.rows))
         if room:
             self.rows = np.vstack([self.rows, x[:room]])
+            self.owners = np.concatenate([self.owners, owners[:room]])
         for i in range(room, len(x)):
             place = _draw(self.seen + i + 1)
             if place < self._most:
-                self.rows[place] = x[i]
+                self.rows[place], self.owners[place] = x[i], owners[i]
         self.seen += len(x)
+
+    def balanced(self) -> FloatArray:
+        """Of each owner as many of the rows as leave half of them all, at least OF_OWNER: a few long attacks
+        must not bend the units, nor may they rest on a few rows where one client sends nearly all."""
+        most = OF_OWNER
+        while (keep := thinned(self.owners, most)).sum() < len(self.owners) / 2:
+            most *= 2
+        return self.rows[keep]
 
 
 def _draw(n: int) -> int:
@@ -101,17 +114,17 @@ class Window:
 class Learner:
     """Collects evaluation points and says when a new profile is due.
 
-    `window` bounds the evaluation points kept of each kind of entity. Without `build`, no profile is ever
-    due. `points` counts those of the sessions. `alerted` are serials of sessions, `clients_alerted` those
-    of clients that alerted as such or by odd queries, `clients_with_alerts` those that did so in one of
-    their sessions, and `campaigns_alerted` of campaigns. Sessions that look like attacks are in them too,
-    once a build has found them.
+    `window` bounds the evaluation points kept of each kind of entity. The first profile is due after `first`
+    points; without `build`, none ever is. `points` counts those of the sessions. `alerted` are serials of
+    sessions, `clients_alerted` those of clients that alerted as such or by odd queries, `clients_with_alerts`
+    those that did so in one of their sessions, and `campaigns_alerted` of campaigns. Sessions that look like
+    attacks are in them too, once a build has found them.
     """
 
-    def __init__(self, window: int = WINDOW, *, build: bool = True) -> None:
+    def __init__(self, window: int = WINDOW, *, build: bool = True, first: int = FIRST_BUILD) -> None:
         self.window = window
         self.points = 0
-        self.next_build = FIRST_BUILD if build else NEVER
+        self.next_build = first if build else NEVER
         self.alerted: set[int] = set()
         self.clients_alerted: set[int] = set()
         self.clients_with_alerts: set[int] = set()
@@ -244,8 +257,3 @@ def _serials(value: object) -> set[int]:
 
 def _int(value: object) -> int:
     return value if isinstance(value, int) else 0
-
-
-def learn_units(sample: InputSample) -> Inputs:
-    """Units from a sample of inputs."""
-    return units.learn(sample.rows)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from detector import policy
+from detector import policy, prior
 from detector.alert import Alert
 from detector.columns import QueryBatch
 from detector.ecs import build_alert
@@ -16,7 +16,7 @@ from detector.features import layout
 from detector.features.inputs import Inputs
 from detector.finding import Campaign, Finding
 from detector.following import follow_clients
-from detector.learner import SAMPLE_QUERIES, InputSample, Learner, learn_units
+from detector.learner import FIRST_BUILD, SAMPLE_QUERIES, WINDOW, InputSample, Learner
 from detector.policy import CAMPAIGN, CLIENT, ODD, SESSION, Judged
 from detector.profile import ModelProfile
 from detector.query import FloatArray, IntArray
@@ -27,12 +27,14 @@ from detector.tables import Tables
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What the configuration says to the core. gap [s]; memory [bytes] of a shard, which its
-    models share; `declared` client ids raise no alert."""
+    models share; `declared` client ids raise no alert; with `prior`, a model that learns and has no profile
+    yet is judged by the shipped prior."""
 
     gap: float = 1800.0
     memory: int = 1 << 30
     budget: float = 1.0
     learn: bool = True
+    prior: bool = True
     tenant: str = "default"
     declared: frozenset[str] = frozenset()
 
@@ -58,19 +60,27 @@ class ModelState(Tables):
         self.profile = profile
         self.inputs: Inputs = profile.inputs if profile else units.unlearned(d)
         self.sample = InputSample(d) if settings.learn and profile is None else None
-        self.learner = Learner() if settings.learn else None
+        first = WINDOW if profile is None and settings.prior else FIRST_BUILD
+        self.learner = Learner(first=first) if settings.learn else None
         self.suppressed = np.zeros(1, dtype=np.int64)
         """Evaluation points above the threshold without a message, since this was made or restored: [1]."""
 
     @property
+    def judge(self) -> ModelProfile | None:
+        """What judges: the profile; while there is none, the prior from when its units are learned."""
+        learning = self.learner is not None and self.sample is None
+        if self.profile is None and learning and self.settings.prior:
+            return prior.judge(self.inputs)
+        return self.profile
+
+    @property
     def threshold(self) -> float:
-        """Evidence that raises an alert on a short session; infinite while there is no profile."""
+        """Evidence that raises an alert on a short session; infinite while nothing judges."""
         return float(self._thresholds()[SESSION, 0])
 
     def _thresholds(self) -> FloatArray:
-        if self.profile is None:
-            return np.full((policy.KINDS, 2), np.inf)
-        return self.profile.thresholds(self.settings.budget)
+        judge = self.judge
+        return np.full((policy.KINDS, 2), np.inf) if judge is None else judge.thresholds(self.settings.budget)
 
     def process(self, batch: QueryBatch) -> list[Alert]:
         """Account for a batch in order; returns the alerts it raises, in order."""
@@ -141,7 +151,8 @@ class ModelState(Tables):
         """Follow clients, campaigns and odd queries through queries start..stop and judge what comes of them
         and of the sessions' points, before each query that changes who takes part in a campaign. Returns
         the points of the other kinds by kind."""
-        near = self.profile.near if self.profile is not None else float("nan")
+        judge = self.judge
+        near = judge.near if judge is not None else float("nan")
         bar = self._thresholds()[:, 0].tolist()
         others: list[tuple[int, Points]] = []
         at = 0
@@ -183,11 +194,12 @@ class ModelState(Tables):
         Queries up to `done` have been accounted for; query 0 has the number `first`.
         """
         kind, points = in_order(parts)
-        if len(points) == 0 or self.profile is None:
+        judge = self.judge
+        if len(points) == 0 or judge is None:
             return
         owner = work.owner[points.rows]
-        scores = self.profile.ensemble.score(points.features)
-        scores[kind == ODD] -= self.profile.odd_level
+        scores = judge.ensemble.score(points.features)
+        scores[kind == ODD] -= judge.odd_level
         judged = Judged(
             kind=kind,
             slots=points.slots,
@@ -249,7 +261,7 @@ class ModelState(Tables):
                 features=points.features[at - 1],
                 means=feature_means(episodes, s),
                 series=recent_series(episodes, s),
-                profile=self.profile,
+                profile=judge,
                 campaign=campaign,
             )
             alerts.append(build_alert(finding))
@@ -270,9 +282,9 @@ class ModelState(Tables):
         if self.learner is None:
             return
         if self.sample is not None:
-            self.sample.add(batch.inputs[start:done])
+            self.sample.add(batch.inputs[start:done], self.clients.serial[work.owner[start:done]])
             if self.sample.seen >= SAMPLE_QUERIES:
-                self.use_units(learn_units(self.sample))
+                self.use_units(units.learn(self.sample.balanced()))
             return
         for kind, part in [(SESSION, points), *others]:
             serials = self.clients.serial[work.owner[part.rows]]

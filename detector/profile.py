@@ -149,19 +149,33 @@ def build(
     )
     if np.isnan(scores).all():
         return None
-    by_age = maxima_by_age(scores, sessions.entities)
+    parts = np.split(other_scores, np.cumsum([len(rows.entities) for rows in others])[:-1])
+    tails = tails_of(
+        (scores, sessions.entities),
+        tuple((part, rows.entities) for part, rows in zip(parts, others, strict=True)),
+        total_sessions - suspects,
+    )
+    return _versioned(sequence, inputs, near, ensemble, *tails, suspects)
+
+
+def tails_of(
+    sessions: tuple[FloatArray, IntArray], others: tuple[tuple[FloatArray, IntArray], ...], total: int
+) -> tuple[tuple[SessionTail, ...], tuple[SessionTail, ...], float]:
+    """`tails`, `late` and `odd_level` of a profile, from scores [n] of evaluation points in time order and
+    serials [n] of their entities: those of sessions, and of the kinds `OTHERS`. `total` counts all sessions,
+    also those that were too short to be evaluated."""
+    by_age = maxima_by_age(*sessions)
     maxima = np.fmax(*by_age.T)
-    total = max(total_sessions - suspects, len(maxima))
+    total = max(total, len(maxima))
     early, late = tails_by_age(by_age, total)
     tails = [early]
-    *parts, odd_scores = np.split(other_scores, np.cumsum([len(rows.entities) for rows in others])[:-1])
-    for rows, their_scores in zip(others[:-1], parts, strict=True):
-        theirs = session_maxima(their_scores, rows.entities)
+    for scores, entities in others[:-1]:
+        theirs = session_maxima(scores, entities)
         if len(theirs) < MINIMUM_OTHERS:
             theirs = np.concatenate([theirs, maxima])
         tails.append(SessionTail.fit(theirs, total))
-    (odd, odd_late), level = _odd_tails(odd_scores, others[-1].entities, by_age, total)
-    return _versioned(sequence, inputs, near, ensemble, (*tails, odd), (late, odd_late), level, suspects)
+    (odd, odd_late), level = _odd_tails(*others[-1], by_age, total)
+    return (*tails, odd), (late, odd_late), level
 
 
 def _odd_tails(

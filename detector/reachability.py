@@ -56,8 +56,18 @@ def checks(path: Path | None) -> Iterator[Check]:
 def _profile(config: Config) -> str:
     budget = config.detection.false_alert_budget
     if not config.detection.profile:
-        how = "learned from the traffic itself" if config.detection.learn else "none, and learning is off"
-        return f"{how}; alerts begin after about 100 longer sessions of a model, or with `querywatch fit`"
+        if not config.detection.learn:
+            return "none, and learning is off: no alerts; make one with `querywatch fit`"
+        begin = "alerts begin after about 100 longer sessions of a model, or with `querywatch fit`"
+        if config.detection.prior:
+            from detector import prior
+            from detector.learner import SAMPLE_QUERIES
+
+            begin = (
+                f"until then {prior.shipped().profile.version} judges, what is known of other models, from a "
+                f"model's {SAMPLE_QUERIES:,}th query on; `querywatch fit` knows more"
+            )
+        return f"learned from the traffic itself; {begin}"
     said = []
     for name, profile in sorted(edge.load_profiles(config, None).items()):
         supported = profile.tail.supported_budget()

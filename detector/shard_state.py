@@ -229,7 +229,7 @@ def _dump_model(state: ModelState) -> tuple[dict[str, Any], Arrays]:
         arrays |= {f"inputs/{k}": v for k, v in units.to_arrays(state.inputs).items()}
     if state.sample is not None:
         meta["sampled"] = state.sample.seen
-        arrays["sample"] = state.sample.rows
+        arrays["sample"], arrays["sample_owners"] = state.sample.rows, state.sample.owners
     if state.learner is not None:
         meta["learner"], own = state.learner.state()
         arrays |= {f"learner/{k}": v for k, v in own.items()}
@@ -272,6 +272,9 @@ def _restore_model(
     if "sampled" in meta:
         state.sample = InputSample(meta["d"])
         state.sample.rows, state.sample.seen = np.array(arrays["sample"], dtype=np.float64), meta["sampled"]
+        # States of the release before lack these: each input is then taken for another client's.
+        owners = arrays.get("sample_owners", np.arange(len(state.sample.rows)))
+        state.sample.owners = np.array(owners, dtype=np.int64)
     state.learner = Learner.from_state(meta["learner"], under(arrays, "learner/"))
     return state
 

@@ -119,7 +119,7 @@ def describe_models(shard: Shard, given: dict[str, ModelProfile]) -> list[str]:
 
 
 def _judged_by(shard: Shard, given: dict[str, ModelProfile], name: str) -> str:
-    from detector.learner import FIRST_BUILD, SAMPLE_QUERIES
+    from detector.learner import SAMPLE_QUERIES
     from detector.profile import MINIMUM_SESSIONS
 
     state = shard.models[name]
@@ -144,10 +144,16 @@ def _judged_by(shard: Shard, given: dict[str, ModelProfile], name: str) -> str:
         why = "the profile does not know this model; "
     if state.learner is None:
         return f"no opinion: {why}and learning is off; make a profile with `querywatch fit`"
+    if state.judge is not None:
+        known = f"{state.judge.version}, what is known of other models"
+        why = f"judged by {known}, threshold {state.threshold:.1f}: {why}"
+    else:
+        why = f"no opinion: {why}"
     if state.sample is not None:
         need = f"{state.sample.seen:,} of {SAMPLE_QUERIES:,} queries needed to learn its inputs"
-    elif state.learner.points < FIRST_BUILD:
-        need = f"{state.learner.points:,} of {FIRST_BUILD:,} evaluation points needed (one every 4 queries)"
+    elif state.learner.points < state.learner.next_build:
+        points = f"{state.learner.points:,} of {state.learner.next_build:,}"
+        need = f"{points} evaluation points needed (one every 4 queries)"
     else:
         need = f"fewer than {MINIMUM_SESSIONS} of its sessions are long enough to learn from"
-    return f"no opinion: {why}too little traffic, {need}; make a profile from history with `querywatch fit`"
+    return f"{why}too little traffic for a profile, {need}; make one from history with `querywatch fit`"

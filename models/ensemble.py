@@ -34,7 +34,7 @@ class Ensemble:
     """Tail, isolation forest and half-space trees over features x [n, f]; the trees see ranks of x.
 
     `sides` [f] and `families` [f] as in `models.tail.Tail`; the recogniser, if there is one, sees signed
-    surprises of x, and learns nothing here.
+    surprises of x, and learns nothing here. Without `forests` it and the tails judge alone.
     """
 
     name = "ensemble"
@@ -44,12 +44,14 @@ class Ensemble:
         sides: npt.NDArray[np.int64] | None = None,
         families: npt.NDArray[np.int64] | None = None,
         recogniser: Recogniser | None = None,
+        *,
+        forests: bool = True,
     ) -> None:
         self._sides = sides
         self._families = families
         self.recogniser = recogniser
         self.tail = Tail(sides, families)
-        self._others: tuple[Model, ...] = (IsolationForest(), HalfSpaceTrees())
+        self._others: tuple[Model, ...] = (IsolationForest(), HalfSpaceTrees()) if forests else ()
         self._calibration: Quantiles | None = None
 
     def learn(self, x: Matrix, groups: npt.NDArray[np.int64] | None = None) -> None:
@@ -87,12 +89,21 @@ class Ensemble:
         for held in (0, 1):
             learner = Ensemble(self._sides, self._families, self.recogniser)
             learner._learn_models(x[teaches & (fold != held)])
-            raw[fold == held] = learner._raw(x[fold == held])
+            raw[fold == held] = learner.raw(x[fold == held])
             if (other_fold == held).any():
-                other_raw[other_fold == held] = learner._raw(others[other_fold == held])
+                other_raw[other_fold == held] = learner.raw(others[other_fold == held])
         self._learn_models(x[teaches])
-        self._calibration = Quantiles.fit(raw[teaches], 1e-3)
-        return self._combine(raw), self._combine(other_raw)
+        self.calibrate(raw[teaches])
+        return self.combine(raw), self.combine(other_raw)
+
+    def calibrate(self, raw: Matrix) -> None:
+        """Take the models' raw scores [n, models] of benign rows for usual: of rows that the models which
+        gave them had not learned from."""
+        self.take_calibration(Quantiles.fit(raw, 1e-3))
+
+    def take_calibration(self, usual: Quantiles) -> None:
+        """Take these quantiles of the models' raw scores for the usual ones."""
+        self._calibration = usual
 
     def _learn_models(self, x: Matrix) -> None:
         self.tail.learn(x)
@@ -101,7 +112,8 @@ class Ensemble:
         for model in self._others:
             model.learn(thinned)
 
-    def _raw(self, x: Matrix) -> Matrix:
+    def raw(self, x: Matrix) -> Matrix:
+        """What each model says of rows x [n, f], in its own unit [n, models]; NaN: no opinion."""
         seen = self.tail.see(x)
         raw = np.full((len(x), len(WEIGHTS)), np.nan)
         raw[:, 0] = self.tail.mean(seen.extreme)
@@ -111,7 +123,8 @@ class Ensemble:
             raw[:, -1] = self.recogniser.score(seen.signed)
         return raw
 
-    def _combine(self, raw: Matrix) -> Vector:
+    def combine(self, raw: Matrix) -> Vector:
+        """The score [n] that the models' raw scores [n, models] add up to; see `score`."""
         if self._calibration is None:
             return np.full(len(raw), np.nan)
         sides = np.ones(raw.shape[1], dtype=np.int64)
@@ -123,7 +136,7 @@ class Ensemble:
 
     def score(self, x: Matrix) -> Vector:
         """Mean surprise [n] in [0, CAP]; NaN before there is a fit."""
-        return self._combine(self._raw(x))
+        return self.combine(self.raw(x))
 
     def attack_families(self, x: Vector, means: Vector | None = None) -> dict[str, float]:
         """The recogniser's probability of each attack family for one row x [f], given that it is an attack;

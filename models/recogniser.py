@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,12 @@ class Stack:
 
     def __init__(self, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
         self.arrays: Arrays = {name: np.ascontiguousarray(arrays[name]) for name in _ARRAYS}
+
+    def placed(self, columns: npt.NDArray[np.int32]) -> Stack:
+        """The same trees where the column j of the rows is `columns[j]`."""
+        feature = np.asarray(self.arrays["feature"], dtype=np.int32)
+        moved = np.where(feature < 0, feature, columns[np.maximum(feature, 0)])
+        return Stack({**self.arrays, "feature": moved.astype(np.int32)})
 
     def raw(self, x: Matrix) -> Matrix:
         """Raw score of each group [n, groups]; missing features count as unsurprising."""
@@ -89,23 +95,44 @@ class Recogniser:
         weights = np.exp(raw - raw.max(axis=1, keepdims=True))
         return np.asarray(weights / weights.sum(axis=1, keepdims=True), dtype=np.float64)
 
+    def placed(self, names: Sequence[str]) -> Recogniser:
+        """The same recogniser for rows whose columns have these names, which must hold all of its own.
+        Raises ValueError."""
+        if missing := set(self.features) - set(names):
+            raise ValueError(
+                f"the recogniser needs features that are not there: {', '.join(sorted(missing))}"
+            )
+        columns = np.array([list(names).index(name) for name in self.features], dtype=np.int32)
+        thrice = np.concatenate([columns + part * len(names) for part in range(3)])
+        meta = {"classes": self.classes, "features": tuple(names), "provenance": self.provenance}
+        return Recogniser(self._attack.placed(columns), self._family.placed(thrice), meta)
+
     def _arrays(self) -> Arrays:
         stacks = zip(_STACKS, (self._attack, self._family), strict=True)
         return {f"{name}_{key}": array for name, stack in stacks for key, array in stack.arrays.items()}
 
-    def save(self, path: Path) -> None:
-        """Write arrays and description; the same content gives the same bytes."""
+    def to_arrays(self) -> Arrays:
+        """Everything as named arrays, the description as JSON in one of them."""
         meta = {"classes": self.classes, "features": self.features, "provenance": self.provenance}
         text = np.frombuffer(json.dumps(meta, sort_keys=True).encode(), dtype=np.uint8)
-        everything: dict[str, Any] = {_META: text, **self._arrays()}
+        return {_META: text, **self._arrays()}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[np.generic]]) -> Recogniser:
+        """The inverse of `to_arrays`."""
+        attack, family = (Stack({name: arrays[f"{stack}_{name}"] for name in _ARRAYS}) for stack in _STACKS)
+        return cls(attack, family, json.loads(arrays[_META].tobytes()))
+
+    def save(self, path: Path) -> None:
+        """Write arrays and description; the same content gives the same bytes."""
+        everything: dict[str, Any] = dict(self.to_arrays())
         np.savez_compressed(path, **everything)
 
 
 def load(path: Path) -> Recogniser:
     """Read what `save` wrote."""
     with np.load(path, allow_pickle=False) as stored:
-        attack, family = (Stack({name: stored[f"{stack}_{name}"] for name in _ARRAYS}) for stack in _STACKS)
-        return Recogniser(attack, family, json.loads(stored[_META].tobytes()))
+        return Recogniser.from_arrays(stored)
 
 
 def described(surprises: Matrix, features: Matrix, means: Matrix) -> Matrix:

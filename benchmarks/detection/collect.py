@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from detector.edge import open_source, read_log, settings_of
 from detector.features.catalogue import FAMILIES, NAMES, SIDES
 from detector.features.inputs import Inputs
 from detector.fitting import Sampling
+from detector.learner import Learner
 from detector.model_state import ModelState, Settings
 from detector.query import DeadLetter, FloatArray, Record
 from detector.router import Router
@@ -23,6 +25,7 @@ from models.ensemble import fold_of
 from models.tail import Tail
 
 IntArray = npt.NDArray[np.int64]
+EVERYTHING = 1 << 40
 
 
 @dataclass(frozen=True)
@@ -51,16 +54,21 @@ class Points:
     def load(cls, path: Path) -> Points:
         """Read what `save` wrote."""
         with np.load(path, allow_pickle=False) as stored:
-            return cls(
-                data_set=str(stored["data_set"]),
-                features=stored["features"],
-                surprises=stored["surprises"],
-                sessions=stored["sessions"],
-                queries=stored["queries"],
-                family=stored["family"].tolist(),
-                kind=stored["kind"].tolist(),
-                benign_sessions=int(stored["benign_sessions"]),
-            )
+            return cls.of_arrays(stored)
+
+    @classmethod
+    def of_arrays(cls, stored: Mapping[str, Any], prefix: str = "") -> Points:
+        """Of arrays whose names begin with `prefix`."""
+        return cls(
+            data_set=str(stored[f"{prefix}data_set"]),
+            features=stored[f"{prefix}features"],
+            surprises=stored[f"{prefix}surprises"],
+            sessions=stored[f"{prefix}sessions"],
+            queries=stored[f"{prefix}queries"],
+            family=stored[f"{prefix}family"].tolist(),
+            kind=stored[f"{prefix}kind"].tolist(),
+            benign_sessions=int(stored[f"{prefix}benign_sessions"]),
+        )
 
     def means(self) -> FloatArray:
         """Means [n, f] of the features over the points of the same session so far; NaN: none was known."""
@@ -74,17 +82,23 @@ class Points:
         return means
 
 
-class _Watched(ModelState):
-    """Measures one model in given units, judges nothing, keeps every evaluation point."""
+class Watched(ModelState):
+    """Measures one model in given units, or in those that it learns; judges nothing, keeps every evaluation
+    point of sessions, also those of other entities if it learns."""
 
-    def __init__(self, name: str, inputs: Inputs, settings: Settings) -> None:
-        super().__init__(name, len(inputs.location), settings, None)
-        self.use_units(inputs)
+    def __init__(self, name: str, d: int, settings: Settings, inputs: Inputs | None = None) -> None:
+        super().__init__(name, d, replace(settings, prior=False), None)
+        if inputs is not None:
+            self.use_units(inputs)
+        if self.learner is not None:
+            self.learner = Learner(window=EVERYTHING, build=False)
         self.sessions_of_points: list[tuple[str, str]] = []
         self.queries: list[int] = []
         self.features: list[FloatArray] = []
 
     def on_points(self, batch: QueryBatch, rows: IntArray, meta: FloatArray, features: FloatArray) -> None:
+        if self.sample is not None:
+            return  # in no units yet
         records = [batch.records[row] for row in rows.tolist()]
         self.sessions_of_points += [(record.client_id, record.session_id) for record in records]
         self.queries += meta[:, 3].astype(np.int64).tolist()
@@ -113,8 +127,8 @@ def collect(directory: Path, truth: Truth) -> tuple[list[Points], list[Points]]:
     before, after = _watch(history, units), _watch(trace, units)
     learned, tried = [], []
     for name in sorted(units):
-        past = _points(before[name], {})
-        now = _points(after[name], kinds)
+        past = points_of(before[name], {})
+        now = points_of(after[name], kinds)
         fold = fold_of(past.sessions)
         for held in (0, 1):
             tail = _tail(past.features[fold != held])
@@ -125,10 +139,10 @@ def collect(directory: Path, truth: Truth) -> tuple[list[Points], list[Points]]:
     return learned, tried
 
 
-def _watch(log: list[list[Record]], units: dict[str, Inputs]) -> dict[str, _Watched]:
+def _watch(log: list[list[Record]], units: dict[str, Inputs]) -> dict[str, Watched]:
     settings = settings_of(Config(), learn=False)
     router = Router(
-        lambda name, _: _Watched(name, units[name], settings),
+        lambda name, d: Watched(name, d, settings, units[name]),
         {name: len(inputs.location) for name, inputs in units.items()},
         "",
         0,
@@ -144,7 +158,8 @@ def _tail(features: FloatArray) -> Tail:
     return tail
 
 
-def _points(watched: _Watched, kinds: dict[tuple[str, str], tuple[str, str]]) -> Points:
+def points_of(watched: Watched, kinds: dict[tuple[str, str], tuple[str, str]]) -> Points:
+    """What was kept, with the truth about it: family and kind by client and session."""
     numbers: dict[tuple[str, str], int] = {}
     sessions = [numbers.setdefault(session, len(numbers)) for session in watched.sessions_of_points]
     truth = [kinds.get(session, ("benign", "history")) for session in watched.sessions_of_points]

@@ -38,7 +38,13 @@ def first_alerts(past: Points, now: Points, recogniser: Recogniser | None) -> di
     teaches = thinned(past.sessions)
     scores, _ = ensemble.fit_and_score(past.features, past.sessions, none, nobody, teaches)
     tails = tails_by_age(maxima_by_age(scores, past.sessions), past.benign_sessions)
-    low, high = thresholds_by_age(*tails, BUDGET)
+    return alerts_of(ensemble, thresholds_by_age(*tails, BUDGET), now)
+
+
+def alerts_of(ensemble: Ensemble, thresholds: tuple[float, float], now: Points) -> dict[int, Alert]:
+    """Sessions of `now` that would alert, judged by an ensemble and thresholds while they are short and once
+    they are long."""
+    low, high = thresholds
     evidence: dict[int, float] = defaultdict(float)
     points: dict[int, int] = defaultdict(int)
     over: dict[int, list[int]] = defaultdict(list)
@@ -48,6 +54,7 @@ def first_alerts(past: Points, now: Points, recogniser: Recogniser | None) -> di
         points[session] += 1
         if evidence[session] >= (low if points[session] <= LATE else high):
             over[session].append(i)
+    recogniser = ensemble.recogniser
     if recogniser is None:
         return {session: Alert(int(now.queries[rows[0]]), "", "") for session, rows in over.items()}
     seen = described(ensemble.tail.see(now.features).signed, now.features, now.means())
@@ -65,10 +72,13 @@ class Outcome:
         self.attacks: dict[str, list[int | None]] = defaultdict(list)
         self.named: dict[str, list[tuple[bool, bool]]] = defaultdict(list)
         self.benign: dict[str, list[bool]] = defaultdict(list)
+        self.sessions = 0
+        """Benign ones, also those that were too short to be judged."""
 
     def add(self, now: Points, alerts: dict[int, Alert]) -> None:
         """Count the sessions of one model of one deployment."""
         truth = dict(zip(now.sessions.tolist(), zip(now.family, now.kind, strict=True), strict=True))
+        self.sessions += now.benign_sessions - sum(family != "benign" for family, _ in truth.values())
         for session, (family, kind) in truth.items():
             if family == "benign":
                 self.benign[kind].append(session in alerts)
@@ -77,6 +87,11 @@ class Outcome:
                 self.attacks[kind].append(alert.queries if alert else None)
                 if alert:
                     self.named[kind].append((alert.family == family, alert.in_the_end == family))
+
+    @property
+    def wrong(self) -> int:
+        """Benign sessions that alerted."""
+        return sum(sum(group) for group in self.benign.values())
 
     def found(self) -> tuple[int, int, float]:
         """Attack sessions found, all of them, and the median queries until the alert."""
@@ -90,31 +105,32 @@ def _right(named: Sequence[tuple[bool, bool]]) -> list[str]:
     return [f"{np.mean(part):.0%}" for part in zip(*named, strict=True)] or ["-", "-"]
 
 
-def by_data_set(outcomes: Sequence[tuple[str, Outcome, Outcome]]) -> Table:
-    """Per data set: found with the recogniser and by the anomaly models alone; false alerts with it."""
-    table = Table(title="The whole decision, by a recogniser that was not taught on that data set")
-    columns = ("data set", "found", "median queries", *NAMED, *ALONE, "false alerts")
+def by_data_set(outcomes: Sequence[tuple[str, Outcome, Outcome | None]], title: str) -> Table:
+    """Per data set: found with the recogniser and, where that was tried, by the anomaly models alone; false
+    alerts with it."""
+    table = Table(title=title)
+    tried = any(alone for _, _, alone in outcomes)
+    columns = ("data set", "found", "median queries", *NAMED, *(ALONE if tried else ()), "false alerts")
     for number, column in enumerate(columns):
         table.add_column(column, justify="right" if number else "left", no_wrap=not number)
-    alarms = judged = 0
+    alarms = judged = sessions = 0
     for name, full, alone in outcomes:
         found, of, median = full.found()
-        other, _, later = alone.found()
         wrong = [w for group in full.benign.values() for w in group]
-        alarms, judged = alarms + sum(wrong), judged + len(wrong)
-        table.add_row(
-            name,
-            f"{found}/{of}",
-            f"{median:.0f}",
-            *_right([pair for group in full.named.values() for pair in group]),
-            f"{other}/{of}",
-            f"{later:.0f}",
-            f"{sum(wrong)} of {len(wrong):,} judged",
-        )
-    low, high = clopper_pearson(alarms, judged)
+        alarms, judged, sessions = alarms + full.wrong, judged + len(wrong), sessions + full.sessions
+        cells = [name, f"{found}/{of}", f"{median:.0f}"]
+        cells += _right([pair for group in full.named.values() for pair in group])
+        if alone:
+            other, _, later = alone.found()
+            cells += [f"{other}/{of}", f"{later:.0f}"]
+        table.add_row(*cells, f"{sum(wrong)} of {len(wrong):,} judged")
+    rates = []
+    for count in (judged, sessions):
+        low, high = clopper_pearson(alarms, count)
+        rates.append(f"{alarms / count * 1e4:.1f} per 10,000 (95%: {low * 1e4:.1f} to {high * 1e4:.1f})")
     table.caption = (
-        f"{alarms} false alerts on {judged:,} benign sessions long enough to be judged: "
-        f"{alarms / judged * 1e4:.1f} per 10,000 (95%: {low * 1e4:.1f} to {high * 1e4:.1f})"
+        f"{alarms} false alerts on {judged:,} benign sessions long enough to be judged: {rates[0]}; "
+        f"of all {sessions:,}: {rates[1]}"
     )
     return table
 

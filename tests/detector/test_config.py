@@ -18,6 +18,7 @@ DEFAULTS = {
         "false_alert_budget": 1.0,
         "profile": "",
         "learn": True,
+        "prior": True,
         "tenant": "default",
         "declared_clients": (),
     },

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from detector.features.catalogue import NAMES
-from detector.learner import FIRST_BUILD, SAMPLE_ROWS, InputSample, Learner
+from detector.learner import FIRST_BUILD, OF_OWNER, SAMPLE_ROWS, InputSample, Learner
 from detector.profile import ModelProfile
 from detector.profile import build as make_profile
 from detector.query import FloatArray, IntArray
@@ -17,18 +17,22 @@ from tests.detector import scenario
 def test_a_small_sample_is_everything() -> None:
     x = np.random.default_rng(1).normal(size=(100, 3))
     sample = InputSample(3)
-    sample.add(x[:40])
-    sample.add(x[40:])
+    sample.add(x[:40], np.arange(40))
+    sample.add(x[40:], np.arange(40, 100))
     assert np.array_equal(sample.rows, x)
+    assert np.array_equal(sample.balanced(), x)
 
 
 def test_a_large_sample_is_even_bounded_and_independent_of_batches() -> None:
     x = np.arange(10 * SAMPLE_ROWS, dtype=np.float64)[:, None]
     whole, cut = InputSample(1), InputSample(1)
-    whole.add(x)
+    owners = np.arange(len(x)) // 7
+    whole.add(x, owners)
     for begin in range(0, len(x), 997):
-        cut.add(x[begin : begin + 997])
+        cut.add(x[begin : begin + 997], owners[begin : begin + 997])
     assert np.array_equal(whole.rows, cut.rows)
+    assert np.array_equal(whole.owners, cut.owners)
+    assert np.array_equal(whole.owners, whole.rows[:, 0] // 7)
     assert whole.rows.shape == (SAMPLE_ROWS, 1)
     assert whole.seen == len(x)
     tenths = np.histogram(whole.rows, bins=10, range=(0, len(x)))[0]
@@ -37,8 +41,25 @@ def test_a_large_sample_is_even_bounded_and_independent_of_batches() -> None:
 
 def test_long_inputs_are_sampled_thinly() -> None:
     sample = InputSample(1 << 17)
-    sample.add(np.zeros((200, 1 << 17)))
+    sample.add(np.zeros((200, 1 << 17)), np.zeros(200, dtype=np.int64))
     assert len(sample.rows) == 64
+
+
+def test_one_long_search_does_not_bend_the_units() -> None:
+    honest = np.repeat(np.arange(60), 10)
+    sample = InputSample(1)
+    sample.add(np.zeros((600, 1)), honest)
+    sample.add(np.ones((400, 1)), np.full(400, 60))
+    kept = sample.balanced()[:, 0]
+    assert (kept == 0).sum() == 600
+    assert (kept == 1).sum() == OF_OWNER
+
+
+@pytest.mark.parametrize("clients", [1, 2, 5])
+def test_units_never_rest_on_a_few_rows(clients: int) -> None:
+    sample = InputSample(1)
+    sample.add(np.zeros((1000, 1)), np.arange(1000) % clients)
+    assert 500 <= len(sample.balanced()) <= 1000
 
 
 def points(n: int, seed: int = 1, per_session: int = 5) -> tuple[FloatArray, IntArray]:

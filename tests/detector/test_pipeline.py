@@ -18,7 +18,7 @@ from tests import traffic
 from tests.detector import scenario
 from tests.detector.scenario import FROZEN, in_batches, in_cuts, lines, records, saved
 
-LEARNING = Settings()
+LEARNING = Settings(prior=False)
 WAYS = ["frozen", "learning", "online"]
 
 

@@ -116,7 +116,7 @@ def test_standard_input(querywatch: Querywatch, toy_log: Path, toy_profile: Path
 def test_no_opinion_says_why(querywatch: Querywatch, toy_profile: Path) -> None:
     log = traffic.write(Path("other.ndjson"), traffic.benign(5, seed=4, model="other"))
     alone = querywatch("replay", log)
-    assert "other: no opinion: too little traffic" in alone.stdout
+    assert "other: no opinion: too little traffic for a profile" in alone.stdout
     assert "of 1,024 queries needed" in alone.stdout
     assert "querywatch fit" in alone.stdout
     frozen = querywatch("replay", log, "--profile", toy_profile, "--frozen")

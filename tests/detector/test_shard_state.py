@@ -21,7 +21,7 @@ from tests import traffic
 from tests.detector import scenario
 from tests.detector.scenario import FROZEN, in_batches, records, saved
 
-LEARNING = Settings()
+LEARNING, PRIOR = Settings(prior=False), Settings()
 
 
 def log(sessions: int = 150) -> list[Record]:
@@ -32,11 +32,11 @@ def log(sessions: int = 150) -> list[Record]:
     )
 
 
-@pytest.mark.parametrize("way", ["frozen", "learning", "online"])
+@pytest.mark.parametrize("way", ["frozen", "learning", "online", "prior"])
 @pytest.mark.parametrize("stop", [0, 100, SAMPLE_QUERIES, 2500])
 def test_restored_state_is_the_same_state(way: str, stop: int) -> None:
-    settings = FROZEN if way == "frozen" else LEARNING
-    profiles: Mapping[str, ModelProfile] = {} if way == "online" else scenario.profiles("toy")
+    settings = {"frozen": FROZEN, "prior": PRIOR}.get(way, LEARNING)
+    profiles: Mapping[str, ModelProfile] = {} if way in ("online", "prior") else scenario.profiles("toy")
     shard = Shard(settings, profiles, "topic", 4)
     shard.process(log()[:stop])
     data = dump(shard)
@@ -71,6 +71,17 @@ def test_the_canonical_digest_tells_states_apart_and_not_how_they_were_packed() 
     assert len(digests) == 4
     with pytest.raises(StateError, match="truncated"):
         canonical_digest(data[:-1])
+
+
+def test_a_state_of_the_release_before_goes_on_to_learn_its_units() -> None:
+    records, shard = log(), Shard(PRIOR, {})
+    shard.process(records[: SAMPLE_QUERIES // 2])
+    meta, arrays = unpack(dump(shard))
+    older = {name: array for name, array in arrays.items() if not name.endswith("sample_owners")}
+    assert len(older) < len(arrays)
+    copy = restore(pack(meta, older, compressed=False), PRIOR, {})
+    copy.process(records[SAMPLE_QUERIES // 2 :])
+    assert copy.models["toy"].judge is not None
 
 
 def test_a_restored_shard_repeats_nothing() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from benchmarks.detection.teach import FAMILIES, lay_out
+from benchmarks.detection.lessons import FAMILIES, lay_out
 from detector.features import catalogue
 from detector.features.catalogue import NAMES, SIDES
 from models.ensemble import Ensemble

@@ -1,0 +1,133 @@
+"""Teaches the prior that judges until there is a profile, and tries it on data sets that are new to it.
+
+Everything is done once without each data set: quantiles, recogniser, and what they say of that data set.
+From this come the calibration and the tails of the prior that is shipped, and, again without the data set
+in question, of those that are only tried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from benchmarks.detection.left_out import BUDGET, Outcome, alerts_of
+from benchmarks.detection.lessons import Lessons, teach
+from benchmarks.detection.tables import clopper_pearson
+from benchmarks.detection.unlearned import Unlearned
+from detector.contamination import thinned
+from detector.features.catalogue import FAMILIES, SIDES
+from detector.policy import SESSION
+from detector.prior import Prior
+from detector.profile import tails_of
+from detector.query import FloatArray, IntArray
+from models.ensemble import Ensemble
+from models.quantiles import Quantiles
+from models.recogniser import Recogniser
+from models.tail import FLOOR, Tail
+
+EACH = 500
+"""Benign evaluation points that each model of each deployment gives to the quantiles at most."""
+
+
+class _Learned(NamedTuple):
+    """What points of some data sets taught."""
+
+    recogniser: Recogniser
+    quantiles: Quantiles
+
+    def ensemble(self) -> Ensemble:
+        """Not calibrated yet."""
+        made = Ensemble(SIDES, FAMILIES, self.recogniser, forests=False)
+        made.tail.quantiles = self.quantiles
+        return made
+
+
+class _Said(NamedTuple):
+    """What models that did not know a deployment said of its benign history: raw scores of the points of
+    sessions and of the other kinds of entities, each [n, models]."""
+
+    of: Unlearned
+    raw: FloatArray
+    others: tuple[FloatArray, ...]
+
+
+def teach_prior(
+    recorded: Sequence[Unlearned], provenance: dict[str, Any], fewer: int = 1
+) -> tuple[Prior, list[tuple[str, Outcome]]]:
+    """The prior of all that was recorded; and by data set how priors made without it do on its traces. Those
+    are taught on one point of `fewer`, and to name attacks on fewer still."""
+    names = sorted({one.past.data_set for one in recorded})
+    without, said = {}, []
+    for name in names:
+        without[name] = _learned([one for one in recorded if one.past.data_set != name], {}, fewer)
+        judge = without[name].ensemble()
+        for one in recorded:
+            if one.past.data_set == name:
+                others = tuple(judge.raw(rows.features) for rows in one.others)
+                said.append(_Said(one, judge.raw(one.past.features), others))
+    outcomes = []
+    for name in names:
+        rest = [one for one in said if one.of.past.data_set != name]
+        profile = _prior(without[name], rest, {}).profile
+        thresholds, outcome = profile.thresholds(BUDGET)[SESSION].tolist(), Outcome()
+        for one in recorded:
+            if one.now.data_set == name:
+                outcome.add(one.now, alerts_of(profile.ensemble, thresholds, one.now))
+        outcomes.append((name, outcome))
+    shipped = _prior(_learned(recorded, provenance), said, provenance)
+    return _resting_on(shipped, [outcome for _, outcome in outcomes]), outcomes
+
+
+def _learned(recorded: Sequence[Unlearned], provenance: dict[str, Any], fewer: int = 1) -> _Learned:
+    quantiles = Quantiles.fit(np.vstack([_some(one.past.features, one) for one in recorded]), FLOOR)
+    tail = Tail(SIDES, FAMILIES)
+    tail.quantiles = quantiles
+    points = [
+        replace(part, surprises=tail.see(part.features).signed)
+        for one in recorded
+        for part in (one.past, one.now)
+    ]
+    lessons = Lessons.of(points)
+    return _Learned(teach(lessons.every(fewer), provenance, lessons.every(fewer**2)), quantiles)
+
+
+def _some(rows: FloatArray, of: Unlearned) -> FloatArray:
+    """At most EACH of the rows [n, k] of points of the history that may teach, evenly spread."""
+    chosen = rows[thinned(of.past.sessions)]
+    return chosen[np.linspace(0, len(chosen) - 1, min(EACH, len(chosen))).astype(np.int64)]
+
+
+def _prior(learned: _Learned, said: Sequence[_Said], provenance: dict[str, Any]) -> Prior:
+    calibration = Quantiles.fit(np.vstack([_some(one.raw, one.of) for one in said]), 1e-3)
+    ensemble = learned.ensemble()
+    ensemble.take_calibration(calibration)
+    sessions = _together([(ensemble.combine(one.raw), one.of.past.sessions) for one in said])
+    kinds = zip(*((zip(one.others, one.of.others, strict=True)) for one in said), strict=True)
+    others = tuple(
+        _together([(ensemble.combine(raw), rows.entities) for raw, rows in kind]) for kind in kinds
+    )
+    tails, late, odd_level = tails_of(sessions, others, sum(one.of.past.benign_sessions for one in said))
+    return Prior(learned.recogniser, learned.quantiles, calibration, tails, late, odd_level, provenance)
+
+
+def _resting_on(prior: Prior, outcomes: Sequence[Outcome]) -> Prior:
+    """The prior whose tails say that they rest on as many sessions as would show, without a false alert, the
+    upper limit of its rate on data sets left out: its own sessions are those of other models."""
+    most = clopper_pearson(sum(one.wrong for one in outcomes), sum(one.sessions for one in outcomes))[1]
+    tails, late = (
+        tuple(replace(tail, sessions=int(3.0 / most)) for tail in some) for some in (prior.tails, prior.late)
+    )
+    return replace(prior, tails=tails, late=late)
+
+
+def _together(parts: Sequence[tuple[FloatArray, IntArray]]) -> tuple[FloatArray, IntArray]:
+    """Scores and entities of several models, with numbers of their own for the entities of each."""
+    numbers, count = [], 0
+    for _, entities in parts:
+        values, dense = np.unique(entities, return_inverse=True)
+        numbers.append(dense.astype(np.int64) + count)
+        count += len(values)
+    return np.concatenate([scores for scores, _ in parts]), np.concatenate(numbers)
