@@ -30,7 +30,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from detector import prior
 from detector.decoded import plain_rows
+from detector.features.catalogue import NAMES
 from detector.features.layout import FIRST_EVALUATION
 from detector.grouping import Groups
 from detector.model_state import ModelState, Settings
@@ -93,8 +95,10 @@ def warm_up(profiles: Mapping[str, ModelProfile]) -> None:
     """Load every compiled kernel, or compile it, so that the first records do not wait for that.
 
     Changes nothing: throw-away shards see two clients whose sessions are in turn an hour's silence apart,
-    which each profile judges, and which one shard without a profile learns from.
+    which each profile judges, and which one shard without a profile learns from. Without any profile, the prior scores a row.
     """
+    if not profiles:
+        prior.shipped().profile.ensemble.score(np.zeros((1, len(NAMES))))
     rows = 2 * FIRST_EVALUATION
     for profile in (*profiles.values(), None):
         d = profile.input_length if profile is not None else 2
