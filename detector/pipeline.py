@@ -95,7 +95,8 @@ def warm_up(profiles: Mapping[str, ModelProfile]) -> None:
     """Load every compiled kernel, or compile it, so that the first records do not wait for that.
 
     Changes nothing: throw-away shards see two clients whose sessions are in turn an hour's silence apart,
-    which each profile judges, and which one shard without a profile learns from. Without any profile, the prior scores a row.
+    which each profile judges, and which one shard without a profile learns from. Without any profile, the
+    prior scores a row.
     """
     if not profiles:
         prior.shipped().profile.ensemble.score(np.zeros((1, len(NAMES))))
