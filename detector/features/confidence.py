@@ -42,34 +42,40 @@ FLOOR = 1e-6
 
 
 @inlined
-def see_classes(answers: Any, shares: Any, folded: Any, weight: float, slow: float, changes: Any) -> None:
-    """Account for the probabilities of the folded classes [CLASSES], NaN where there is none; changes
-    [CLASSES] receives how each changed since it was last seen (0 at first).
-
-    Nothing in the loop branches, so that it runs over many classes at once.
-    """
+def see_classes(
+    answers: Any, shares: Any, folded: Any, used: int, weight: float, slow: float, changes: Any
+) -> None:
+    """Account for the probabilities of the first `used` of the folded classes [CLASSES], NaN where there is
+    none; changes [CLASSES] receives how each class changed since it was last seen (0 at first)."""
     last, best = part(answers, P_LAST), part(answers, P_BEST)
     recent, longer = part(answers, P_RECENT), part(answers, P_LONGER)
     trend, record = part(shares, P_TREND), part(shares, P_RECORD)
-    for c in range(CLASSES):
-        p = float(np.float32(folded[c]))  # as it is kept: the same probability again is no change
-        given, known = not np.isnan(p), not np.isnan(last[c])
-        change = p - last[c] if given and known else 0.0
-        change = change if abs(change) >= SMALLEST_CHANGE else 0.0
-        changes[c] = change
-        rises = 1.0 if change > 0.0 else 0.0
-        to = rises - 1.0 if change < 0.0 else rises
-        moves = given and known
-        trend[c] = moved(trend[c], to, weight) if moves else trend[c]
-        record[c] = (
-            moved(record[c], 1.0 if p > best[c] + SMALLEST_CHANGE else 0.0, weight) if moves else record[c]
-        )
-        first = given and not known
-        best[c] = p if first or (given and p > best[c]) else best[c]
-        was, was_longer = p if first else recent[c], p if first else longer[c]
-        recent[c] = was + weight * (p - was) if given else recent[c]
-        longer[c] = was_longer + slow * (p - was_longer) if given else longer[c]
-        last[c] = p if given else last[c]
+    changes[:] = 0.0
+    for c in range(used):
+        folded[c] = np.float32(folded[c])  # as it is kept: the same probability again is no change
+    # A loop each, with few arrays, so that it runs over several classes at once. A change is NaN where one of
+    # the two probabilities is.
+    for c in range(used):
+        change = folded[c] - last[c]
+        changes[c] = change if abs(change) >= SMALLEST_CHANGE else 0.0
+    for c in range(used):
+        rises = 1.0 if changes[c] > 0.0 else 0.0
+        to = -1.0 if changes[c] < 0.0 else rises
+        trend[c] = trend[c] if np.isnan(folded[c] - last[c]) else moved(trend[c], to, weight)
+    for c in range(used):
+        higher = 1.0 if folded[c] > best[c] + SMALLEST_CHANGE else 0.0
+        record[c] = record[c] if np.isnan(folded[c] - last[c]) else moved(record[c], higher, weight)
+    for c in range(used):
+        first = np.isnan(last[c]) and not np.isnan(folded[c])
+        best[c] = folded[c] if first or folded[c] > best[c] else best[c]
+    for c in range(used):
+        before = folded[c] if np.isnan(last[c]) else recent[c]
+        recent[c] = recent[c] if np.isnan(folded[c]) else before + weight * (folded[c] - before)
+    for c in range(used):
+        before = folded[c] if np.isnan(last[c]) else longer[c]
+        longer[c] = longer[c] if np.isnan(folded[c]) else before + slow * (folded[c] - before)
+    for c in range(used):
+        last[c] = last[c] if np.isnan(folded[c]) else folded[c]
 
 
 @inlined
@@ -81,15 +87,15 @@ def see_probabilities(
     Also remembers whether the class aimed at (the label of the query before) rose: `LAST_RISE`.
     """
     folded[:] = np.nan
-    none = True
+    none, used = True, min(p.shape[0], CLASSES)
     for c in range(p.shape[0]):
         if not np.isnan(p[c]):
             f = c % CLASSES
             folded[f] = p[c] if np.isnan(folded[f]) else min(folded[f] + p[c], 1.0)
             none = False
     if none:
-        folded[max(label, 0) % CLASSES] = confidence
-    see_classes(answers, shares, folded, rate(row[ANSWERS]), slow_rate(row[ANSWERS]), changes)
+        folded[max(label, 0) % CLASSES], used = confidence, CLASSES
+    see_classes(answers, shares, folded, used, rate(row[ANSWERS]), slow_rate(row[ANSWERS]), changes)
     target = int(row[TARGET])
     row[LAST_RISE] = changes[target] if target >= 0 else 0.0
     row[TARGET] = max(label, 0) % CLASSES
@@ -148,7 +154,8 @@ def moved(level: Any, value: float, weight: float) -> Any:
     """
     to = value * SHARE_LEVELS
     between = level + weight * (to - level)
-    return np.int16(np.ceil(between) if to > level else np.floor(between))
+    # By way of 32 bits: processors convert many floats at once to these only.
+    return np.int16(np.int32(np.ceil(between) if to > level else np.floor(between)))
 
 
 @inlined

@@ -19,7 +19,6 @@ from detector.features.row import write_features
 from detector.features.search import take_step
 from detector.features.similarity import (
     around_centroid,
-    fingerprint,
     nearest_seen,
     scale_input,
     strangeness,
@@ -86,14 +85,14 @@ def is_repeat(slots: Any, s: int, x: Any, key: int) -> bool:
 
 
 class Scratch(NamedTuple):
-    """Memory that `advance` overwrites at each query: z [d] scaled columns and their sketch [sketch];
-    distances [2]; squares [RING + MORE, sketch] and totals [RING + MORE]; folded, changes [CLASSES]."""
+    """Memory that `advance` overwrites at each query: z [d] scaled columns and their sketch [sketch]; step
+    [d] in scaled units, and as share [d] of each column's range; distances [2]; folded, changes [CLASSES]."""
 
     z: Any
     sketch: Any
+    step: Any
+    share: Any
     distances: Any
-    squares: Any
-    totals: Any
     folded: Any
     changes: Any
 
@@ -103,9 +102,9 @@ def scratch(d: int, sketch: int) -> Scratch:
     return Scratch(
         np.empty(d),
         np.empty(sketch),
+        np.empty(d),
+        np.empty(d),
         np.empty(2),
-        np.empty((at.RING + at.MORE, sketch)),
-        np.empty(at.RING + at.MORE),
         np.empty(at.CLASSES),
         np.empty(at.CLASSES),
     )
@@ -126,8 +125,8 @@ def see_input(x: Any, key: int, slots: Any, s: int, inputs: Any, work: Scratch, 
     length = np.nan
     distances[0] = np.nan
     if n > 1:
-        nearest_in_ring(slots, s, sketch, work.squares, work.totals, distances)
-        length = take_step(x, slots, s, inputs, row)
+        nearest_in_ring(slots, s, sketch, distances)
+        length = take_step(x, slots, s, inputs, row, work)
         distances[0] = min(distances[0], length)
         nearest_seen(row, length, distances[0], distances[1])
     else:
@@ -192,7 +191,7 @@ def advance(
         slots.times[s, LAST_TIME] = max(slots.times[s, LAST_TIME], time[i])
         counts[QUERIES] += 1
         scale_input(input_, inputs, work.z, work.sketch)
-        key = ring_key(fingerprint(part(bits, i)), words)
+        key = ring_key(part(bits, i), words)
         repeat = is_repeat(slots, s, input_, key)
         blend(row, at.EXACT, 1.0 if repeat else 0.0, rate(counts[QUERIES]))
         if repeat:

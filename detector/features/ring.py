@@ -23,18 +23,37 @@ from detector.features.layout import (
     SMALLEST,
 )
 from models.compiled import inlined, part
+from models.lanes import largest, square_distance
 
 
 @inlined
-def ring_key(h: Any, words: Any) -> Any:
-    """32 bits that stand for an input with fingerprint h and a sketch of these words [sketch] int64.
+def _stir(h: Any, word: Any) -> Any:
+    h = (h ^ word) * np.int64(1099511628211)
+    return h ^ (h >> 29)
 
-    Anybody can compute inputs that share a fingerprint, and a search of such inputs would pass for retries;
-    the sketch takes the units that only the profile knows.
+
+@inlined
+def _digest(words: Any, h: Any) -> Any:
+    """A 64-bit hash of words [n] int64 that begins with h (FNV-1a by words, four side by side: each alone
+    would wait for its last multiplication)."""
+    n = words.shape[0]
+    a, b, c, d = h, h + 1, h + 2, h + 3
+    for j in range(0, n - 3, 4):
+        a, b = _stir(a, words[j]), _stir(b, words[j + 1])
+        c, d = _stir(c, words[j + 2]), _stir(d, words[j + 3])
+    for j in range(n - n % 4, n):
+        a = _stir(a, words[j])
+    return _stir(_stir(_stir(a, b), c), d)
+
+
+@inlined
+def ring_key(bits: Any, words: Any) -> Any:
+    """32 bits that stand for an input of these bit patterns [d] int64, with a sketch of these words [sketch].
+
+    Anybody can compute inputs that share a hash, and a search of such inputs would pass for retries; the
+    sketch takes units that only the profile knows.
     """
-    for j in range(words.shape[0]):
-        h = (h ^ words[j]) * np.int64(1099511628211)
-        h ^= h >> 29
+    h = _digest(words, _digest(bits, np.int64(-3750763034362895579)))
     return (h ^ (h >> 32)) & 0x7FFFFFFF
 
 
@@ -44,47 +63,26 @@ def _size(slots: Any, s: int) -> int:
 
 
 @inlined
-def _squares(sketch: Any, levels: Any, scale: Any, n: int, first: int, squares: Any, totals: Any) -> None:
-    """Squared distances from a sketch to the first n rounded ones, levels [.., sketch].
-
-    They go to totals, from `first` on. n is a multiple of 4, squares [n, sketch] scratch.
-    Four sums run side by side: each alone would wait for its last addition.
-    """
-    k = sketch.shape[0]
-    for r in range(n):
-        row, unit, out = part(levels, r), scale[r], part(squares, r)
-        for j in range(k):
-            difference = sketch[j] - row[j] * unit
-            out[j] = difference * difference
-    for r in range(0, n, 4):
-        one, two = part(squares, r), part(squares, r + 1)
-        three, four = part(squares, r + 2), part(squares, r + 3)
-        a, b, c, d = 0.0, 0.0, 0.0, 0.0
-        for j in range(k):
-            a += one[j]
-            b += two[j]
-            c += three[j]
-            d += four[j]
-        here = first + r
-        totals[here], totals[here + 1], totals[here + 2], totals[here + 3] = a, b, c, d
-
-
-@inlined
-def nearest_in_ring(slots: Any, s: int, sketch: Any, squares: Any, totals: Any, out: Any) -> None:
+def nearest_in_ring(slots: Any, s: int, sketch: Any, out: Any) -> None:
     """Distance to the nearest of the remembered sketches, and to the nearest but the last (inf: none):
-    out [2]. squares [RING + MORE, sketch] and totals [RING + MORE] are scratch."""
+    out [2]."""
     used, size = slots.ring_used[s], _size(slots, s)
     last = (used - 1) % size
-    _squares(sketch, part(slots.ring, s), part(slots.ring_scale, s), RING, 0, squares, totals)
+    own, scale = part(slots.ring, s), part(slots.ring_scale, s)
+    nearest, older = np.inf, np.inf
+    for r in range(min(used, RING)):
+        square = square_distance(sketch, part(own, r), scale[r])
+        nearest = min(nearest, square)
+        if r != last:
+            older = min(older, square)
     if size > RING:
         b = slots.block[s] - 1
-        held = -(-(min(used, size) - RING) // 4) * 4
-        _squares(sketch, part(slots.more_ring, b), part(slots.more_scale, b), held, RING, squares, totals)
-    nearest, older = np.inf, np.inf
-    for r in range(min(used, size)):
-        nearest = min(nearest, totals[r])
-        if r != last:
-            older = min(older, totals[r])
+        more, scale = part(slots.more_ring, b), part(slots.more_scale, b)
+        for r in range(min(used, size) - RING):
+            square = square_distance(sketch, part(more, r), scale[r])
+            nearest = min(nearest, square)
+            if r + RING != last:
+                older = min(older, square)
     out[0], out[1] = np.sqrt(nearest), np.sqrt(older)
 
 
@@ -115,16 +113,14 @@ def _earned(slots: Any, s: int) -> bool:
 @inlined
 def _round(sketch: Any, levels: Any) -> Any:
     """Round a sketch to `levels` of the number returned."""
-    largest = 0.0
-    for j in range(sketch.shape[0]):
-        largest = max(largest, abs(sketch[j]))
-    scale = np.float32(largest / SKETCH_LEVELS if largest > SMALLEST else 0.0)
-    if scale == 0.0:
+    most = largest(sketch)
+    if most <= SMALLEST:
         levels[:] = 0
-        return scale
-    for j in range(sketch.shape[0]):
-        levels[j] = np.int16(np.rint(sketch[j] / scale))
-    return scale
+        return np.float32(0.0)
+    per_level = SKETCH_LEVELS / most
+    for j in range(sketch.shape[0]):  # by way of 32 bits, as processors convert many floats at once
+        levels[j] = np.int16(np.int32(np.rint(sketch[j] * per_level)))
+    return np.float32(most / SKETCH_LEVELS)
 
 
 @inlined

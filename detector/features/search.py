@@ -33,6 +33,7 @@ from detector.features.layout import (
     STEPS,
 )
 from models.compiled import inlined, part
+from models.lanes import largest, product, total
 
 TINY = 1e-9
 ATOM_WIDTH = 0.03
@@ -42,9 +43,9 @@ UNEVEN = 0.5
 
 
 @inlined
-def take_step(x: Any, slots: Any, s: int, inputs: Any, row: Any) -> float:
+def take_step(x: Any, slots: Any, s: int, inputs: Any, row: Any, work: Any) -> float:
     """Account for the step from the last input of the entity in slot s to x, both raw [d]; returns its length
-    in scaled units.
+    in scaled units. work: `kernel.Scratch`.
 
     The step is taken in float64 before scaling: a column near 200,000 keeps steps of 0.001. A change
     in a column that never varied in benign traffic counts as changed but has no length; a step of such
@@ -53,40 +54,32 @@ def take_step(x: Any, slots: Any, s: int, inputs: Any, row: Any) -> float:
     """
     d = x.shape[0]
     last, old_step = part(slots.last_input, s), part(slots.step, s)
+    step, share = work.step, work.share
     changed = 0
-    square = 0.0
-    total = 0.0
-    even = 0.0
-    along = 0.0
-    old_square = 0.0
-    largest = 0.0
     for j in range(d):
-        raw = x[j] - last[j]
-        if raw != 0.0:
-            changed += 1
-        step = min(max(raw * inputs.weight[j], -FARTHEST), FARTHEST)
-        square += step * step
-        largest = max(largest, abs(step))
-        old = float(old_step[j])
-        along += step * old
-        old_square += old * old
-        share = min(abs(raw * inputs.per_range[j]), FARTHEST)
-        total += share
-        even += share * share
-    scale = np.float32(largest / STEP_LEVELS if largest > SMALLEST else 0.0)
+        changed += x[j] != last[j]
     for j in range(d):
-        step = min(max((x[j] - last[j]) * inputs.weight[j], -FARTHEST), FARTHEST)
-        old_step[j] = np.int8(np.rint(step / scale)) if scale > 0.0 else np.int8(0)
+        step[j] = min(max((x[j] - last[j]) * inputs.weight[j], -FARTHEST), FARTHEST)
+    for j in range(d):
+        share[j] = min(abs((x[j] - last[j]) * inputs.per_range[j]), FARTHEST)
+    square, along = product(step, step), product(step, old_step)
+    old_square = product(old_step, old_step)
+    most = largest(step)
+    per_level = STEP_LEVELS / most if most > SMALLEST else 0.0
+    for j in range(d):  # by way of 32 bits: processors convert many floats at once to these only
+        old_step[j] = np.int8(np.int32(np.rint(step[j] * per_level)))
+    for j in range(d):
         last[j] = x[j]
     length = max(np.sqrt(square), TINY)
+    all_shares, even = total(share), product(share, share)
     row[STEPS] += 1.0
     weight = rate(row[STEPS])
     log_length = np.log(length)
     spread_out(row, LOG_STEP, STEP_VARIANCE, log_length, weight)
     blend(row, SPARSITY, np.log2(changed / d), weight)
-    blend(row, EVENNESS, total * total / (changed * even) if even > 0.0 else 0.0, weight)
+    blend(row, EVENNESS, all_shares * all_shares / (changed * even) if even > 0.0 else 0.0, weight)
     blend(row, ONE_COLUMN, 1.0 if changed == 1 and d > 1 else 0.0, weight)
-    if row[STEPS] > 1.0 and old_square > 0.0 and scale > 0.0:
+    if row[STEPS] > 1.0 and old_square > 0.0 and per_level > 0.0:
         # The step before is rounded: that can carry a cosine beyond 1.
         turn(row, min(max(along / np.sqrt(square * old_square), -1.0), 1.0), length)
     row[LAST_LENGTH] = length
