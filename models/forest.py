@@ -6,27 +6,63 @@ over arrays costs microseconds a row where the libraries' own calls cost hundred
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from models.compiled import jit
+from models.compiled import inlined, jit, part
 
 _FIRST, _TWO = np.uint64(0), np.uint64(2)
 NEUTRAL = 0.5
 """Stands for a missing feature: the middle of the ranks, so that it pulls to neither side."""
 
 
-@jit
-def sum_of_leaf_values(x: Any, feature: Any, threshold: Any, left: Any, right: Any, value: Any) -> Any:
-    """Sum over trees of the value of the leaf that each row reaches.
+class Forest(NamedTuple):
+    """Trees in the order in which they are walked: column [trees, nodes] that a node looks at, and split
+    [trees, nodes]; child [trees, 2 nodes]: where to go from each up to the split, and beyond it, a leaf to
+    itself; value [trees, nodes] of leaves; deepest [trees] steps to the farthest leaf."""
 
-    x [n, f] float64; feature, left, right [trees, nodes] int32 (feature -1 marks a leaf);
-    threshold, value [trees, nodes] float64. Children come after their parent. A row goes left where
-    x <= threshold. Returns [n].
-    """
-    n, nodes = x.shape[0], feature.shape[1]
+    column: npt.NDArray[np.uint16]
+    split: npt.NDArray[np.float64]
+    child: npt.NDArray[np.uint16]
+    value: npt.NDArray[np.float64]
+    deepest: npt.NDArray[np.int64]
+
+
+def lay_out(feature: Any, threshold: Any, left: Any, right: Any, value: Any) -> Forest:
+    """From trees as they are kept, each array [trees, nodes]: feature -1 marks a leaf, children come after
+    their parent. Raises ValueError for trees of more than 65,535 nodes."""
+    trees, nodes = feature.shape
+    if nodes >= 2**16:
+        raise ValueError(f"trees of {nodes} nodes")
+    leaf, own, every = feature < 0, np.arange(nodes), np.arange(trees)
+    child = np.stack([np.where(leaf, own, left), np.where(leaf, own, right)], axis=2)
+    depth = np.zeros((trees, nodes), dtype=np.int64)
+    for k in range(nodes):
+        inner = every[~leaf[:, k]]
+        for side in (0, 1):
+            depth[inner, child[inner, k, side]] = depth[inner, k] + 1
+    return Forest(
+        np.where(leaf, 0, feature).astype(np.uint16),
+        np.array(threshold, dtype=np.float64),
+        child.reshape(trees, 2 * nodes).astype(np.uint16),
+        np.array(value, dtype=np.float64),
+        depth.max(axis=1, initial=0),
+    )
+
+
+@inlined
+def _next(node: Any, row: Any, column: Any, split: Any, child: Any) -> Any:
+    """The node after this one."""
+    return np.uint64(child[_TWO * node + np.uint64(row[np.uint64(column[node])] > split[node])])
+
+
+@jit
+def sum_of_leaf_values(x: Any, forest: Forest) -> Any:
+    """Sum over trees of the value of the leaf that each row of x [n, f] reaches: [n]. A row goes left where
+    it is not beyond the split."""
+    n = x.shape[0]
     out = np.zeros(n)
     rows = np.empty(x.shape)
     for i in range(n):
@@ -34,42 +70,25 @@ def sum_of_leaf_values(x: Any, feature: Any, threshold: Any, left: Any, right: A
             rows[i, j] = NEUTRAL if np.isnan(x[i, j]) else x[i, j]
     # Every row takes as many steps as the tree is deep, staying where it is at a leaf, and the next node is
     # looked up rather than branched to. Eight rows walk at once: while one waits for a look-up, others go on.
-    column = np.zeros(nodes, dtype=np.uint64)
-    split = np.zeros(nodes)
-    child = np.zeros(2 * nodes, dtype=np.uint64)
-    depth = np.zeros(nodes, dtype=np.int64)
-    for t in range(feature.shape[0]):
-        deepest = 0
-        depth[0] = 0
-        for k in range(nodes):
-            split[k] = threshold[t, k]
-            if feature[t, k] >= 0:
-                column[k] = feature[t, k]
-                child[2 * k], child[2 * k + 1] = left[t, k], right[t, k]
-                depth[left[t, k]] = depth[k] + 1
-                depth[right[t, k]] = depth[k] + 1
-                deepest = max(deepest, depth[k] + 1)
-            else:
-                column[k] = 0
-                child[2 * k], child[2 * k + 1] = k, k
+    for t in range(forest.column.shape[0]):
+        column, split, child = part(forest.column, t), part(forest.split, t), part(forest.child, t)
+        value, deepest = part(forest.value, t), forest.deepest[t]
         for i in range(0, n - 7, 8):
+            p, q, r, s = part(rows, i), part(rows, i + 1), part(rows, i + 2), part(rows, i + 3)
+            u, v, w, y = part(rows, i + 4), part(rows, i + 5), part(rows, i + 6), part(rows, i + 7)
             a, b, c, d, e, f, g, h = _FIRST, _FIRST, _FIRST, _FIRST, _FIRST, _FIRST, _FIRST, _FIRST
             for _ in range(deepest):
-                a = child[_TWO * a + np.uint64(rows[i, column[a]] > split[a])]
-                b = child[_TWO * b + np.uint64(rows[i + 1, column[b]] > split[b])]
-                c = child[_TWO * c + np.uint64(rows[i + 2, column[c]] > split[c])]
-                d = child[_TWO * d + np.uint64(rows[i + 3, column[d]] > split[d])]
-                e = child[_TWO * e + np.uint64(rows[i + 4, column[e]] > split[e])]
-                f = child[_TWO * f + np.uint64(rows[i + 5, column[f]] > split[f])]
-                g = child[_TWO * g + np.uint64(rows[i + 6, column[g]] > split[g])]
-                h = child[_TWO * h + np.uint64(rows[i + 7, column[h]] > split[h])]
+                a, b = _next(a, p, column, split, child), _next(b, q, column, split, child)
+                c, d = _next(c, r, column, split, child), _next(d, s, column, split, child)
+                e, f = _next(e, u, column, split, child), _next(f, v, column, split, child)
+                g, h = _next(g, w, column, split, child), _next(h, y, column, split, child)
             for k, leaf in enumerate((a, b, c, d, e, f, g, h)):
-                out[i + k] += value[t, leaf]
+                out[i + k] += value[leaf]
         for i in range(n - n % 8, n):
             a = _FIRST
             for _ in range(deepest):
-                a = child[_TWO * a + np.uint64(rows[i, column[a]] > split[a])]
-            out[i] += value[t, a]
+                a = _next(a, part(rows, i), column, split, child)
+            out[i] += value[a]
     return out
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.base import Arrays, Matrix, Vector, Window
-from models.forest import NEUTRAL, average_path_length, sum_of_leaf_values
+from models.forest import NEUTRAL, Forest, average_path_length, lay_out, sum_of_leaf_values
 
 MINIMUM_ROWS = 64
 """With fewer rows the trees isolate everything equally fast, so there is no opinion."""
@@ -29,6 +29,8 @@ class IsolationForest:
         self.seed = seed
         self._window = Window(window)
         self._trees: dict[str, npt.NDArray[np.generic]] = {}
+        self._forest: Forest | None = None
+        """The trees as they are walked, once they are."""
         self._normaliser = 1.0
 
     def learn(self, x: Matrix) -> None:
@@ -41,10 +43,10 @@ class IsolationForest:
         samples = min(256, len(rows))
         forest = SklearnForest(n_estimators=self.n_trees, max_samples=samples, random_state=self.seed)
         forest.fit(rows)
-        self._lay_out(forest)
+        self._copy(forest)
         self._normaliser = float(average_path_length(np.array([samples]))[0]) * self.n_trees
 
-    def _lay_out(self, forest: Any) -> None:
+    def _copy(self, forest: Any) -> None:
         """Copy scikit-learn's trees into padded arrays; a leaf's value is the path length that ends there."""
         trees = [estimator.tree_ for estimator in forest.estimators_]
         shape = (len(trees), max(tree.node_count for tree in trees))
@@ -62,6 +64,7 @@ class IsolationForest:
             left[t, :n], right[t, :n] = tree.children_left, tree.children_right
             threshold[t, :n] = tree.threshold
             value[t, :n] = depth + average_path_length(tree.n_node_samples.astype(np.float64))
+        self._forest = None
         self._trees = {
             "feature": feature,
             "left": left,
@@ -74,15 +77,9 @@ class IsolationForest:
         """2 ** (-mean path length / c(samples)), in (0, 1): the score of the paper. NaN before a fit."""
         if not self._trees:
             return np.full(len(x), np.nan)
-        trees = self._trees
-        total = sum_of_leaf_values(
-            _as_sklearn_sees(x),
-            trees["feature"],
-            trees["threshold"],
-            trees["left"],
-            trees["right"],
-            trees["value"],
-        )
+        if self._forest is None:
+            self._forest = lay_out(**self._trees)
+        total = sum_of_leaf_values(_as_sklearn_sees(x), self._forest)
         return np.asarray(np.exp2(-total / self._normaliser), dtype=np.float64)
 
     def to_arrays(self) -> Arrays:
@@ -95,6 +92,7 @@ class IsolationForest:
 
     def load_arrays(self, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
         """Take over trees and window."""
+        self._forest = None
         self._trees = {k: v for k, v in arrays.items() if k not in ("normaliser", "window")}
         self._normaliser = float(np.asarray(arrays["normaliser"], dtype=np.float64)[0])
         self._window.load(arrays["window"])

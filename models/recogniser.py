@@ -23,10 +23,11 @@ import numpy as np
 import numpy.typing as npt
 
 from models.base import Arrays, Matrix, Vector
-from models.forest import sum_of_leaf_values
+from models.forest import lay_out, sum_of_leaf_values
 
 SHIPPED = Path(__file__).with_name("recogniser.npz")
-_ARRAYS = ("feature", "threshold", "left", "right", "value", "baseline")
+_TREES = ("feature", "threshold", "left", "right", "value")
+_ARRAYS = (*_TREES, "baseline")
 _STACKS = ("attack", "family")
 _META = "meta"
 
@@ -39,6 +40,8 @@ class Stack:
 
     def __init__(self, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
         self.arrays: Arrays = {name: np.ascontiguousarray(arrays[name]) for name in _ARRAYS}
+        trees = zip(*(self.arrays[name] for name in _TREES), strict=True)
+        self._forests = [lay_out(*group) for group in trees]
 
     def placed(self, columns: npt.NDArray[np.int32]) -> Stack:
         """The same trees where the column j of the rows is `columns[j]`."""
@@ -49,21 +52,8 @@ class Stack:
     def raw(self, x: Matrix) -> Matrix:
         """Raw score of each group [n, groups]; missing features count as unsurprising."""
         rows = np.nan_to_num(x, nan=0.0)
-        trees = self.arrays
-        return np.column_stack(
-            [
-                trees["baseline"][g]
-                + sum_of_leaf_values(
-                    rows,
-                    trees["feature"][g],
-                    trees["threshold"][g],
-                    trees["left"][g],
-                    trees["right"][g],
-                    trees["value"][g],
-                )
-                for g in range(len(trees["baseline"]))
-            ]
-        )
+        sums = [sum_of_leaf_values(rows, forest) for forest in self._forests]
+        return np.asarray(np.column_stack(sums) + self.arrays["baseline"], dtype=np.float64)
 
 
 class Recogniser:
