@@ -24,7 +24,7 @@ CLOCK_EVERY = 64
 with a wrong clock cannot move it."""
 EVICTED_SHARE = 8
 """When the bound is reached, an eighth of the sessions go at once, so that the search for them is rare."""
-BYTES = 16 + 8 + 8 + 8 + 1 + 4
+BYTES = 16 + 8 + 8 + 4 + 1 + 4
 """Of one session here: its key, its part of the index, its columns."""
 
 
@@ -39,7 +39,7 @@ class SessionTable(Numbered):
         """Since this table was made or restored."""
         self._seen = np.zeros(0, dtype=np.int64)
         self._times: list[float] = []
-        self.owner = np.zeros(0, dtype=np.int64)
+        self.owner = np.zeros(0, dtype=np.int32)
         """Number of each session's client (`detector.clients`), written by the owner of this table."""
         self._lengthen()
 
@@ -85,8 +85,8 @@ class SessionTable(Numbered):
         return stop
 
     def _lengthen(self) -> None:
-        for column in (self._seen, self.owner):
-            longer(column, self.capacity)
+        longer(self._seen, self.capacity)
+        longer(self.owner, self.capacity)
 
     def sweep(self, last_times: FloatArray, gap: float) -> IntArray:
         """Free the slots whose last query is more than `gap` before the clock; returns them.
