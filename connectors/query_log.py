@@ -8,10 +8,14 @@ from typing import Protocol
 
 import msgspec
 
+from connectors.ahead import ahead
 from connectors.files import FileSource, LogFile
 from connectors.merge import LateCounter, merge
 from detector.query import DeadLetter, RawBatch, Record
 from detector.records import as_records
+
+Read = tuple[Sequence[Record], list[DeadLetter]]
+"""Records that came in a row, and the dead letters among them."""
 
 
 class Decoder(Protocol):
@@ -56,7 +60,7 @@ class QueryLog:
     def batches(self) -> Iterator[Sequence[Record]]:
         """Yield records, at most about `batch_queries` at a time. Raises SourceError."""
         files = self._source.files
-        for records in self._decoded(files[0]) if len(files) == 1 else self._merged(files):
+        for records in self._records(self._ahead(files[0])) if len(files) == 1 else self._merged(files):
             self._late.add(as_records(records).times)
             yield records
 
@@ -67,10 +71,17 @@ class QueryLog:
         source, line = self._origins[letter.offset - self._first]
         return msgspec.structs.replace(letter, source=source, offset=line)
 
-    def _decoded(self, file: LogFile) -> Iterator[Sequence[Record]]:
+    def _ahead(self, file: LogFile) -> Iterator[Read]:
+        # A pipe may keep its reader waiting for ever, and this one could not be told to stop.
+        return self._read(file) if file.bytes_total is None else ahead(self._read(file))
+
+    def _read(self, file: LogFile) -> Iterator[Read]:
         for batch in file.batches():
             records, letters = self._decoder.decode(batch)
-            letters = file.take_dead_letters() + letters
+            yield records, file.take_dead_letters() + letters
+
+    def _records(self, reads: Iterator[Read]) -> Iterator[Sequence[Record]]:
+        for records, letters in reads:
             if letters:
                 self._take_letters(letters)
             if records:
@@ -80,7 +91,7 @@ class QueryLog:
         came_from: dict[int, str] = {}  # by the identity of records that are held here
 
         def records_of(file: LogFile) -> Iterator[Record]:
-            for records in self._decoded(file):
+            for records in self._records(self._read(file)):
                 for record in records:
                     came_from[id(record)] = file.source
                     yield record

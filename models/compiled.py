@@ -98,7 +98,8 @@ part: Any = intrinsic(_part)
 
 
 def _compiled(function: Callable[P, R], **options: bool) -> Callable[P, R]:
-    compiled = _njit(function, cache=_CACHED, fastmath=False, error_model="numpy", **options)
+    # Without Python's lock: logs are read and decoded while the core is at work on what came before.
+    compiled = _njit(function, cache=_CACHED, fastmath=False, nogil=True, error_model="numpy", **options)
     return cast(Callable[P, R], compiled)
 
 
