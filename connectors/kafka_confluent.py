@@ -126,20 +126,22 @@ class ConfluentSource(TopicSource):
 
     def _sort(self, messages: list[Message]) -> None:
         by_partition: dict[int, list[Message]] = {}
+        failed: list[tuple[Message, KafkaError]] = []
         for message in messages:
-            if message.error() is None:
-                by_partition.setdefault(int(message.partition() or 0), []).append(message)
+            error = message.error()
+            if error is None:
+                by_partition.setdefault(message.partition() or 0, []).append(message)
+            else:
+                failed.append((message, error))
         for partition, group in sorted(by_partition.items()):
             stamps = [message.timestamp() for message in group]
-            offsets = [int(message.offset() or 0) for message in group]
-            values = [_bytes(message.value()) for message in group]
+            offsets = [message.offset() or 0 for message in group]
+            values = [message.value() or b"" for message in group]
             times = [time for kind, time in stamps if kind != TIMESTAMP_NOT_AVAILABLE and time > 0]
             self._ready.append(self._batch(partition, values, offsets, times))
             self._advance(partition, offsets[-1] + 1)
-        for message in messages:
-            error = message.error()
-            if error is not None:
-                self._note_failed(int(message.partition() or 0), int(message.offset() or 0), error)
+        for message, error in failed:
+            self._note_failed(message.partition() or 0, message.offset() or 0, error)
 
     def _advance(self, partition: int, offset: int) -> None:
         self._next[partition] = max(offset, self._next.get(partition, 0))
@@ -258,10 +260,6 @@ class ConfluentSource(TopicSource):
         if self._instance_id and error.code() in _FENCED:
             return self._fenced()
         return SourceError(explain(error, self._settings), topic=self._settings.topic)
-
-
-def _bytes(value: Any) -> bytes:
-    return value or b""
 
 
 def client_options(settings: KafkaSettings) -> dict[str, Any]:

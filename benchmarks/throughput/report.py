@@ -57,7 +57,9 @@ def stages(prepared: Prepared, *, learn: bool, calls: bool) -> None:
         _rate(name, prepared.queries, seconds, f"{seconds / whole:.0%}")
     _rate("whole", prepared.queries, whole)
     if not learn:
-        _rate("whole, `querywatch replay`", prepared.queries, stage.replay(prepared))
+        cpu, wall = stage.replay(prepared)
+        _rate("whole, `querywatch replay`", prepared.queries, cpu)
+        _rate("whole, `querywatch replay`, wall clock", prepared.queries, wall)
     for name, seconds in only.items():
         ratio = f"whole at {seconds / whole:.2f} of it (goal {GOALS['decode']:g})"
         _rate(f"(c) read and decode {name} only", prepared.queries, seconds, ratio)

@@ -109,7 +109,7 @@ def _wait(condition: Callable[[], bool], log: Path) -> None:
     while not condition():
         if time.monotonic() > until:
             raise SystemExit(f"querywatch does not get on:\n{log.read_text(encoding='utf-8')}")
-        time.sleep(0.05)
+        time.sleep(0.1)
 
 
 def _events(log: Path) -> list[dict[str, Any]]:
