@@ -21,12 +21,17 @@ from detector.shift import Shift
 
 SAMPLE_QUERIES = 1024
 """Inputs seen before units are learned from them, when nothing was handed in."""
+AGAIN = (4 * SAMPLE_QUERIES, 16 * SAMPLE_QUERIES)
+"""Inputs seen before they are learned again while the prior judges: a search among the first few clients
+bends them, among many it does not."""
 SAMPLE_ROWS = 4096
 """Inputs kept at most, drawn evenly from all that came."""
 SAMPLE_NUMBERS = 2**23
 """Numbers kept at most in that sample; long inputs are sampled more thinly."""
 WINDOW = 16_384
 """Evaluation points that an online profile is built from, the newest ones."""
+MINIMUM_ROWS = 64
+"""Inputs that units are learned from at least, if there are so many."""
 OF_OWNER = 16
 """Inputs of one client that teach the units at most, if half of the sample is left."""
 NEVER = 1 << 62
@@ -58,13 +63,27 @@ class InputSample:
                 self.rows[place], self.owners[place] = x[i], owners[i]
         self.seen += len(x)
 
-    def balanced(self) -> FloatArray:
-        """Of each owner as many of the rows as leave half of them all, at least OF_OWNER: a few long attacks
-        must not bend the units, nor may they rest on a few rows where one client sends nearly all."""
+    @property
+    def enough(self) -> bool:
+        """Whether units can be learned, and have been."""
+        return self.seen >= SAMPLE_QUERIES
+
+    def room(self) -> int:
+        """Inputs until units are to be learned, or learned again; 0 after the last time."""
+        return next((at - self.seen for at in (SAMPLE_QUERIES, *AGAIN) if at > self.seen), 0)
+
+    def balanced(self, without: IntArray) -> FloatArray:
+        """Of each owner but those `without` as many of the rows as leave half of them all, at least OF_OWNER:
+        a few long attacks must not bend the units, nor may they rest on a few rows where one client sends
+        nearly all. With nobody else left, all of the rows."""
+        others = ~np.isin(self.owners, without)
+        if others.sum() < MINIMUM_ROWS:
+            return self.rows
+        rows, owners = self.rows[others], self.owners[others]
         most = OF_OWNER
-        while (keep := thinned(self.owners, most)).sum() < len(self.owners) / 2:
+        while (keep := thinned(owners, most)).sum() < len(owners) / 2:
             most *= 2
-        return self.rows[keep]
+        return rows[keep]
 
 
 def _draw(n: int) -> int:
@@ -133,6 +152,15 @@ class Learner:
         self._young = False
         self._looked = 0
         self._windows = tuple(Window(window) for _ in KIND_NAMES)
+
+    def alerted_clients(self) -> IntArray:
+        """Serials of the clients that alerted, or one of whose sessions did."""
+        return _sorted(self.clients_alerted | self.clients_with_alerts)
+
+    def measure_anew(self) -> None:
+        """Forget evaluation points that were measured in other units; who alerted is remembered."""
+        self._windows = tuple(Window(self.window) for _ in KIND_NAMES)
+        self.points = self._looked = 0
 
     def room(self) -> int:
         """Evaluation points of sessions until the next build: a batch is cut there."""

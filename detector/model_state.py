@@ -16,7 +16,7 @@ from detector.features import layout
 from detector.features.inputs import Inputs
 from detector.finding import Campaign, Finding
 from detector.following import follow_clients
-from detector.learner import FIRST_BUILD, SAMPLE_QUERIES, WINDOW, InputSample, Learner
+from detector.learner import FIRST_BUILD, WINDOW, InputSample, Learner
 from detector.policy import CAMPAIGN, CLIENT, ODD, SESSION, Judged
 from detector.profile import ModelProfile
 from detector.query import FloatArray, IntArray
@@ -68,10 +68,14 @@ class ModelState(Tables):
     @property
     def judge(self) -> ModelProfile | None:
         """What judges: the profile; while there is none, the prior from when its units are learned."""
-        learning = self.learner is not None and self.sample is None
-        if self.profile is None and learning and self.settings.prior:
+        if self.profile is None and self.learner is not None and self.measured and self.settings.prior:
             return prior.judge(self.inputs)
         return self.profile
+
+    @property
+    def measured(self) -> bool:
+        """Whether the units of the inputs are known."""
+        return self.sample is None or self.sample.enough
 
     @property
     def threshold(self) -> float:
@@ -126,8 +130,8 @@ class ModelState(Tables):
             last = stop
             most = POINTS
             if self.sample is not None:
-                last = min(stop, start + SAMPLE_QUERIES - self.sample.seen)
-            elif self.learner is not None:
+                last = min(stop, start + self.sample.room())
+            if self.learner is not None and self.measured:
                 most = min(POINTS, self.learner.room())
             done, points = self.entities[SESSION].measure(
                 batch, self.inputs, self.settings.gap, start, last, most, work.slot, work.fresh, work.odd
@@ -282,16 +286,23 @@ class ModelState(Tables):
         if self.learner is None:
             return
         if self.sample is not None:
-            self.sample.add(batch.inputs[start:done], self.clients.serial[work.owner[start:done]])
-            if self.sample.seen >= SAMPLE_QUERIES:
-                self.use_units(units.learn(self.sample.balanced()))
-            return
+            sample, known = self.sample, self.sample.enough
+            due = sample.room() == done - start
+            sample.add(batch.inputs[start:done], self.clients.serial[work.owner[start:done]])
+            if due:
+                self.use_units(units.learn(sample.balanced(self.learner.alerted_clients())))
+                self.learner.measure_anew()
+                self.sample = sample if sample.room() and self.settings.prior else None
+            if due or not known:
+                return
         for kind, part in [(SESSION, points), *others]:
             serials = self.clients.serial[work.owner[part.rows]]
             self.learner.add(part.features, part.meta[:, 2].astype(np.int64), serials, kind)
         if self.learner.room() == 0:
             profile = self.learner.build(self.inputs, self.profile, self.begun, self.campaigns.distance)
             self.profile = profile or self.profile
+            if self.profile is not None:
+                self.sample = None
 
     def use_units(self, inputs: Inputs) -> None:
         """Measure in these units from now on; what was measured in others is forgotten.

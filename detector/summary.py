@@ -149,7 +149,7 @@ def _judged_by(shard: Shard, given: dict[str, ModelProfile], name: str) -> str:
         why = f"judged by {known}, threshold {state.threshold:.1f}: {why}"
     else:
         why = f"no opinion: {why}"
-    if state.sample is not None:
+    if state.sample is not None and not state.measured:
         need = f"{state.sample.seen:,} of {SAMPLE_QUERIES:,} queries needed to learn its inputs"
     elif state.learner.points < state.learner.next_build:
         points = f"{state.learner.points:,} of {state.learner.next_build:,}"

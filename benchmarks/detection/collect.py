@@ -97,7 +97,7 @@ class Watched(ModelState):
         self.features: list[FloatArray] = []
 
     def on_points(self, batch: QueryBatch, rows: IntArray, meta: FloatArray, features: FloatArray) -> None:
-        if self.sample is not None:
+        if not self.measured:
             return  # in no units yet
         records = [batch.records[row] for row in rows.tolist()]
         self.sessions_of_points += [(record.client_id, record.session_id) for record in records]

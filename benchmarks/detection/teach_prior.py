@@ -57,7 +57,7 @@ class _Said(NamedTuple):
 def teach_prior(
     recorded: Sequence[Unlearned], provenance: dict[str, Any], fewer: int = 1
 ) -> tuple[Prior, list[tuple[str, Outcome]]]:
-    """The prior of all that was recorded; and by data set how priors made without it do on its traces. Those
+    """The prior of all that was recorded; and by data set how priors made without it do on it. Those
     are taught on one point of `fewer`, and to name attacks on fewer still."""
     names = sorted({one.past.data_set for one in recorded})
     without, said = {}, []
@@ -74,8 +74,9 @@ def teach_prior(
         profile = _prior(without[name], rest, {}).profile
         thresholds, outcome = profile.thresholds(BUDGET)[SESSION].tolist(), Outcome()
         for one in recorded:
-            if one.now.data_set == name:
-                outcome.add(one.now, alerts_of(profile.ensemble, thresholds, one.now))
+            for points in (one.past, one.now):
+                if points.data_set == name:
+                    outcome.add(points, alerts_of(profile.ensemble, thresholds, points))
         outcomes.append((name, outcome))
     shipped = _prior(_learned(recorded, provenance), said, provenance)
     return _resting_on(shipped, [outcome for _, outcome in outcomes]), outcomes

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 from detector.features.catalogue import NAMES
-from detector.learner import FIRST_BUILD, OF_OWNER, SAMPLE_ROWS, InputSample, Learner
+from detector.learner import AGAIN, FIRST_BUILD, OF_OWNER, SAMPLE_QUERIES, SAMPLE_ROWS, InputSample, Learner
 from detector.profile import ModelProfile
 from detector.profile import build as make_profile
 from detector.query import FloatArray, IntArray
 from detector.rows import Rows
 from tests.detector import scenario
+
+NOBODY = np.empty(0, dtype=np.int64)
 
 
 def test_a_small_sample_is_everything() -> None:
@@ -20,7 +22,7 @@ def test_a_small_sample_is_everything() -> None:
     sample.add(x[:40], np.arange(40))
     sample.add(x[40:], np.arange(40, 100))
     assert np.array_equal(sample.rows, x)
-    assert np.array_equal(sample.balanced(), x)
+    assert np.array_equal(sample.balanced(NOBODY), x)
 
 
 def test_a_large_sample_is_even_bounded_and_independent_of_batches() -> None:
@@ -50,16 +52,34 @@ def test_one_long_search_does_not_bend_the_units() -> None:
     sample = InputSample(1)
     sample.add(np.zeros((600, 1)), honest)
     sample.add(np.ones((400, 1)), np.full(400, 60))
-    kept = sample.balanced()[:, 0]
+    kept = sample.balanced(NOBODY)[:, 0]
     assert (kept == 0).sum() == 600
     assert (kept == 1).sum() == OF_OWNER
+
+
+def test_who_alerted_does_not_teach_the_units() -> None:
+    sample = InputSample(1)
+    sample.add(np.arange(300.0)[:, None], np.arange(300) // 100)
+    kept = sample.balanced(np.array([1], dtype=np.int64))[:, 0]
+    assert not ((kept >= 100) & (kept < 200)).any()
+    everybody = sample.balanced(np.arange(3, dtype=np.int64))
+    assert len(everybody) == 300
+
+
+def test_units_are_learned_at_counted_queries() -> None:
+    sample, learned = InputSample(1), []
+    while room := sample.room():
+        assert sample.enough == (sample.seen >= SAMPLE_QUERIES)
+        sample.add(np.zeros((room, 1)), np.zeros(room, dtype=np.int64))
+        learned.append(sample.seen)
+    assert learned == [SAMPLE_QUERIES, *AGAIN]
 
 
 @pytest.mark.parametrize("clients", [1, 2, 5])
 def test_units_never_rest_on_a_few_rows(clients: int) -> None:
     sample = InputSample(1)
     sample.add(np.zeros((1000, 1)), np.arange(1000) % clients)
-    assert 500 <= len(sample.balanced()) <= 1000
+    assert 500 <= len(sample.balanced(NOBODY)) <= 1000
 
 
 def points(n: int, seed: int = 1, per_session: int = 5) -> tuple[FloatArray, IntArray]:

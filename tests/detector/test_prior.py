@@ -12,7 +12,7 @@ import pytest
 from detector import prior
 from detector.features import inputs as units
 from detector.features.catalogue import INDEX, NAMES
-from detector.learner import SAMPLE_QUERIES
+from detector.learner import AGAIN, SAMPLE_QUERIES
 from detector.model_state import Settings
 from detector.pipeline import Shard
 from detector.prior import Prior
@@ -27,8 +27,8 @@ EARLY = traffic.START + 420.0
 
 @pytest.fixture(scope="module")
 def log() -> list[Record]:
-    """Honest sessions, one search early, and one by an account of the first queries on."""
-    return scenario.records(scenario.benign(240, seed=2), traffic.inversion(seed=3, queries=120, at=EARLY))
+    """Honest sessions, and one search early. Units are learned twice in it."""
+    return scenario.records(scenario.benign(320, seed=2), traffic.inversion(seed=3, queries=120, at=EARLY))
 
 
 def judged(log: list[Record], settings: Settings = ONLINE) -> list[dict[str, Any]]:
@@ -68,6 +68,40 @@ def test_a_profile_that_is_handed_in_judges_alone(log: list[Record]) -> None:
     alerts = [alert.document for alert in Shard(ONLINE, profiles).process(log).alerts]
     assert {alert["querywatch"]["profile"]["version"] for alert in alerts} == {profiles["toy"].version}
     assert all("other models" not in alert["event"]["reason"] for alert in alerts)
+
+
+def test_units_are_learned_again_from_more_queries(log: list[Record]) -> None:
+    shard = Shard(ONLINE, {})
+    shard.process(log[:SAMPLE_QUERIES])
+    state = shard.models["toy"]
+    first = state.inputs
+    shard.process(log[SAMPLE_QUERIES : AGAIN[0] - 1])
+    assert state.inputs is first
+    assert state.learner is not None
+    assert state.learner.points > 100
+    alerted = set(state.learner.alerted)
+    assert alerted
+    shard.process(log[AGAIN[0] - 1 : AGAIN[0]])
+    assert state.inputs is not first
+    # What was measured in other units teaches nothing; who alerted is remembered.
+    assert state.learner.points == 0
+    assert len(state.learner.clean().entities) == 0
+    assert state.learner.alerted == alerted
+    assert len(state.learner.alerted_clients()) > 0
+    assert state.sample is not None
+    assert not np.isin(state.sample.owners, state.learner.alerted_clients()).all()
+
+
+def test_a_search_among_the_first_queries_does_not_bend_the_units_for_good() -> None:
+    begun = traffic.inversion(seed=5, queries=300, at=traffic.START + 5.0)
+    later = traffic.inversion(seed=3, queries=120, at=traffic.START + 1700.0)
+    honest = scenario.benign(400, seed=2)
+    alone, beside = Shard(ONLINE, {}), Shard(ONLINE, {})
+    alone.process(scenario.records(honest, later))
+    alerts = beside.process(scenario.records(honest, begun, later)).alerts
+    assert "attacker-3" in {alert.document["user"]["id"] for alert in alerts}
+    scale = beside.models["toy"].inputs.weight / alone.models["toy"].inputs.weight
+    assert scale == pytest.approx(np.ones(traffic.D), rel=0.1)
 
 
 @pytest.mark.parametrize("size", [1, 97, 1000])
