@@ -63,9 +63,11 @@ def _profile(config: Config) -> str:
             from detector import prior
             from detector.learner import SAMPLE_QUERIES
 
+            judge = prior.shipped().profile
+            shown = f"it can show {judge.tail.supported_budget():.3g} false alerts per 10,000 sessions"
             begin = (
-                f"until then {prior.shipped().profile.version} judges, what is known of other models, from a "
-                f"model's {SAMPLE_QUERIES:,}th query on; `querywatch fit` knows more"
+                f"until a model has one, {judge.version} judges, what is known of other models, from its "
+                f"{SAMPLE_QUERIES:,}th query on; {shown}, the budget is {budget:g}; `querywatch fit` knows more"
             )
         return f"learned from the traffic itself; {begin}"
     said = []

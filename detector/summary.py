@@ -145,8 +145,11 @@ def _judged_by(shard: Shard, given: dict[str, ModelProfile], name: str) -> str:
     if state.learner is None:
         return f"no opinion: {why}and learning is off; make a profile with `querywatch fit`"
     if state.judge is not None:
-        known = f"{state.judge.version}, what is known of other models"
-        why = f"judged by {known}, threshold {state.threshold:.1f}: {why}"
+        supported = state.judge.tail.supported_budget()
+        known = (
+            f"{state.judge.version}, what is known of other models and can show {supported:.3g} false alerts"
+        )
+        why = f"judged by {known} per 10,000 sessions, threshold {state.threshold:.1f}: {why}"
     else:
         why = f"no opinion: {why}"
     if state.sample is not None and not state.measured:

@@ -151,6 +151,24 @@ def test_check_finds_every_fault(querywatch: Querywatch) -> None:
         assert said in result.stdout
 
 
+@pytest.mark.parametrize(
+    ("detection", "said"),
+    [
+        ("", "prior-"),
+        ("prior = false", "alerts begin after about 100 longer sessions"),
+        ("learn = false", "learning is off"),
+    ],
+)
+def test_check_says_what_judges_before_there_is_a_profile(
+    querywatch: Querywatch, detection: str, said: str
+) -> None:
+    Path("c.toml").write_text(f"[detection]\n{detection}\n")
+    result = querywatch("check", "--config", "c.toml")
+    (line,) = [line for line in result.stdout.splitlines() if "profile:" in line]
+    assert said in line
+    assert ("prior-" in line) == (detection == "")
+
+
 def test_check_stops_at_a_configuration_that_cannot_be_read(querywatch: Querywatch) -> None:
     Path("c.toml").write_text("[kafka]\ntopik = 1\n")
     result = querywatch("check", "--config", "c.toml")

@@ -119,6 +119,10 @@ def test_no_opinion_says_why(querywatch: Querywatch, toy_profile: Path) -> None:
     assert "other: no opinion: too little traffic for a profile" in alone.stdout
     assert "of 1,024 queries needed" in alone.stdout
     assert "querywatch fit" in alone.stdout
+    more = traffic.write(Path("more.ndjson"), traffic.benign(100, seed=4, model="other"))
+    begun = querywatch("replay", more)
+    assert "other: judged by prior-" in begun.stdout
+    assert "of 16,384 evaluation points needed" in begun.stdout
     frozen = querywatch("replay", log, "--profile", toy_profile, "--frozen")
     assert "the profile does not know this model; and learning is off" in frozen.stdout
 
