@@ -195,8 +195,7 @@ def build_alert(finding: Finding) -> Alert:
     """The ECS document of one finding: revision 0 is the alert, later ones are events about it."""
     record = finding.record
     surprises = finding.profile.ensemble.tail.see(finding.features[None, :]).extreme[0]
-    recognised = finding.profile.ensemble.attack_families(finding.features, finding.means)
-    named = name_technique(surprises, finding.features, recognised)
+    named = name_technique(surprises, finding.features, finding.recognised)
     technique = named.technique
     features = _evidence_features(finding, surprises)
     about, name = _about(finding)

@@ -286,8 +286,7 @@ class Entities:
             kept[: len(rows)] = rows.reshape(-1).view(kept.dtype)
         series = arrays["series"]
         pool.longer(self.series, len(series))
-        self.series[: len(series)] = np.nan  # what older formats lack: the means
-        self.series[: len(series), : series.shape[1]] = series
+        self.series[: len(series)] = series
         self.counters[:] = arrays["counters"]
         self.rings = pool.load(under(arrays, "rings/"), layout.blocks_for(self.bound), len(self.more))
         self.shown = pool.load(under(arrays, "shown/"), suspicion.blocks_for(self.bound), len(self.series))

@@ -9,7 +9,7 @@ the evidence among benign sessions. The longer a session, the more chances it ha
 ones would spend nearly the whole budget. So the budget is split: one part for the first LATE evaluation
 points of a session, one for all that come later, each with a tail and a threshold of its own. Beyond what
 they reached it is extrapolated with an exponential tail (generalised Pareto with shape 0) above the 90th
-percentile. The scale is its upper 95% limit given the excesses seen here and the prior that comes with
+percentile. The scale is its upper 97% limit given the excesses seen here and the prior that comes with
 querywatch, which counts as PRIOR_EXCESSES more of them with mean PRIOR_SCALE (their sum is Gamma
 distributed): a small history buys a higher threshold, and a few wild sessions among few do not put it out
 of reach.
@@ -32,6 +32,8 @@ DRIFT = 2.0
 USUAL_SCORE = 1.0
 """Mean score of benign traffic."""
 TAIL_FROM = 0.90
+SURE = 0.97
+"""How sure it is that the tail's scale is no larger than what is taken for it."""
 PRIOR_EXCESSES = 10
 PRIOR_SCALE = 4.0
 """What the tails of other deployments looked like, and how many excesses that is worth."""
@@ -104,7 +106,7 @@ class SessionTail:
         excess = maxima[maxima > edge] - edge
         count = len(excess)
         total = float(excess.sum()) + PRIOR_EXCESSES * PRIOR_SCALE
-        scale = total / float(gammaincinv(count + PRIOR_EXCESSES, 0.05))
+        scale = total / float(gammaincinv(count + PRIOR_EXCESSES, 1.0 - SURE))
         share = max(count, 1) / max(sessions, 1)
         return cls(edge, scale, share, sessions)
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+import numpy as np
 
 from detector.profile import ModelProfile
 from detector.query import FloatArray, Record
+from detector.suspicion import Episodes, feature_means, mean_opinion
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +27,8 @@ class Finding:
     """What the policy found at one evaluation point; `record` is the query that triggered it.
 
     kind: of the entity, see `detector.policy`. queries, entity_start: the entity's. sessions: how many the
-    client had begun by then. features [f] now, and their means [f] since the entity became suspicious (None:
-    not kept). series: (confidence, distance) of the last queries, None where unknown.
+    client had begun by then. features [f] now; recognised: the share of each attack family, if there is a
+    recogniser. series: (confidence, distance) of the last queries, None where unknown.
     late: whether the entity was long when the episode began. began: time that it began, the entity's
     `episode`-th.
     """
@@ -44,7 +48,17 @@ class Finding:
     late: bool
     threshold: float
     features: FloatArray
-    means: FloatArray | None
+    recognised: Mapping[str, float]
     series: tuple[list[float | None], list[float | None]]
     profile: ModelProfile
     campaign: Campaign | None = None
+
+
+def recognise(profile: ModelProfile, episodes: Episodes, s: int, features: FloatArray) -> dict[str, float]:
+    """The share of each attack family by the recogniser, averaged over the messages of the episode of the
+    entity in slot s, of which one is due at a point with these features [f]; empty without a recogniser."""
+    shares = profile.ensemble.attack_families(features, feature_means(episodes, s))
+    if not shares:
+        return shares
+    mean = mean_opinion(episodes, s, np.array(list(shares.values())))
+    return dict(zip(shares, mean.tolist(), strict=True))

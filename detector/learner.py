@@ -262,16 +262,13 @@ class Learner:
         learner.clients_alerted = _serials(meta["clients_alerted"])
         learner.clients_with_alerts = _serials(meta["clients_with_alerts"])
         learner.campaigns_alerted = _serials(meta["campaigns_alerted"])
-        # States of the release before lack these.
-        learner._young = meta.get("young") is True
-        learner._looked = _int(meta.get("looked"))
-        excess = meta.get("excess")
+        learner._young, learner._looked = meta["young"] is True, _int(meta["looked"])
+        excess = meta["excess"]
         learner.shift = Shift(
-            float(excess) if isinstance(excess, float | int) else 0.0, held=meta.get("held") is True
+            float(excess) if isinstance(excess, float | int) else 0.0, held=meta["held"] is True
         )
         for name, window in zip(KIND_NAMES, learner._windows, strict=True):
-            if f"{name}/features" in arrays:
-                window.load(arrays, name)
+            window.load(arrays, name)
         return learner
 
 

@@ -14,13 +14,13 @@ from detector.entities import POINTS, Points, Work, in_order
 from detector.features import inputs as units
 from detector.features import layout
 from detector.features.inputs import Inputs
-from detector.finding import Campaign, Finding
+from detector.finding import Campaign, Finding, recognise
 from detector.following import follow_clients
 from detector.learner import FIRST_BUILD, WINDOW, InputSample, Learner
 from detector.policy import CAMPAIGN, CLIENT, ODD, SESSION, Judged
 from detector.profile import ModelProfile
 from detector.query import FloatArray, IntArray
-from detector.suspicion import EPISODES, LEVEL, OPEN, REVISION, feature_means, recent_series
+from detector.suspicion import EPISODES, LEVEL, OPEN, REVISION, recent_series
 from detector.tables import Tables
 
 
@@ -263,7 +263,7 @@ class ModelState(Tables):
                 late=age == 1,
                 threshold=float(thresholds[which, age]),
                 features=points.features[at - 1],
-                means=feature_means(episodes, s),
+                recognised=recognise(judge, episodes, s, points.features[at - 1]),
                 series=recent_series(episodes, s),
                 profile=judge,
                 campaign=campaign,

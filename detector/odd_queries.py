@@ -151,9 +151,7 @@ class OddQueries:
         }
 
     def load(self, arrays: dict[str, Any]) -> None:
-        """The inverse of `state`; what an older release saved has none of this."""
-        if not arrays:
-            return
+        """The inverse of `state`."""
         self.slots.load(arrays)
         used = len(arrays["count"])
         self.know(used)

@@ -12,6 +12,8 @@ _PHRASES: dict[str, tuple[str, str]] = {
     "exact_duplicates": ("few repeats", "inputs are repeated exactly"),
     "off_grid": ("", "columns take values that no benign query had"),
     "off_manifold": ("", "inputs are unlike any benign input"),
+    "rare_values": ("", "columns take values that few benign queries have"),
+    "rare_pairs": ("", "columns take values that hardly ever go together"),
     "centre_changes": ("", "one input after another is searched round"),
     "step_sparsity": ("only a few columns change per query", "all columns change at once"),
     "one_column_steps": ("", "one column is changed at a time"),

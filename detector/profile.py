@@ -18,7 +18,6 @@ from detector.container import Damaged, pack, unpack
 from detector.contamination import groups_of, thinned, without_attacks
 from detector.errors import ProfileError
 from detector.evidence import (
-    NO_TAIL,
     USUAL_SCORE,
     SessionTail,
     maxima_by_age,
@@ -29,14 +28,14 @@ from detector.evidence import (
 from detector.features.catalogue import FAMILIES, NAMES, SIDES
 from detector.features.inputs import Inputs, from_arrays, to_arrays
 from detector.links import FIRST_DISTANCE
-from detector.policy import AGED, BUDGET_SHARES, KINDS, ODD, OTHERS, SESSION
+from detector.policy import AGED, BUDGET_SHARES, KINDS, OTHERS, SESSION
 from detector.query import FloatArray, IntArray
 from detector.rows import NO_ROWS, Rows
 from models.base import Arrays, under
 from models.ensemble import Ensemble
 from models.recogniser import shipped
 
-FORMAT = 6
+FORMAT = 7
 MINIMUM_SESSIONS = 100
 """Judged benign sessions below which a tail of session maxima means nothing."""
 MINIMUM_OTHERS = 100
@@ -93,11 +92,8 @@ class ModelProfile:
         """Everything as named arrays."""
         out: Arrays = {f"inputs/{k}": v for k, v in to_arrays(self.inputs).items()}
         out |= {f"ensemble/{k}": v for k, v in self.ensemble.to_arrays().items()}
-        of_sessions, of_odd = self.late
-        out["tails"] = np.stack([tail.to_array() for tail in (*self.tails[:ODD], of_sessions)])
-        if of_odd != NO_TAIL:  # so what an older release learned keeps its version
-            out["odd_tails"] = np.stack([tail.to_array() for tail in (self.tails[ODD], of_odd)])
-            out["odd_level"] = np.array([self.odd_level])
+        out["tails"] = np.stack([tail.to_array() for tail in (*self.tails, *self.late)])
+        out["odd_level"] = np.array([self.odd_level])
         out["near"] = np.array([self.near])
         out["sequence"] = np.array([self.sequence])
         out["suspects"] = np.array([self.suspects])
@@ -202,13 +198,8 @@ def restore_profile(arrays: Arrays) -> ModelProfile:
     except ValueError as error:
         raise ProfileError(f"{error}; make it again with `querywatch fit`") from error
     sequence = int(np.asarray(arrays["sequence"], dtype=np.int64)[0])
-    tails = [SessionTail.from_array(row) for row in np.asarray(arrays["tails"], dtype=np.float64)]
-    # States of format 3 hold one tail for sessions of all ages, those before format 6 none for odd queries.
-    late = tails.pop() if len(tails) > ODD else tails[SESSION]
-    odd, odd_late, level = NO_TAIL, NO_TAIL, 0.0
-    if "odd_tails" in arrays:
-        odd, odd_late = map(SessionTail.from_array, np.asarray(arrays["odd_tails"], dtype=np.float64))
-        level = float(np.asarray(arrays["odd_level"], dtype=np.float64)[0])
+    tails = tuple(SessionTail.from_array(row) for row in np.asarray(arrays["tails"], dtype=np.float64))
+    level = float(np.asarray(arrays["odd_level"], dtype=np.float64)[0])
     near = float(np.asarray(arrays["near"], dtype=np.float64)[0])
     suspects = int(np.asarray(arrays["suspects"], dtype=np.int64)[0])
     return _versioned(
@@ -216,8 +207,8 @@ def restore_profile(arrays: Arrays) -> ModelProfile:
         from_arrays(under(arrays, "inputs/")),
         near,
         ensemble,
-        (*tails, odd),
-        (late, odd_late),
+        tails[:KINDS],
+        tails[KINDS:],
         level,
         suspects,
     )

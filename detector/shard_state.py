@@ -33,12 +33,8 @@ from detector.router import OddLength
 from detector.sessions import SessionTable
 from models.base import Arrays, under
 
-FORMAT = 6
-READABLE = (3, 5, FORMAT)
-"""In format 3 all arrays are in the state itself; models have no numbers, features no means, and long
-sessions no tails. Format 4 was never released. Before format 6 sessions' odd queries were not followed."""
-PIECES_FROM = 5
-"""The format from which changed rows lie beside the state."""
+FORMAT = 7
+"""Those before hold other features: what was measured of open sessions cannot be gone on with."""
 SMALL = 16 * 2**20
 """Fewer bytes of sessions, clients and campaigns are all saved each time, in the state itself."""
 VERSION = f"{FORMAT}-{hashlib.sha256(json.dumps(NAMES).encode()).hexdigest()[:8]}"
@@ -157,11 +153,7 @@ def restore(
         changed = pieces_of.joined(pieces) or {}
     except Damaged as error:
         raise StateError(str(error)) from error
-    if (
-        meta.get("kind") != "state"
-        or meta.get("format") not in READABLE
-        or meta.get("features") != list(NAMES)
-    ):
+    if meta.get("kind") != "state" or meta.get("format") != FORMAT or meta.get("features") != list(NAMES):
         raise OtherVersion(
             "the state was written by another version of querywatch, with other features or another layout; "
             "start that release again to go on without a gap"
@@ -170,20 +162,20 @@ def restore(
     shard.next_offset = meta["next_offset"]
     shard.lengths = dict(meta["lengths"])
     shard.matching = dict(meta["matching"])
-    shard.groups = Groups.from_state(meta.get("groups", ()), settings.tenant)
+    shard.groups = Groups.from_state(meta["groups"], settings.tenant)
     shard.divisions, shard.shares.given = meta["divisions"], dict(meta["memory"])
     shard.odd = {
         (name, d): OddLength(set(clients), queries, began) for name, d, clients, queries, began in meta["odd"]
     }
-    shard.made = dict(meta.get("made", {}))
-    for i, model in enumerate(meta["models"]):
-        name, number = model["name"], model.get("number", 0)
-        prefix = _prefix(name, number) if meta["format"] >= PIECES_FROM else f"{i}/"
+    shard.made = dict(meta["made"])
+    for model in meta["models"]:
+        name, number = model["name"], model["number"]
+        prefix = _prefix(name, number)
         own = under(arrays, prefix) | under(changed, prefix)
         state = _restore_model(model, own, settings, profiles, shard.shares.given[name])
         state.number = number
         shard.models[name] = state
-    if not changed or meta["format"] < PIECES_FROM:
+    if not changed:
         save_all_next(shard)
     return shard
 
@@ -259,8 +251,7 @@ def _restore_model(
     state.campaigns.load(under(arrays, "links/"))
     state.odd.load(under(arrays, "odd/slots/"))
     for kind, entities in zip(KIND_NAMES, state.entities, strict=True):
-        if saved := under(arrays, f"{kind}/entities/"):
-            entities.load(saved)
+        entities.load(under(arrays, f"{kind}/entities/"))
     if profile is None:
         state.inputs = units.from_arrays(under(arrays, "inputs/"))
     elif profile.version != meta.get("profile"):
@@ -272,9 +263,7 @@ def _restore_model(
     if "sampled" in meta:
         state.sample = InputSample(meta["d"])
         state.sample.rows, state.sample.seen = np.array(arrays["sample"], dtype=np.float64), meta["sampled"]
-        # States of the release before lack these: each input is then taken for another client's.
-        owners = arrays.get("sample_owners", np.arange(len(state.sample.rows)))
-        state.sample.owners = np.array(owners, dtype=np.int64)
+        state.sample.owners = np.array(arrays["sample_owners"], dtype=np.int64)
     state.learner = Learner.from_state(meta["learner"], under(arrays, "learner/"))
     return state
 

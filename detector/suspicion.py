@@ -20,6 +20,8 @@ SERIES = 64
 """Points of confidence and distance that an alert shows."""
 MEANS = (len(NAMES) + 1) // 2
 """Rows of two that the means of the features take."""
+OPINION = 2
+"""Rows of two that the shares of the attack families take."""
 
 EPISODES, OPEN, REVISION, LEVEL, SILENT = range(5)
 
@@ -34,9 +36,10 @@ class Episodes(NamedTuple):
     went out; began [capacity] time the episode began
     shown [capacity] int32: 1 + number of the block for the series that was lent, 0 none; points [capacity]
     int32 written to it so far
-    series [blocks, SERIES + MEANS, 2] float32 recent (confidence, distance), then, two a row, the means of
-    the features at evaluation points since it was lent, for entities whose evidence is worth it; blocks:
-    which are lent; series_changed [blocks] uint8: 1 where one was written to since it was saved
+    series [blocks, SERIES + MEANS + OPINION, 2] float32 recent (confidence, distance), then, two a row, the
+    means of the features at evaluation points since it was lent, then of the shares of the attack families
+    in the episode's messages, for entities whose evidence is worth it; blocks: which are lent;
+    series_changed [blocks] uint8: 1 where one was written to since it was saved
     """
 
     evidence: FloatArray
@@ -71,7 +74,7 @@ SHOWN_FROM = 0.125
 
 def no_series(blocks: int) -> npt.NDArray[np.float32]:
     """So many blocks in which nothing was written."""
-    return np.zeros((blocks, SERIES + MEANS, 2), dtype=np.float32)
+    return np.zeros((blocks, SERIES + MEANS + OPINION, 2), dtype=np.float32)
 
 
 def blocks_for(entities: int) -> int:
@@ -80,8 +83,8 @@ def blocks_for(entities: int) -> int:
 
 
 def block_bytes() -> int:
-    """Bytes of one series and the means behind it."""
-    return 4 * 2 * (SERIES + MEANS)
+    """Bytes of one series and what is behind it."""
+    return 4 * 2 * (SERIES + MEANS + OPINION)
 
 
 def views(
@@ -142,6 +145,7 @@ def keep(episodes: Any, s: int, recent: Any, features: Any, worth: bool) -> None
         if episodes.shown[s] == 0:
             return
         count = RECENT
+        episodes.series[episodes.shown[s] - 1, SERIES + MEANS :] = np.nan
     series = episodes.series[episodes.shown[s] - 1]
     episodes.series_changed[episodes.shown[s] - 1] = 1
     for r in range(RECENT - count, RECENT):
@@ -179,4 +183,19 @@ def feature_means(episodes: Episodes, s: int) -> FloatArray | None:
     block = int(episodes.shown[s])
     if not block:
         return None
-    return episodes.series[block - 1, SERIES:].ravel()[: len(NAMES)].astype(np.float64)
+    return episodes.series[block - 1, SERIES : SERIES + MEANS].ravel()[: len(NAMES)].astype(np.float64)
+
+
+def mean_opinion(episodes: Episodes, s: int, shares: FloatArray) -> FloatArray:
+    """The shares of the attack families [4], averaged over the messages of the entity's episode up to the one
+    that is due, in which they are `shares` [4] alone. Without a block to keep them in, they stay these."""
+    block, message = int(episodes.shown[s]), int(episodes.counts[s, REVISION])
+    if not block:
+        return shares
+    kept = episodes.series[block - 1, SERIES + MEANS :].reshape(-1)
+    if message == 0 or np.isnan(kept[0]):
+        kept[:] = shares
+    else:
+        kept += (shares - kept) / (message + 1)
+    episodes.series_changed[block - 1] = 1
+    return kept.astype(np.float64)

@@ -46,10 +46,12 @@ DATA_SETS = (
     "census",
     "gauges",
     "text",
+    "flares",
+    "survey",
 )
 FEWER = 4
 """Of so many points one teaches the recognisers that are only tried: points of one session are much alike."""
-HISTORY, TRACE, REPEATS = 5200, 2200, 8
+HISTORY, TRACE, REPEATS = 6000, 2500, 10
 """Benign sessions of a deployment, and attacks of each kind, over all its models."""
 FORMS: tuple[dict[str, Any], ...] = (
     {},

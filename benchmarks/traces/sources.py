@@ -3,8 +3,9 @@
 From scikit-learn: the UCI test set of handwritten digits (1,797 images of 8x8 grey values 0..16), the
 Wisconsin diagnostic breast cancer table (569 rows of 30 measurements), the UCI wine (178 rows of 13) and
 iris (150 rows of 4) tables, two photographs, and a generator of synthetic tables; the rest is made here.
-From River: the UCI image segmentation table (2,310 rows of 18) and the UCI phishing table (1,250 rows of 9
-discrete columns). Texts are paragraphs of the packages' own documentation (`benchmarks/traces/text.py`).
+From River: the UCI image segmentation table (2,310 rows of 18), the UCI phishing table (1,250 rows of 9
+discrete columns) and the UCI solar flare table (1,066 rows of 9 categories). Texts are paragraphs of the
+packages' own documentation (`benchmarks/traces/text.py`).
 """
 
 from __future__ import annotations
@@ -58,12 +59,17 @@ def _bunch(bunch: Any, side: int = 0, span: tuple[float, float] | None = None) -
     return Source(rows, np.asarray(bunch.target, dtype=np.int64), side, span)
 
 
+def _pairs(name: str) -> list[tuple[dict[str, Any], Any]]:
+    """A table of River: rows and what is to be told of each."""
+    from river import datasets as river
+
+    return list(getattr(river, name)())
+
+
 def _river(name: str, most_levels: int, decimals: int) -> Source:
     """A table of River. Columns with at most `most_levels` values are discrete; the published numbers are
     single precision in print, so digits behind `decimals` are noise."""
-    from river import datasets as river
-
-    pairs = list(getattr(river, name)())
+    pairs = _pairs(name)
     rows = np.array([list(x.values()) for x, _ in pairs], dtype=np.float64)
     rows = np.round(rows, decimals) + 0.0  # no negative zeros
     _, labels = np.unique([str(y) for _, y in pairs], return_inverse=True)
@@ -150,6 +156,41 @@ def _census(seed: int) -> Source:
     return Source(np.hstack(parts), labels.astype(np.int64), fields=tuple(fields))
 
 
+def _flares(_seed: int) -> Source:
+    """Groups of sunspots and whether one flared within a day: three lettered classes in one-hot code, and
+    six codes of 1 to 3. A tenth column, which never varies, is left out."""
+    pairs = _pairs("SolarFlare")
+    parts: list[FloatArray] = []
+    fields: list[Field] = []
+    first = 0
+    for name in list(pairs[0][0])[:-1]:
+        levels, code = np.unique([str(x[name]) for x, _ in pairs], return_inverse=True)
+        values = np.eye(len(levels)) if levels[0].isalpha() else levels.astype(np.float64)[:, None]
+        fields.append(Field(np.arange(first, first + values.shape[1]), values))
+        parts.append(values[code])
+        first += values.shape[1]
+    labels = np.array([any(y.values()) for _, y in pairs], dtype=np.int64)
+    return Source(np.hstack(parts), labels, fields=tuple(fields))
+
+
+def _survey(seed: int) -> Source:
+    """A made questionnaire, another one for every seed: 8 to 20 answers on scales of two to seven steps,
+    which lean on a few hidden attitudes; these decide the class too."""
+    rng = np.random.default_rng([seed, 10])
+    n, d, classes = 2500, int(rng.integers(8, 21)), int(rng.integers(2, 4))
+    attitudes = rng.normal(size=(n, int(rng.integers(2, 5))))
+    leaning = attitudes @ rng.normal(0, 1.0, (attitudes.shape[1], d)) + rng.normal(0, 0.7, (n, d))
+    columns: list[FloatArray] = []
+    for answer in leaning.T:
+        cuts = np.quantile(answer, np.sort(rng.uniform(0.05, 0.95, int(rng.integers(1, 7)))))
+        columns.append(np.searchsorted(cuts, answer) + 1.0)
+    rows = np.column_stack(columns)
+    fields = tuple(Field(np.array([j]), np.unique(column)[:, None]) for j, column in enumerate(rows.T))
+    votes = attitudes @ rng.normal(0, 1.5, (attitudes.shape[1], classes))
+    labels = np.argmax(votes + rng.gumbel(size=votes.shape), axis=1)
+    return Source(rows, labels.astype(np.int64), fields=fields)
+
+
 def _gauges(seed: int) -> Source:
     """A made table of five to eight instruments, another one for every seed, each in a unit of its own."""
     rng = np.random.default_rng([seed, 9])
@@ -213,6 +254,8 @@ SOURCES: dict[str, Callable[[int], Source]] = {
     "embeddings": _embeddings,
     "census": _census,
     "gauges": _gauges,
+    "flares": _flares,
+    "survey": _survey,
 }
 """Every data set by name, as a function of the deployment's seed."""
 

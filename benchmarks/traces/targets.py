@@ -93,6 +93,8 @@ KINDS: dict[str, tuple[str, ...]] = {
     "embeddings": ("logistic", "network"),
     "census": ("boosting", "logistic", "forest", "network"),
     "gauges": ("network", "forest", "boosting"),
+    "flares": ("logistic", "boosting", "forest"),
+    "survey": ("forest", "boosting", "network", "logistic"),
 }
 """The kinds of model that a data set may get; seeds take them in turn."""
 

@@ -55,6 +55,10 @@ CATALOGUE: tuple[Feature, ...] = (
             "log distance to the subspace in which benign inputs vary"),
     Feature("centre_changes", "closeness", 1, 0, 1, "O(1)", "label-only membership inference, ICML 2021",
             "share of the last 64 steps that leave a run of near queries for a far input"),
+    Feature("rare_values", "strangeness", 1, 0, _INF, "O(64)", "ours",
+            "mean -ln of the share of benign inputs in the bin that a column's value falls into"),
+    Feature("rare_pairs", "strangeness", 1, 0, _INF, "O(128)", "Chow & Liu, IEEE Trans. Inf. Theory 1968",
+            "mean nats by which pairs of columns' bins are rarer than if the columns were independent"),
     # Gradient-like search patterns
     Feature("step_sparsity", "search", -1, -18, 0, "O(d)", "ZOO, AISec 2017",
             "log2 of the share of columns that a step changes"),

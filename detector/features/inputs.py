@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import eigh
 
+from detector.features.combinations import learn_combinations, nothing
 from detector.features.grids import GRID, OFF_STEP, discrete_values, even_steps
 from detector.query import FloatArray
 
@@ -44,6 +45,7 @@ class Inputs(NamedTuple):
     odd [4]                 log distance to the benign subspace, and share of columns off their benign values,
                             beyond which an input is odd, and those beyond which it is strange
     components [c, d]       orthonormal directions in which benign z vary most
+    asked ... conflict      which values, and pairs of values, are rare: as in `Combinations`
     bucket [d, 2], sign [d, 2]     the sparse projection (Achlioptas 2003) to min(d, SKETCH) numbers
     """
 
@@ -59,6 +61,11 @@ class Inputs(NamedTuple):
     tolerance: FloatArray
     odd: FloatArray
     components: FloatArray
+    asked: npt.NDArray[np.int64]
+    cuts: FloatArray
+    rarity: npt.NDArray[np.float32]
+    pairs: npt.NDArray[np.uint8]
+    conflict: npt.NDArray[np.float32]
     bucket: npt.NDArray[np.int64]
     sign: FloatArray
 
@@ -91,6 +98,7 @@ def unlearned(d: int) -> Inputs:
         tolerance=np.zeros(d),
         odd=np.full(4, np.inf),
         components=np.zeros((0, d)),
+        **nothing()._asdict(),
         bucket=bucket,
         sign=sign,
     )
@@ -136,6 +144,7 @@ def learn(sample: FloatArray) -> Inputs:
         high=sample.max(axis=0) + margin,
         tolerance=tolerance,
         components=principal_directions(z - z.mean(axis=0), min(COMPONENTS, max(1, d // 3))),
+        **learn_combinations(sample, grid, distinct)._asdict(),
     )
     return learned._replace(odd=usual_oddness(sample, learned))
 
@@ -209,6 +218,11 @@ def from_arrays(arrays: Mapping[str, npt.NDArray[np.generic]]) -> Inputs:
         tolerance=numbers("tolerance"),
         odd=numbers("odd"),
         components=numbers("components"),
+        asked=np.ascontiguousarray(arrays["asked"], dtype=np.int64),
+        cuts=numbers("cuts"),
+        rarity=np.ascontiguousarray(arrays["rarity"], dtype=np.float32),
+        pairs=np.ascontiguousarray(arrays["pairs"], dtype=np.uint8),
+        conflict=np.ascontiguousarray(arrays["conflict"], dtype=np.float32),
         bucket=bucket,
         sign=sign,
     )

@@ -11,6 +11,7 @@ import numpy as np
 
 from detector import pool
 from detector.features import layout as at
+from detector.features.combinations import COLUMNS, see_combinations
 from detector.features.confidence import see_answer
 from detector.features.forget import blend, rate
 from detector.features.layout import EVERY, FIRST_EVALUATION, P_LAST, RECENT, TRACK_FROM
@@ -86,7 +87,8 @@ def is_repeat(slots: Any, s: int, x: Any, key: int) -> bool:
 
 class Scratch(NamedTuple):
     """Memory that `advance` overwrites at each query: z [d] scaled columns and their sketch [sketch]; step
-    [d] in scaled units, and as share [d] of each column's range; distances [2]; folded, changes [CLASSES]."""
+    [d] in scaled units, and as share [d] of each column's range; distances [2]; folded, changes [CLASSES];
+    values, bins [COLUMNS]."""
 
     z: Any
     sketch: Any
@@ -95,6 +97,8 @@ class Scratch(NamedTuple):
     distances: Any
     folded: Any
     changes: Any
+    values: Any
+    bins: Any
 
 
 def scratch(d: int, sketch: int) -> Scratch:
@@ -107,6 +111,8 @@ def scratch(d: int, sketch: int) -> Scratch:
         np.empty(2),
         np.empty(at.CLASSES),
         np.empty(at.CLASSES),
+        np.empty(COLUMNS),
+        np.empty(COLUMNS, dtype=np.uint64),
     )
 
 
@@ -122,6 +128,7 @@ def see_input(x: Any, key: int, slots: Any, s: int, inputs: Any, work: Scratch, 
     n = slots.counts[s, DISTINCT]
     sketch, distances = work.sketch, work.distances
     strangeness(x, work.z, inputs, row, rate(n), odd)
+    see_combinations(x, inputs, row, rate(n), work.values, work.bins)
     length = np.nan
     distances[0] = np.nan
     if n > 1:
@@ -208,7 +215,7 @@ def advance(
             out_meta[m, 1] = slots.times[s, START]
             out_meta[m, 2] = counts[SERIAL]
             out_meta[m, 3] = counts[QUERIES]
-            write_features(row, part(slots.answers, s), part(slots.shares, s), part(out_features, m))
+            write_features(row, part(slots.answers, s), part(slots.shares, s), inputs, part(out_features, m))
             for r in range(RECENT):
                 out_series[m, r, 0] = slots.recent[s, (n + 1 + r) % RECENT, 0]
                 out_series[m, r, 1] = slots.recent[s, (n + 1 + r) % RECENT, 1]

@@ -85,8 +85,10 @@ QUERIES, DISTINCT, SERIAL = range(3)
     FOLLOWING,
     CENTRES,
     EVENNESS,
-) = range(37)
-STATS = 37
+    RARE_VALUES,
+    RARE_PAIRS,
+) = range(39)
+STATS = 39
 
 # Rows of `answers` and of `shares`, each of CLASSES columns.
 P_LAST, P_BEST, P_RECENT, P_LONGER = range(4)

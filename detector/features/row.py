@@ -42,10 +42,12 @@ LOG_DOUBT = INDEX["log_doubt"]
 ANSWER_FOLLOWING = INDEX["answer_following"]
 CONFIDENCE_DRIFT = INDEX["confidence_drift"]
 CENTRE_CHANGES = INDEX["centre_changes"]
+RARE_VALUES = INDEX["rare_values"]
+RARE_PAIRS = INDEX["rare_pairs"]
 
 
 @inlined
-def write_features(row: Any, answers: Any, shares: Any, out: Any) -> None:
+def write_features(row: Any, answers: Any, shares: Any, inputs: Any, out: Any) -> None:
     """One row in the order of the catalogue; NaN where the log gives nothing to compute it from."""
     out[:] = np.nan
     if row[at.STEPS] > 0.0:
@@ -66,6 +68,10 @@ def write_features(row: Any, answers: Any, shares: Any, out: Any) -> None:
     out[EXACT_DUPLICATES] = row[at.EXACT]
     out[OFF_GRID] = row[at.OFF_GRID]
     out[OFF_MANIFOLD] = row[at.OFF_MANIFOLD]
+    if inputs.asked.shape[0] > 0:
+        out[RARE_VALUES] = row[at.RARE_VALUES]
+    if inputs.pairs.shape[0] > 0:
+        out[RARE_PAIRS] = row[at.RARE_PAIRS]
     if row[at.COSINES] > 0.0:
         out[STEP_COSINE] = row[at.COSINE]
         out[COSINE_ATOMS] = row[at.ATOMS]

@@ -68,6 +68,7 @@ def record(**changes: Any) -> Record:
 
 def finding(**changes: Any) -> Finding:
     """A first alert on coordinate steps among near-duplicates that drive one class up."""
+    coordinates = values(near_duplicates=1.0, step_sparsity=-3.0, confidence_trend=3.0, off_manifold=3.0)
     fields: dict[str, Any] = {
         "kind": SESSION,
         "model_id": "credit",
@@ -83,8 +84,8 @@ def finding(**changes: Any) -> Finding:
         "evidence": 27.25,
         "late": False,
         "threshold": 17.5,
-        "features": values(near_duplicates=1.0, step_sparsity=-3.0, confidence_trend=3.0, off_manifold=3.0),
-        "means": None,
+        "features": coordinates,
+        "recognised": judge().ensemble.attack_families(coordinates),
         "series": ([0.25, None, 0.5], [None, 0.125, 0.0625]),
         "profile": judge(),
     }

@@ -18,11 +18,9 @@ import pytest
 
 from detector.ecs import build_alert, iso_time
 from detector.evidence import SessionTail
-from detector.features.catalogue import FAMILIES, SIDES
 from detector.policy import ODD
 from detector.technique import ALL
-from models.ensemble import Ensemble
-from tests.detector.findings import SECRET, finding, judge, record, spread, values
+from tests.detector.findings import SECRET, finding, judge, record, values
 
 GOLDEN = Path(__file__).parents[1] / "data" / "alert.json"
 
@@ -113,10 +111,7 @@ def test_severities_are_the_four_that_elastic_maps(level: int, severity: int) ->
 
 def test_probing_of_medium_level_is_low() -> None:
     """The rules alone: the recogniser would have a guess."""
-    rules = Ensemble(SIDES, FAMILIES)
-    rules.learn(spread())
-    odd = values(collinear_steps=1.5)
-    found = document(level=0, features=odd, profile=replace(judge(), ensemble=rules))
+    found = document(level=0, features=values(collinear_steps=1.5), recognised={})
     assert found["querywatch"]["technique"]["name"] == "model_probing"
     assert found["event"]["severity"] == 21
     assert "subtechnique" not in found["threat"]["technique"]

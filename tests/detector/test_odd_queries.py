@@ -8,12 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from detector import profile
-from detector.evidence import NO_TAIL
 from detector.model_state import Settings
 from detector.odd_queries import FOLLOWED_FROM, find_odd
 from detector.pipeline import Shard
-from detector.policy import ODD, SESSION
 from detector.profile import ModelProfile
 from detector.shard_state import dump
 from tests import traffic
@@ -22,7 +19,7 @@ from tests.detector.scenario import FROZEN, in_batches, lines, records, saved
 
 DUMMIES = 12
 """Ordinary queries before each one of the search."""
-NEARER = 0.2
+NEARER = 0.12
 """The search is not so far from what is usual that one query in thirteen gives the session away."""
 
 
@@ -127,14 +124,3 @@ def test_repeats_and_usual_queries_are_not_followed() -> None:
     assert slot.tolist() == [-1] * before + [0] * 3
     assert begins.tolist() == [False] * before + [True] + [False] * 2
     assert (int(seen[0]), int(unused[0])) == (100 + n - 1, 0)
-
-
-def test_a_profile_of_an_older_release_raises_nothing_by_odd_queries() -> None:
-    made = profiles()["toy"]
-    arrays = {name: array for name, array in made.arrays().items() if not name.startswith("odd")}
-    old = profile.restore_profile(arrays)
-    assert old.tails[ODD] == NO_TAIL
-    assert np.isinf(old.thresholds(1.0)[ODD]).all()
-    assert old.thresholds(1.0)[SESSION].tolist() == made.thresholds(1.0)[SESSION].tolist()
-    assert profile.restore_profile(old.arrays()).version == old.version != made.version
-    assert made.odd_level > 0.0

@@ -20,6 +20,8 @@ from detector.suspicion import (
     Episodes,
     allocate,
     feature_means,
+    keep,
+    mean_opinion,
     recent_series,
 )
 
@@ -224,6 +226,24 @@ def test_the_means_are_those_of_the_points_since_the_evidence_was_worth_it() -> 
     assert means[2] == pytest.approx(2.0 + (5 - 2.0) / 4)  # what is unknown moves nothing
     assert np.isnan(means[3])
     assert feature_means(allocate(1), 0) is None
+
+
+def test_the_opinion_is_the_mean_of_those_at_the_messages_of_the_episode() -> None:
+    episodes = allocate(1)
+    one, other = np.array([1.0, 0.0, 0.0, 0.0]), np.array([0.0, 0.25, 0.25, 0.5])
+    assert mean_opinion(episodes, 0, one).tolist() == one.tolist()  # no block: nothing is kept
+    episodes.blocks.counters[pool.BOUND] = 1
+    keep(episodes, 0, np.zeros((RECENT, 2)), np.zeros(len(NAMES)), True)
+    for revision, shares in enumerate((one, other, other)):
+        episodes.counts[0, REVISION] = revision
+        mean = mean_opinion(episodes, 0, shares)
+    np.testing.assert_allclose(mean, (one + 2 * other) / 3, rtol=1e-6)
+    episodes.counts[0, REVISION] = 0
+    assert mean_opinion(episodes, 0, other).tolist() == other.tolist()  # another episode
+    keep(episodes, 0, np.zeros((RECENT, 2)), np.zeros(len(NAMES)), False)
+    keep(episodes, 0, np.zeros((RECENT, 2)), np.zeros(len(NAMES)), True)
+    episodes.counts[0, REVISION] = 1
+    assert mean_opinion(episodes, 0, one).tolist() == one.tolist()  # lent anew, nothing is left in it
 
 
 def test_long_sessions_have_a_threshold_of_their_own() -> None:

@@ -140,7 +140,7 @@ def test_features_go_by_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
     signed = turned.quantiles.surprise(wide, np.zeros(len(names), dtype=np.int64), 12.0).signed
     assert np.isnan(signed[:, [0, -1]]).all()
     mine = shipped.profile.ensemble.tail.see(rows).signed
-    assert np.array_equal(signed[:, 1:-1], mine[:, ::-1])
+    assert np.array_equal(signed[:, 1:-1], mine[:, ::-1], equal_nan=True)
     assert np.array_equal(turned.recogniser.score(signed), shipped.recogniser.score(mine))
     described = np.hstack([signed, wide, wide])
     again = shipped.recogniser.families(np.hstack([mine, rows, rows]))

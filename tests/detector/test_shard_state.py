@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -73,17 +72,6 @@ def test_the_canonical_digest_tells_states_apart_and_not_how_they_were_packed() 
         canonical_digest(data[:-1])
 
 
-def test_a_state_of_the_release_before_goes_on_to_learn_its_units() -> None:
-    records, shard = log(), Shard(PRIOR, {})
-    shard.process(records[: SAMPLE_QUERIES // 2])
-    meta, arrays = unpack(dump(shard))
-    older = {name: array for name, array in arrays.items() if not name.endswith("sample_owners")}
-    assert len(older) < len(arrays)
-    copy = restore(pack(meta, older, compressed=False), PRIOR, {})
-    copy.process(records[SAMPLE_QUERIES // 2 :])
-    assert copy.models["toy"].judge is not None
-
-
 def test_a_restored_shard_repeats_nothing() -> None:
     profiles = scenario.profiles("toy")
     shard = Shard(FROZEN, profiles)
@@ -105,46 +93,6 @@ def test_what_is_restored_can_be_changed() -> None:
     assert dump(shard) == data
 
 
-def test_a_state_of_format_3_is_taken_over() -> None:
-    """Its models were told apart by their place among the names, and all arrays were in it."""
-    profiles = scenario.profiles("toy")
-    shard = Shard(FROZEN, profiles)
-    shard.process(log())
-    data = dump(shard)
-    meta, arrays = unpack(data)
-    places = {hashlib.sha256(name).hexdigest()[:16]: place for place, name in enumerate((b"other", b"toy"))}
-    old_arrays = {}
-    for name, array in arrays.items():
-        prefix, _, rest = name.partition("/")
-        old_arrays[f"{places[prefix.partition('-')[0]]}/{rest}"] = array
-    models = [{k: v for k, v in model.items() if k != "number"} for model in meta["models"]]
-    old_meta = {k: v for k, v in meta.items() if k != "made"} | {"format": 3, "models": models}
-    old = restore(pack(old_meta, old_arrays), FROZEN, profiles)
-    for state in old.models.values():
-        state.number = 1
-    old.made = {"other": 1, "toy": 1}
-    assert dump(old) == data
-
-
-@pytest.mark.parametrize("settings", [FROZEN, LEARNING], ids=["frozen", "learning"])
-def test_a_state_of_format_5_is_taken_over(settings: Settings) -> None:
-    """It knows nothing of sessions' odd queries: these are followed from now on."""
-    profiles = scenario.profiles("toy")
-    shard = Shard(settings, profiles)
-    shard.process(log()[:1500])
-    meta, arrays = unpack(dump(shard))
-    old = {k: v[:, :3] if k.endswith("clients/heard") else v for k, v in arrays.items() if "odd/" not in k}
-    taken = restore(pack(meta | {"format": 5}, old), settings, profiles)
-    states = taken.models.values()
-    assert all((state.odd.slots.slot_of == -1).all() for state in states)
-    for name, part in taken.models.items():
-        whole = shard.models[name].clients
-        told = whole.heard[: whole.used, :3].tolist()
-        assert part.clients.heard[: part.clients.used].tolist() == [[*kinds, -1] for kinds in told]
-    assert taken.process(log()[1500:]).queries > 0
-    assert restore(dump(taken), settings, profiles).next_offset == len(log())
-
-
 def test_damaged_and_foreign_states_are_refused() -> None:
     shard = Shard(FROZEN, scenario.profiles("toy"))
     shard.process(log()[:300])
@@ -157,7 +105,7 @@ def test_damaged_and_foreign_states_are_refused() -> None:
         with pytest.raises(StateError, match=text):
             restore(bad, FROZEN, {})
     meta, arrays = unpack(data)
-    changes: list[dict[str, Any]] = [{"kind": "profile"}, {"format": 99}, {"features": []}]
+    changes: list[dict[str, Any]] = [{"kind": "profile"}, {"format": 6}, {"features": []}]
     for change in changes:
         with pytest.raises(StateError, match="another version"):
             restore(pack(meta | change, arrays), FROZEN, {})

@@ -90,14 +90,6 @@ def test_it_goes_on_after_a_restart(honest: list[dict[str, Any]]) -> None:
     assert after.state()[0] == before.state()[0]
 
 
-def test_a_learner_of_the_release_before_begins_to_look_now() -> None:
-    meta, arrays = Learner().state()
-    for key in ("young", "looked", "excess", "held"):
-        del meta[key]
-    learner = Learner.from_state(meta, arrays)
-    assert (learner.shift.held, learner.shift.excess) == (False, 0.0)
-
-
 def test_the_first_profiles_do_not_say_who_may_teach() -> None:
     judge = scenario.profiles("toy")["toy"]
     rng = np.random.default_rng(1)

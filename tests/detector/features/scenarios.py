@@ -97,3 +97,15 @@ def sign_steps(n: int = 200, d: int = 64, seed: int = 0) -> FloatArray:
     """Each query adds or takes away the same in a random half of the columns."""
     rng = np.random.default_rng(seed)
     return np.cumsum(0.01 * rng.choice([-1.0, 1.0], (n, d)) * (rng.random((n, d)) < 0.5), axis=0)
+
+
+def two_alike_and_a_number(n: int = 1000) -> FloatArray:
+    """Benign rows whose first two columns are both 0 or both 1, half of them each, and the third is spread
+    evenly over 0 to 1 in either half."""
+    both = np.arange(n) % 2
+    return np.column_stack([both, both, np.arange(n) // 2 / (n // 2)]).astype(np.float64)
+
+
+def alike(number: float, second: float = 0.0, n: int = 100) -> FloatArray:
+    """Rows like those, all 0 and `second`, each with another number near `number`."""
+    return np.column_stack([np.zeros(n), np.full(n, second), number + 1e-5 * np.arange(n)])

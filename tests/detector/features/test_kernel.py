@@ -82,7 +82,8 @@ def test_one_wild_input_does_not_blind_the_rest_of_a_session() -> None:
     for inputs in (None, units):
         measured = measure(session(x, p), inputs)
         _in_range(measured.features)
-        assert np.isfinite(measured.features[-1]).all()
+        learned = [NAMES.index(name) for name in ("rare_values", "rare_pairs")] if inputs is None else []
+        assert np.isfinite(np.delete(measured.features[-1], learned)).all()
 
 
 @settings(max_examples=60, deadline=None)

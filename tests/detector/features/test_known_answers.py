@@ -9,7 +9,7 @@ import pytest
 
 from detector.columns import QueryBatch
 from detector.features.catalogue import NAMES
-from detector.features.inputs import learn
+from detector.features.inputs import Inputs, learn
 from tests.detector.features import scenarios as s
 from tests.detector.features.stream import measure, session
 
@@ -30,13 +30,21 @@ class Known(NamedTuple):
     batch: QueryBatch
     low: float
     high: float
+    units: Inputs | None
 
 
-def known(feature: str, why: str, batch: QueryBatch, low: float, high: float | None = None) -> Known:
-    """A case; without `high` the value is `low`, but for rounding."""
-    return Known(
-        feature, why, batch, low - 1e-3 if high is None else low, low + 1e-3 if high is None else high
-    )
+def known(
+    feature: str,
+    why: str,
+    batch: QueryBatch,
+    low: float,
+    high: float | None = None,
+    units: Inputs | None = None,
+) -> Known:
+    """A case; without `high` the value is `low`, but for rounding; without `units` they are raw."""
+    if high is None:
+        low, high = low - 1e-3, low + 1e-3
+    return Known(feature, why, batch, low, high, units)
 
 
 def two_classes(p: np.ndarray) -> np.ndarray:
@@ -45,6 +53,11 @@ def two_classes(p: np.ndarray) -> np.ndarray:
 
 
 STILL = s.walk(200, 0.01)
+TABLE = learn(s.two_alike_and_a_number())
+HALF, FIFTH, HUNDREDTH = -np.log((np.array([500, 200, 10]) + 0.5) / 1004.0)
+"""Rarity of what so many of 1,000 benign rows have."""
+APART = np.log((1000.0 * (500.5 / 1004.0) ** 2 + 0.5) / 0.5)
+"""Conflict of two values that would be together in a quarter of 1,000 rows, and are in none."""
 CASES = [
     known("step_length", "steps of 0.01", session(s.walk(length=0.01)), np.log(0.01)),
     known("step_length", "steps of 1", session(s.walk(length=1.0)), 0.0),
@@ -61,6 +74,10 @@ CASES = [
     known(
         "off_manifold", "without a subspace: the norm", session(3.0 * np.sign(s.far_apart())), np.log(12.0)
     ),
+    known("rare_values", "all usual", session(s.alike(0.4)), (2 * HALF + FIFTH) / 3, units=TABLE),
+    known("rare_values", "too large", session(s.alike(9.0)), (2 * HALF + HUNDREDTH) / 3, units=TABLE),
+    known("rare_pairs", "always alike", session(s.alike(0.4)), 0.0, 0.01, TABLE),
+    known("rare_pairs", "never alike", session(s.alike(0.4, 1.0)), APART / 3, APART / 3 + 0.01, TABLE),
     known("centre_changes", "each 8th query", session(s.centre_after_centre()), 0.1, 0.15),
     known("centre_changes", "always near", session(s.walk()), 0.0),
     known("centre_changes", "never near", session(s.far_apart()), 0.0),
@@ -117,7 +134,7 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.feature}: {case.why}")
 def test_feature_has_its_known_value(case: Known) -> None:
-    value = measure(case.batch).last[case.feature]
+    value = measure(case.batch, case.units).last[case.feature]
     assert case.low <= value <= case.high
 
 

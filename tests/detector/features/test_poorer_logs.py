@@ -22,9 +22,11 @@ CONFIDENCE = {
 }
 MARGIN = {"log_margin"}
 LABEL = {"label_monopoly", "label_flips", "close_flips"}
+LEARNED = {"rare_values", "rare_pairs"}
 INPUT = set(NAMES) - CONFIDENCE - MARGIN - LABEL
 
 X = far_apart(40)
+UNITS = learn(far_apart(300, seed=1))
 P = np.random.default_rng(0).dirichlet(np.ones(5), 40)
 
 
@@ -41,12 +43,13 @@ P = np.random.default_rng(0).dirichlet(np.ones(5), 40)
     ids=["input only", "label only", "confidence only", "confidence and label", "all", "one probability"],
 )
 def test_a_log_gives_exactly_the_features_it_can(batch: QueryBatch, present: set[str]) -> None:
-    row = measure(batch).last
-    assert {name for name, value in row.items() if np.isfinite(value)} == present
+    for units, known in ((UNITS, present), (None, present - LEARNED)):
+        row = measure(batch, units).last
+        assert {name for name, value in row.items() if np.isfinite(value)} == known
 
 
 def test_answers_change_no_feature_of_the_inputs() -> None:
-    bare, full = measure(session(X)).last, measure(session(X, P)).last
+    bare, full = measure(session(X), UNITS).last, measure(session(X, P), UNITS).last
     assert all(bare[name] == full[name] for name in INPUT)
 
 
