@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -70,6 +70,10 @@ def main(
     rounds: Annotated[int, typer.Option(help="Deployments of each form.", min=1)] = 1,
     output: Annotated[Path, typer.Option(help="Where the recogniser goes.")] = SHIPPED,
     prior: Annotated[Path, typer.Option(help="Where the prior goes.")] = PRIOR,
+    only_recogniser: Annotated[
+        bool,
+        typer.Option("--only-recogniser", help="Leave the prior as it is; recordings may lack its part."),
+    ] = False,
     validate: Annotated[bool, typer.Option(help="Print the tables of what was left out.")] = True,
     recordings: Annotated[
         Path | None,
@@ -79,15 +83,12 @@ def main(
     """Make deployments, teach on all of them, write; then print what was left out in turn."""
     progress, console = Console(stderr=True), Console(width=110)
     started = time.monotonic()
-    deployments: list[tuple[Points, Points]] = []
-    unlearned: list[Unlearned] = []
+    deployments: list[Recorded] = []
     for number in range(rounds * len(FORMS)):
         form = FORMS[number % len(FORMS)]
         # Models and attacks take turns, so another order gives other pairs of them.
         order = tuple(np.roll(DATA_SETS, number).tolist())
-        for past, now, without_profile in _recorded(recordings, seed + number, order, form):
-            deployments.append((past, now))
-            unlearned.append(without_profile)
+        deployments += _recorded(recordings, seed + number, order, form, whole=not only_recogniser)
         progress.print(f"[{time.monotonic() - started:5.0f} s] seed {seed + number}: {form or 'plain'}")
     provenance = {
         "made_by": "python -m benchmarks.detection.teach",
@@ -97,25 +98,27 @@ def main(
         "forms": [json.dumps(form, sort_keys=True, default=Variant.settings) for form in FORMS],
         "sessions": [HISTORY, TRACE],
         "repeats": REPEATS,
-        "evaluation_points": int(sum(len(points.family) for pair in deployments for points in pair)),
         "scikit-learn": version("scikit-learn"),
     }
-    lessons = Lessons.of([points for pair in deployments for points in pair])
-    teach(lessons, provenance).save(output)
+    points = [part for one in deployments for part in (one.past, one.now)]
+    lessons = Lessons.of(points)
+    teach(lessons, provenance | counted(points)).save(output)
     progress.print(f"[{time.monotonic() - started:5.0f} s] {output}: {output.stat().st_size:,} bytes")
-    before, tried = teach_prior(unlearned, provenance, FEWER)
-    before.save(prior)
-    progress.print(f"[{time.monotonic() - started:5.0f} s] {prior}: {prior.stat().st_size:,} bytes")
-    console.print(
-        by_data_set([(name, one, None) for name, one in tried], "The prior, made without that data set")
-    )
+    if not only_recogniser:
+        unlearned = [one.unlearned for one in deployments if one.unlearned is not None]
+        own = counted([part for one in unlearned for part in (one.past, one.now)])
+        before, tried = teach_prior(unlearned, provenance | own, FEWER)
+        before.save(prior)
+        progress.print(f"[{time.monotonic() - started:5.0f} s] {prior}: {prior.stat().st_size:,} bytes")
+        title = "The prior, made without that data set"
+        console.print(by_data_set([(name, one, None) for name, one in tried], title))
     if validate:
         fewer = lessons.every(FEWER)
         outcomes, without = [], {}
         for name in DATA_SETS:
             recogniser, full, alone = teach(fewer.where(fewer.sets != name), {}), Outcome(), Outcome()
             without[name] = recogniser
-            for past, now in deployments:
+            for past, now, _ in deployments:
                 if past.data_set == name:
                     full.add(now, first_alerts(past, now, recogniser))
                     alone.add(now, first_alerts(past, now, None))
@@ -127,30 +130,40 @@ def main(
         console.print(_left_out(fewer, without, "attack"))
 
 
+def counted(points: Sequence[Points]) -> dict[str, int]:
+    """How many evaluation points these are, for the provenance."""
+    return {"evaluation_points": sum(len(part.family) for part in points)}
+
+
 class Recorded(NamedTuple):
     """One model of one deployment: points of history and trace by its profile, and without one."""
 
     past: Points
     now: Points
-    unlearned: Unlearned
+    unlearned: Unlearned | None
 
     def save(self, stem: str) -> None:
-        """Write three files whose names begin with `stem`."""
+        """Write files whose names begin with `stem`."""
         self.past.save(Path(f"{stem}.history.npz"))
         self.now.save(Path(f"{stem}.trace.npz"))
-        self.unlearned.save(Path(f"{stem}.unlearned.npz"))
+        if self.unlearned is not None:
+            self.unlearned.save(Path(f"{stem}.unlearned.npz"))
 
     @classmethod
     def load(cls, stem: str) -> Recorded:
         """Read what `save` wrote."""
         past, now = (Points.load(Path(f"{stem}.{name}.npz")) for name in ("history", "trace"))
-        return cls(past, now, Unlearned.load(Path(f"{stem}.unlearned.npz")))
+        third = Path(f"{stem}.unlearned.npz")
+        return cls(past, now, Unlearned.load(third) if third.is_file() else None)
 
 
-def _recorded(folder: Path | None, seed: int, order: tuple[str, ...], form: dict[str, Any]) -> list[Recorded]:
-    """What each model of one deployment gave, read or made."""
+def _recorded(
+    folder: Path | None, seed: int, order: tuple[str, ...], form: dict[str, Any], *, whole: bool
+) -> list[Recorded]:
+    """What each model of one deployment gave, read or made; `whole`: also without a profile."""
     stems = [str(folder / f"{seed}-{i}") for i in range(len(order))] if folder else []
-    if stems and all(Path(f"{stem}.unlearned.npz").is_file() for stem in stems):
+    last = "unlearned" if whole else "trace"
+    if stems and all(Path(f"{stem}.{last}.npz").is_file() for stem in stems):
         return [Recorded.load(stem) for stem in stems]
     with tempfile.TemporaryDirectory() as directory:
         truth = make(

@@ -18,9 +18,8 @@ from benchmarks.detection.lessons import Lessons, teach
 from benchmarks.detection.tables import clopper_pearson
 from benchmarks.detection.unlearned import Unlearned
 from detector.contamination import thinned
-from detector.evidence import NO_TAIL
 from detector.features.catalogue import FAMILIES, SIDES
-from detector.policy import CAMPAIGN, SESSION
+from detector.policy import SESSION
 from detector.prior import Prior
 from detector.profile import tails_of
 from detector.query import FloatArray, IntArray
@@ -112,9 +111,7 @@ def _prior(learned: _Learned, said: Sequence[_Said], provenance: dict[str, Any])
         _together([(ensemble.combine(raw), rows.entities) for raw, rows in kind]) for kind in kinds
     )
     tails, late, odd_level = tails_of(sessions, others, sum(one.of.past.benign_sessions for one in said))
-    # A campaign lives as long as the log: what short logs say of it is too little for a long one.
-    kept = tuple(NO_TAIL if kind == CAMPAIGN else tail for kind, tail in enumerate(tails))
-    return Prior(learned.recogniser, learned.quantiles, calibration, kept, late, odd_level, provenance)
+    return Prior(learned.recogniser, learned.quantiles, calibration, tails, late, odd_level, provenance)
 
 
 def _resting_on(prior: Prior, outcomes: Sequence[Outcome]) -> Prior:
@@ -122,8 +119,7 @@ def _resting_on(prior: Prior, outcomes: Sequence[Outcome]) -> Prior:
     upper limit of its rate on data sets left out: its own sessions are those of other models."""
     most = clopper_pearson(sum(one.wrong for one in outcomes), sum(one.sessions for one in outcomes))[1]
     tails, late = (
-        tuple(tail if tail == NO_TAIL else replace(tail, sessions=int(3.0 / most)) for tail in some)
-        for some in (prior.tails, prior.late)
+        tuple(replace(tail, sessions=int(3.0 / most)) for tail in some) for some in (prior.tails, prior.late)
     )
     return replace(prior, tails=tails, late=late)
 
