@@ -28,6 +28,8 @@ SAMPLE_ROWS = 4096
 """Inputs kept at most, drawn evenly from all that came."""
 SAMPLE_NUMBERS = 2**23
 """Numbers kept at most in that sample; long inputs are sampled more thinly."""
+KEPT_NUMBERS = 2**22
+"""The same while a service runs, where each model has its sample: 32 MiB."""
 WINDOW = 16_384
 """Evaluation points that an online profile is built from, the newest ones."""
 MINIMUM_ROWS = 64
@@ -45,11 +47,11 @@ GROWTH = 4
 class InputSample:
     """An even random sample of the inputs seen (Vitter's algorithm R, 1985, with a fixed generator)."""
 
-    def __init__(self, d: int) -> None:
+    def __init__(self, d: int, numbers: int = SAMPLE_NUMBERS) -> None:
         self.rows: FloatArray = np.empty((0, d))
         self.owners: IntArray = np.empty(0, dtype=np.int64)
         self.seen = 0
-        self._most = max(64, min(SAMPLE_ROWS, SAMPLE_NUMBERS // d))
+        self._most = max(64, min(SAMPLE_ROWS, numbers // d))
 
     def add(self, x: FloatArray, owners: IntArray) -> None:
         """See rows x [n, d], in order, and whose they are [n]."""

@@ -16,7 +16,7 @@ from detector.features import layout
 from detector.features.inputs import Inputs
 from detector.finding import Campaign, Finding, recognise
 from detector.following import follow_clients
-from detector.learner import FIRST_BUILD, WINDOW, InputSample, Learner
+from detector.learner import FIRST_BUILD, KEPT_NUMBERS, WINDOW, InputSample, Learner
 from detector.policy import CAMPAIGN, CLIENT, ODD, SESSION, Judged
 from detector.profile import ModelProfile
 from detector.query import FloatArray, IntArray
@@ -59,7 +59,7 @@ class ModelState(Tables):
         self.settings = settings
         self.profile = profile
         self.inputs: Inputs = profile.inputs if profile else units.unlearned(d)
-        self.sample = InputSample(d) if settings.learn and profile is None else None
+        self.sample = InputSample(d, KEPT_NUMBERS) if settings.learn and profile is None else None
         first = WINDOW if profile is None and settings.prior else FIRST_BUILD
         self.learner = Learner(first=first) if settings.learn else None
         self.suppressed = np.zeros(1, dtype=np.int64)

@@ -24,7 +24,7 @@ from detector.errors import OtherVersion, ProfileError, StateError
 from detector.features import inputs as units
 from detector.features.catalogue import NAMES
 from detector.grouping import Groups
-from detector.learner import InputSample, Learner
+from detector.learner import KEPT_NUMBERS, InputSample, Learner
 from detector.model_state import ModelState, Settings
 from detector.pipeline import Shard
 from detector.policy import KIND_NAMES
@@ -261,7 +261,7 @@ def _restore_model(
         return state
     state.sample = None
     if "sampled" in meta:
-        state.sample = InputSample(meta["d"])
+        state.sample = InputSample(meta["d"], KEPT_NUMBERS)
         state.sample.rows, state.sample.seen = np.array(arrays["sample"], dtype=np.float64), meta["sampled"]
         state.sample.owners = np.array(arrays["sample_owners"], dtype=np.int64)
     state.learner = Learner.from_state(meta["learner"], under(arrays, "learner/"))

@@ -45,6 +45,9 @@ def test_long_inputs_are_sampled_thinly() -> None:
     sample = InputSample(1 << 17)
     sample.add(np.zeros((200, 1 << 17)), np.zeros(200, dtype=np.int64))
     assert len(sample.rows) == 64
+    fewer = InputSample(64, 64 * 100)
+    fewer.add(np.zeros((200, 64)), np.zeros(200, dtype=np.int64))
+    assert len(fewer.rows) == len(fewer.owners) == 100
 
 
 def test_one_long_search_does_not_bend_the_units() -> None:
