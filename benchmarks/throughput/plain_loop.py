@@ -80,9 +80,11 @@ class Session:
         rest = max(float(z @ z - along @ along), 0.0)
         self.blend("off_manifold", math.log(math.sqrt(rest) + TINY), self.n)
         bins = (x[inputs.asked] > inputs.cuts).sum(axis=0)
-        self.blend("rare_values", float(inputs.rarity[np.arange(len(bins)), bins].mean()), self.n)
+        rarity = float(inputs.rarity[np.arange(len(bins)), bins].sum()) / max(len(bins), 1)
+        self.blend("rare_values", rarity, self.n)
         one, other = bins[inputs.pairs.T]
-        self.blend("rare_pairs", float(inputs.conflict[np.arange(len(one)), one, other].mean()), self.n)
+        conflict = float(inputs.conflict[np.arange(len(one)), one, other].sum()) / max(len(one), 1)
+        self.blend("rare_pairs", conflict, self.n)
 
     def _step(self, x: Vector, z: Vector, inputs: Inputs) -> float:
         self.steps += 1
