@@ -168,8 +168,4 @@ class ClientTable(Numbered):
         self._names[:used] = map(_packed, meta["names"])
         self.slots.load(arrays)
         for name, column in self._columns.items():
-            saved = arrays[name]
-            if saved.ndim > 1:  # formats before 6 know fewer kinds of entities
-                column[:used, : saved.shape[1]] = saved
-            else:
-                column[:used] = saved
+            column[:used] = arrays[name]
