@@ -24,7 +24,9 @@ from kafka.errors import (
     UnsupportedCodecError,
     UnsupportedSaslMechanismError,
 )
+from kafka.net import transport
 from kafka.net.compat import KafkaNetClient
+from kafka.net.transport import KafkaTCPTransport
 
 from connectors.client_certificate import refused_certificate
 from connectors.kafka_security import (
@@ -89,6 +91,16 @@ def client_options(settings: KafkaSettings) -> dict[str, Any]:
         options["sasl_plain_username"] = settings.username
         options["sasl_plain_password"] = settings.password
     return options
+
+
+def _worth_telling(record: logging.LogRecord) -> bool:
+    """Not what a connection says that the client itself has closed: it reads once more, and tells with a
+    traceback that there is no socket any more."""
+    about = record.args[0] if isinstance(record.args, tuple) and record.args else None
+    return not (isinstance(about, KafkaTCPTransport) and about.is_closing() and record.exc_info)
+
+
+logging.getLogger(transport.__name__).addFilter(_worth_telling)
 
 
 def connect(make: Callable[..., Any], settings: KafkaSettings, **options: Any) -> Any:
