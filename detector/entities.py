@@ -250,7 +250,7 @@ class Entities:
 
     def measure_anew(self) -> None:
         """Begin anew with the next query of each entity: what was measured in other units is forgotten."""
-        self.slots.restart[self.slots.counts[:, layout.QUERIES] > 0] = 1
+        self.slots.ring_used[self.slots.counts[:, layout.QUERIES] > 0] = layout.TO_BE_ANEW
         self.slots.changed[:] = 1
 
     def suspicion(self, threshold: float) -> FloatArray:

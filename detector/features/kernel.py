@@ -14,7 +14,7 @@ from detector.features import layout as at
 from detector.features.combinations import COLUMNS, see_combinations
 from detector.features.confidence import see_answer
 from detector.features.forget import blend, rate
-from detector.features.layout import EVERY, FIRST_EVALUATION, P_LAST, RECENT, TRACK_FROM
+from detector.features.layout import EVERY, FIRST_EVALUATION, P_LAST, RECENT, TO_BE_ANEW, TRACK_FROM
 from detector.features.ring import nearest_in_ring, remember, ring_key, was_seen
 from detector.features.row import write_features
 from detector.features.search import take_step
@@ -62,7 +62,6 @@ def begin_session(slots: Any, s: int, time: float, new: bool) -> None:
     slots.centroid[s, :] = 0.0
     slots.ring_used[s] = 0
     slots.last_label[s] = 0
-    slots.restart[s] = 0
     slots.times[s, START] = start
     slots.times[s, LAST_TIME] = time
     if new:
@@ -193,7 +192,7 @@ def advance(
         counts, row, input_ = part(slots.counts, s), part(slots.stats, s), part(x, i)
         new = fresh[i] or time[i] - slots.times[s, LAST_TIME] > gap
         fresh[i] = new
-        if new or slots.restart[s] > 0:
+        if new or slots.ring_used[s] == TO_BE_ANEW:
             begin_session(slots, s, time[i], new)
         slots.times[s, LAST_TIME] = max(slots.times[s, LAST_TIME], time[i])
         counts[QUERIES] += 1

@@ -27,6 +27,8 @@ TRACK_FROM = 4
 """Distinct inputs after which sketches are kept."""
 RING, MORE = 4, 12
 """Sketches in the row of an entity, and in the block that it may be lent."""
+TO_BE_ANEW = -1
+"""In `ring_used`: what was measured of the entity so far counts no more."""
 LONG = 24
 """Distinct inputs from which an entity is lent a block, near queries or not, while many are left."""
 BLOCK_SHARE = 4
@@ -109,10 +111,11 @@ class Slots(NamedTuple):
     last_input [d] float64: exact, so that steps far smaller than the values survive
     times [2] float64; counts [3] int64; stats [STATS] float32
     answers [4, CLASSES] float32; shares [4, CLASSES] int16, in SHARE_LEVELS of 1
-    recent [RECENT, 2] float32; last_label int32; restart int32, 1: to be measured anew
+    recent [RECENT, 2] float32; last_label int32
     step [d] int8, direction of the last step in scaled units, in STEP_LEVELS of its largest number
     ring [RING, sketch] int16, in SKETCH_LEVELS of ring_scale [RING] float32; ring_hash [RING] int32;
-    ring_used int32: sketches written to the ring; block int32: 1 + number of the block lent, 0 none
+    ring_used int32: sketches written to the ring, or TO_BE_ANEW; block int32: 1 + number of the block lent,
+    0 none
     centroid [sketch] float32
     more_ring, more_scale, more_hash [blocks, MORE, ...]: the ring continued; blocks: which are lent
     counters [2] int64: sessions begun so far, and serial numbers given so far (more, where sessions under way
@@ -128,7 +131,6 @@ class Slots(NamedTuple):
     shares: npt.NDArray[np.int16]
     recent: npt.NDArray[np.float32]
     last_label: npt.NDArray[np.int32]
-    restart: npt.NDArray[np.int32]
     step: npt.NDArray[np.int8]
     ring: npt.NDArray[np.int16]
     ring_scale: npt.NDArray[np.float32]
@@ -163,7 +165,6 @@ def row_fields(d: int, sketch: int) -> list[Field]:
         ("ring_used", "<i4", ()),
         ("block", "<i4", ()),
         ("last_label", "<i4", ()),
-        ("restart", "<i4", ()),
         ("shares", "<i2", (4, CLASSES)),
         ("ring", "<i2", (RING, sketch)),
         ("step", "<i1", (d,)),
