@@ -17,8 +17,9 @@ from detector.features import layout
 from detector.features.catalogue import NAMES
 from detector.features.inputs import Inputs
 from detector.features.kernel import scratch
-from detector.linking import follow_links, looking
+from detector.linking import follow_links
 from detector.links import DISTANCES, FIRST_DISTANCE, UNUSED, Links, allocate, leave
+from detector.looking import looking
 from detector.pool import longer
 from detector.query import IntArray
 from detector.sessions import EVICTED_SHARE, EXPIRE_EVERY

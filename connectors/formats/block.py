@@ -59,7 +59,7 @@ def read_batch(
     """
     n = len(values)
     # What is wrong may be read beyond its end, to that of its text at most.
-    total = sum(len(text) for text, _ in values.by_text())
+    total = sum(map(len, values.texts))
     # As large as they could ever have to be, which costs nothing: memory is given where it is written to.
     letters = np.empty(total, dtype=np.uint8)
     inputs, answers = np.empty(total // 2 + 1), np.empty(total // 2 + 1)  # a number has two bytes at least

@@ -22,28 +22,23 @@ from detector.features.layout import (
     SKETCH_LEVELS,
     SMALLEST,
 )
+from detector.features.similarity import UNSTIRRED, stir
 from models.compiled import inlined, part
 from models.lanes import largest, square_distance
 
 
 @inlined
-def _stir(h: Any, word: Any) -> Any:
-    h = (h ^ word) * np.int64(1099511628211)
-    return h ^ (h >> 29)
-
-
-@inlined
 def _digest(words: Any, h: Any) -> Any:
-    """A 64-bit hash of words [n] int64 that begins with h (FNV-1a by words, four side by side: each alone
-    would wait for its last multiplication)."""
+    """A 64-bit hash of words [n] int64 that begins with h (four side by side: each alone would wait for its
+    last multiplication)."""
     n = words.shape[0]
     a, b, c, d = h, h + 1, h + 2, h + 3
     for j in range(0, n - 3, 4):
-        a, b = _stir(a, words[j]), _stir(b, words[j + 1])
-        c, d = _stir(c, words[j + 2]), _stir(d, words[j + 3])
+        a, b = stir(a, words[j]), stir(b, words[j + 1])
+        c, d = stir(c, words[j + 2]), stir(d, words[j + 3])
     for j in range(n - n % 4, n):
-        a = _stir(a, words[j])
-    return _stir(_stir(_stir(a, b), c), d)
+        a = stir(a, words[j])
+    return stir(stir(stir(a, b), c), d)
 
 
 @inlined
@@ -53,7 +48,7 @@ def ring_key(bits: Any, words: Any) -> Any:
     Anybody can compute inputs that share a hash, and a search of such inputs would pass for retries; the
     sketch takes units that only the profile knows.
     """
-    h = _digest(words, _digest(bits, np.int64(-3750763034362895579)))
+    h = _digest(words, _digest(bits, UNSTIRRED))
     return (h ^ (h >> 32)) & 0x7FFFFFFF
 
 

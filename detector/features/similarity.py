@@ -30,6 +30,8 @@ from detector.features.layout import (
 from models.compiled import inlined, part
 from models.lanes import product, square_distance
 
+UNSTIRRED = np.int64(-3750763034362895579)
+"""What a hash begins with."""
 TINY = 1e-9
 NEAR_DISTANCE = 0.25
 FAR_DISTANCE = 0.5
@@ -50,12 +52,18 @@ def scale_input(x: Any, inputs: Any, z: Any, sketch: Any) -> None:
 
 
 @inlined
+def stir(h: Any, word: Any) -> Any:
+    """The 64-bit hash h with one more word (FNV-1a by words)."""
+    h = (h ^ word) * np.int64(1099511628211)
+    return h ^ (h >> 29)
+
+
+@inlined
 def fingerprint(bits: Any) -> Any:
-    """A 64-bit hash of one input's float64 bit patterns [d] (FNV-1a by words): equal inputs, equal hash."""
-    h = np.int64(-3750763034362895579)
+    """A 64-bit hash of one input's float64 bit patterns [d] : equal inputs, equal hash."""
+    h = UNSTIRRED
     for j in range(bits.shape[0]):
-        h = (h ^ bits[j]) * np.int64(1099511628211)
-        h ^= h >> 29
+        h = stir(h, bits[j])
     return h
 
 

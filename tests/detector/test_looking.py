@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detector import linking
-from detector.linking import _look_around, _look_near, looking
 from detector.links import NEAR, ODD, STRANGE, WINDOW, allocate
+from detector.looking import HEAD, look_around, look_near, looking
 
 
 @pytest.mark.parametrize("held", [0, 1, 300, 2 * WINDOW])
-@pytest.mark.parametrize("sketch", [2 * linking.HEAD, 31, 32])
+@pytest.mark.parametrize("sketch", [2 * HEAD, 31, 32])
 def test_the_nearest_within_reach_is_the_nearest(held: int, sketch: int) -> None:
     rng = np.random.default_rng(held + sketch)
     links = allocate(sketch, clients=6, slots=2)
@@ -26,8 +25,8 @@ def test_the_nearest_within_reach_is_the_nearest(held: int, sketch: int) -> None
         close = links.sketch[:, int(rng.integers(WINDOW))].astype(np.float64)
         x = close + rng.normal(size=sketch) * rng.choice([1e-7, 0.02, 0.3]) / np.sqrt(sketch)
         reach = float(rng.choice([1e-4, 0.05, 0.25, 1.0]))
-        _look_around(links, tenant, c, x, whole)
-        _look_near(links, tenant, c, x, reach, near)
+        look_around(links, tenant, c, x, whole)
+        look_near(links, tenant, c, x, reach, near)
         assert np.isinf(near.found[STRANGE]), query
         if whole.found[NEAR] < reach:
             found += 1
