@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -63,7 +64,9 @@ class Reading:
             total = self._meter.bytes_total
             share = f"{100 * self._meter.bytes_read / total:.0f}%, " if total else ""
             speed = queries / (now - self._started)
-            print(f"{self._label}: {share}{queries:,} queries, {speed:,.0f} queries/s", file=sys.stderr)  # noqa: T201
+            line = f"{self._label}: {share}{queries:,} queries, {speed:,.0f} queries/s"
+            with suppress(OSError):  # who read it has left; what is found goes elsewhere
+                print(line, file=sys.stderr)  # noqa: T201
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

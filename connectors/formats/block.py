@@ -47,6 +47,7 @@ _KEYS = np.array([list(name.encode().ljust(16, b"\0")) for name in NAMES], dtype
 _MOST_FIELDS = 64
 _QUOTE, _BACKSLASH, _COMMA, _COLON = 34, 92, 44, 58
 _OPEN, _CLOSE = 123, 125
+_BLANKS = (32, 9, 10, 13)
 _U, _I, _ONE = cast(Any, np.uint64), cast(Any, np.int64), np.uint64(1)
 
 
@@ -218,7 +219,9 @@ def read_rows(
             continue
         at, input_at, answer_at = used[0], used[1], used[2]
         found = 0
-        i = blank(text, i)
+        # Not beyond the line: every one of many blank lines would be read to the last of them.
+        while i < stop and text[i] in _BLANKS:
+            i += 1
         if text[i] != _OPEN:
             continue
         well = False

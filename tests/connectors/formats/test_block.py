@@ -213,6 +213,14 @@ def test_a_batch_of_many_blocks_keeps_every_record_and_its_place() -> None:
     assert all(math.isclose(sum(map(float, one.input)), 500_000.0) for one in found)
 
 
+@pytest.mark.parametrize("blank", [b"", b" \t", b"\r"])
+def test_a_blank_line_is_not_read_on_into_the_lines_behind_it(blank: bytes) -> None:
+    lines = Slices.lines(b"\n".join([ORDINARY, *[blank] * 5, ORDINARY, END]))
+    found, ordinary = read_batch(lines, range(7), LATEST, 1000, 20)
+    assert ordinary.tolist() == [True, *[False] * 5, True]
+    assert found.times.tolist() == [1.5, 0, 0, 0, 0, 0, 1.5]
+
+
 def encoded(content: bytes, **others: object) -> bytes:
     fields = json.dumps({"b64": base64.b64encode(content).decode(), **others}).encode()
     return ORDINARY.replace(b"[1.0, 2]", fields)
