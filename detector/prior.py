@@ -33,6 +33,7 @@ from models.base import Arrays, under
 from models.ensemble import Ensemble
 from models.quantiles import Quantiles
 from models.recogniser import Recogniser
+from models.shipped import read
 
 SHIPPED = Path(models.__file__).with_name("prior.npz")
 _META = "prior"
@@ -128,9 +129,8 @@ def judge(inputs: Inputs) -> ModelProfile:
 
 
 def load(path: Path) -> Prior:
-    """Read what `Prior.save` wrote."""
-    with np.load(path, allow_pickle=False) as stored:
-        return Prior.from_arrays(dict(stored))
+    """Read what `Prior.save` wrote. Raises OSError."""
+    return read(path, Prior.from_arrays)
 
 
 @cache

@@ -51,6 +51,8 @@ def checks(path: Path | None) -> Iterator[Check]:
             yield Check(what, True, look(config))
         except QuerywatchError as error:
             yield Check(what, False, str(error))
+        except OSError as error:
+            yield Check(what, False, f"{error.filename}: {error.strerror}")
 
 
 def _profile(config: Config) -> str:

@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from models.base import Arrays, Matrix, Vector
 from models.forest import lay_out, sum_of_leaf_values
+from models.shipped import read
 
 SHIPPED = Path(__file__).with_name("recogniser.npz")
 _TREES = ("feature", "threshold", "left", "right", "value")
@@ -120,9 +121,8 @@ class Recogniser:
 
 
 def load(path: Path) -> Recogniser:
-    """Read what `save` wrote."""
-    with np.load(path, allow_pickle=False) as stored:
-        return Recogniser.from_arrays(stored)
+    """Read what `save` wrote. Raises OSError."""
+    return read(path, Recogniser.from_arrays)
 
 
 def described(surprises: Matrix, features: Matrix, means: Matrix) -> Matrix:

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from detector import __version__, config
+from detector import __version__, config, prior
 from detector import profile as profiles
 from detector.policy import SESSION
 from tests import traffic
@@ -167,6 +167,16 @@ def test_check_says_what_judges_before_there_is_a_profile(
     (line,) = [line for line in result.stdout.splitlines() if "profile:" in line]
     assert said in line
     assert ("prior-" in line) == (detection == "")
+
+
+def test_check_looks_on_when_a_file_that_comes_with_it_is_gone(
+    querywatch: Querywatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prior, "shipped", lambda: prior.load(Path("prior.npz")))
+    result = querywatch("check")
+    assert result.exit_code == 2
+    assert "FAILED  profile: prior.npz: No such file or directory; it comes with querywatch" in result.stdout
+    assert "database: " in result.stdout
 
 
 def test_check_stops_at_a_configuration_that_cannot_be_read(querywatch: Querywatch) -> None:
