@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from detector.links import LEAST, LULL, NEAR, ODD, RELATED, SHORTEST_LULL, STRANGE, WINDOW, Links
-from models.compiled import inlined, lean, part
+from models.compiled import lean
+from models.nearby import BLOCK, smallest_marked, square_distances
 
 HEAD = 12
 """Numbers of a sketch that tell most odd queries far from each other."""
@@ -16,15 +17,14 @@ ROUNDING = 1e-4
 
 
 class Look(NamedTuple):
-    """Memory that a look around overwrites: distances [WINDOW] squared, to the odd queries in the ring; close
-    [WINDOW + 1] which of them may be near; least [LEAST], see `keep_distance`.
+    """Memory that a look around overwrites: distances [WINDOW] squared, to the odd queries in the ring; least
+    [LEAST], see `keep_distance`.
 
     found [4] distances (inf: none), where [4] positions in the ring: of the nearest of another client of the
     same tenant; of the nearest strange one; and of both among clients that have been linked just now.
     """
 
     distances: Any
-    close: Any
     least: Any
     found: Any
     where: Any
@@ -34,32 +34,10 @@ def looking() -> Look:
     """Memory for a look around."""
     return Look(
         np.empty(WINDOW, dtype=np.float32),
-        np.empty(WINDOW + 1, dtype=np.int64),
         np.empty(LEAST),
         np.empty(4),
         np.empty(4, dtype=np.int64),
     )
-
-
-@inlined
-def _measure(sketches: Any, sketch: Any, first: int, last: int, held: int, distances: Any) -> None:
-    """Add to distances [held] the squared differences of the numbers first..last.
-
-    Four at a time: the sums are fetched and put back less often.
-    """
-    for j in range(first, last - 3, 4):
-        a, b = np.float32(sketch[j]), np.float32(sketch[j + 1])
-        d, e = np.float32(sketch[j + 2]), np.float32(sketch[j + 3])
-        row_a, row_b = part(sketches, j), part(sketches, j + 1)
-        row_d, row_e = part(sketches, j + 2), part(sketches, j + 3)
-        for w in range(held):
-            off_a, off_b, off_d, off_e = row_a[w] - a, row_b[w] - b, row_d[w] - d, row_e[w] - e
-            distances[w] = distances[w] + off_a * off_a + off_b * off_b + off_d * off_d + off_e * off_e
-    for j in range(last - (last - first) % 4, last):
-        a, row_a = np.float32(sketch[j]), part(sketches, j)
-        for w in range(held):
-            off_a = row_a[w] - a
-            distances[w] += off_a * off_a
 
 
 @lean
@@ -67,21 +45,23 @@ def look_around(links: Links, tenant: Any, c: int, sketch: Any, look: Look) -> N
     """Find the odd queries of other clients of c's tenant that lie nearest to sketch."""
     held = min(links.counters[ODD], WINDOW)
     distances, found, where = look.distances, look.found, look.where
-    distances[:held] = 0.0
-    _measure(links.sketch, sketch, 0, sketch.shape[0], held, distances)
-    near, strange = np.inf, np.inf
-    for w in range(held):
-        distance = distances[w]
+    near, strange = np.float32(np.inf), np.float32(np.inf)
+    for begin in range(0, held, BLOCK):
+        least = square_distances(links.sketch, sketch, sketch.shape[0], begin, distances)
         # Few are nearer than all before them: only these are looked at closely.
-        if distance < near or (links.strange[w] > 0 and distance < strange):
-            other = links.client[w]
-            if other < 0 or other == c or tenant[other] != tenant[c]:
-                continue
-            if distance < near:
-                near, where[NEAR] = distance, w
-            if links.strange[w] > 0 and distance < strange:
-                strange, where[STRANGE] = distance, w
-    found[NEAR], found[STRANGE] = np.sqrt(near), np.sqrt(strange)
+        if least >= near and smallest_marked(distances, links.strange, begin) >= strange:
+            continue
+        for w in range(begin, min(begin + BLOCK, held)):
+            distance = distances[w]
+            if distance < near or (links.strange[w] > 0 and distance < strange):
+                other = links.client[w]
+                if other < 0 or other == c or tenant[other] != tenant[c]:
+                    continue
+                if distance < near:
+                    near, where[NEAR] = distance, w
+                if links.strange[w] > 0 and distance < strange:
+                    strange, where[STRANGE] = distance, w
+    found[NEAR], found[STRANGE] = np.sqrt(np.float64(near)), np.sqrt(np.float64(strange))
 
 
 @lean
@@ -91,28 +71,27 @@ def look_near(links: Links, tenant: Any, c: int, sketch: Any, reach: float, look
     Few are that near in their first HEAD numbers already, and only these are looked at whole.
     """
     held = min(links.counters[ODD], WINDOW)
-    distances, close, k = look.distances, look.close, sketch.shape[0]
-    distances[:held] = 0.0
-    _measure(links.sketch, sketch, 0, HEAD, held, distances)
+    distances, k = look.distances, sketch.shape[0]
     farthest = np.float32(reach * reach * (1.0 + ROUNDING))
-    some = 0
-    for w in range(held):
-        close[some] = w
-        some += distances[w] <= farthest
-    nearest = np.inf
-    for w in close[:some]:
-        other = links.client[w]
-        if other < 0 or other == c or tenant[other] != tenant[c]:
+    nearest = np.float32(np.inf)
+    for begin in range(0, held, BLOCK):
+        if square_distances(links.sketch, sketch, HEAD, begin, distances) > farthest:
             continue
-        distance = distances[w]
-        for j in range(HEAD, k):
-            off = links.sketch[j, w] - np.float32(sketch[j])
-            distance += off * off
+        for w in range(begin, min(begin + BLOCK, held)):
+            distance = distances[w]
             if distance > farthest:
-                break
-        if distance <= farthest and distance < nearest:
-            nearest, look.where[NEAR] = distance, w
-    look.found[NEAR], look.found[STRANGE] = np.sqrt(nearest), np.inf
+                continue
+            other = links.client[w]
+            if other < 0 or other == c or tenant[other] != tenant[c]:
+                continue
+            for j in range(HEAD, k):
+                off = links.sketch[j, w] - np.float32(sketch[j])
+                distance += off * off
+                if distance > farthest:
+                    break
+            if distance <= farthest and distance < nearest:
+                nearest, look.where[NEAR] = distance, w
+    look.found[NEAR], look.found[STRANGE] = np.sqrt(np.float64(nearest)), np.inf
 
 
 @lean

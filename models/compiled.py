@@ -97,6 +97,18 @@ def _part(_context: Any, array: Any, index: Any) -> Any:
 part: Any = intrinsic(_part)
 
 
+def _trailing_zeros(_context: Any, word: Any) -> Any:
+    """How many of the lowest bits of a word are 0, for kernels; all of them where it is 0."""
+
+    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], _BUILD.false_bit)
+
+    return word(word), generate
+
+
+trailing_zeros: Any = intrinsic(_trailing_zeros)
+
+
 def _compiled(function: Callable[P, R], **options: bool) -> Callable[P, R]:
     # Without Python's lock: logs are read and decoded while the core is at work on what came before.
     compiled = _njit(function, cache=_CACHED, fastmath=False, nogil=True, error_model="numpy", **options)

@@ -9,11 +9,13 @@ all three: about 1 on benign traffic, whatever the models' own ranges are.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from models.base import Arrays, Matrix, Model, Vector, under
+from models.compiled import jit
 from models.half_space_trees import HalfSpaceTrees
 from models.isolation_forest import IsolationForest
 from models.quantiles import Quantiles
@@ -129,10 +131,7 @@ class Ensemble:
             return np.full(len(raw), np.nan)
         sides = np.ones(raw.shape[1], dtype=np.int64)
         surprise = self._calibration.surprise(raw, sides, CAP).extreme
-        known = ~np.isnan(surprise)
-        weight = (known * WEIGHTS).sum(axis=1)
-        total = (np.where(known, surprise, 0.0) * WEIGHTS).sum(axis=1)
-        return np.where(weight > 0, total / np.maximum(weight, 1.0), np.nan)
+        return np.asarray(_weighted_mean(surprise, WEIGHTS), dtype=np.float64)
 
     def score(self, x: Matrix) -> Vector:
         """Mean surprise [n] in [0, CAP]; NaN before there is a fit."""
@@ -174,6 +173,21 @@ class Ensemble:
             self._calibration = Quantiles(
                 *(np.asarray(calibration[k], dtype=np.float64) for k in ("grid", "edges", "scales"))
             )
+
+
+@jit
+def _weighted_mean(surprise: Any, weights: Any) -> Any:
+    """Mean of what is known in each row of surprise [n, models]; NaN where nothing is: [n]."""
+    n, models = surprise.shape
+    out = np.empty(n)
+    for i in range(n):
+        total, weight = 0.0, 0.0
+        for j in range(models):
+            if not np.isnan(surprise[i, j]):
+                total += surprise[i, j] * weights[j]
+                weight += weights[j]
+        out[i] = total / weight if weight > 0.0 else np.nan
+    return out
 
 
 def fold_of(groups: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

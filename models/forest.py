@@ -1,7 +1,7 @@
 """Scoring many rows through a forest of binary trees that is laid out as flat arrays.
 
-Both half-space trees and isolation forests are learned by their libraries and only walked here: a walk
-over arrays costs microseconds a row where the libraries' own calls cost hundreds.
+Half-space trees, isolation forests and boosted trees are learned by their libraries and only evaluated
+here: that costs parts of a microsecond a row where the libraries' own calls cost hundreds.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from models import masks
 from models.compiled import inlined, jit, part
 
 _FIRST, _TWO = np.uint64(0), np.uint64(2)
@@ -18,7 +19,7 @@ NEUTRAL = 0.5
 """Stands for a missing feature: the middle of the ranks, so that it pulls to neither side."""
 
 
-class Forest(NamedTuple):
+class Walked(NamedTuple):
     """Trees in the order in which they are walked: column [trees, nodes] that a node looks at, and split
     [trees, nodes]; child [trees, 2 nodes]: where to go from each up to the split, and beyond it, a leaf to
     itself; value [trees, nodes] of leaves; deepest [trees] steps to the farthest leaf."""
@@ -30,12 +31,28 @@ class Forest(NamedTuple):
     deepest: npt.NDArray[np.int64]
 
 
-def lay_out(feature: Any, threshold: Any, left: Any, right: Any, value: Any) -> Forest:
-    """From trees as they are kept, each array [trees, nodes]: feature -1 marks a leaf, children come after
-    their parent. Raises ValueError for trees of more than 65,535 nodes."""
+class Forest:
+    """Trees of one kind, laid out: those with at most 64 leaves each as masks, others to be walked."""
+
+    def __init__(self, feature: Any, threshold: Any, left: Any, right: Any, value: Any) -> None:
+        """From trees as they are kept, each array [trees, nodes]: feature -1 marks a leaf, children come
+        after their parent. Raises ValueError for trees of more than 65,535 nodes."""
+        if feature.shape[1] >= 2**16:
+            raise ValueError(f"trees of {feature.shape[1]} nodes")
+        most = int((feature < 0).sum(axis=1).max(initial=0))
+        lay_out = masks.lay_out if most <= masks.MOST_LEAVES else _lay_out
+        self._trees: Walked | masks.Masks = lay_out(feature, threshold, left, right, value)
+
+    def sum_of_leaf_values(self, x: npt.NDArray[np.float64], missing: float) -> npt.NDArray[np.float64]:
+        """Sum over trees of the value of the leaf that each row of x [n, f] reaches: [n]. A row goes left
+        where it is not beyond the split; NaN counts as `missing`."""
+        if isinstance(self._trees, Walked):
+            return np.asarray(_walk(x, self._trees, missing), dtype=np.float64)
+        return np.asarray(masks.sum_of_leaf_values(x, self._trees, missing), dtype=np.float64)
+
+
+def _lay_out(feature: Any, threshold: Any, left: Any, right: Any, value: Any) -> Walked:
     trees, nodes = feature.shape
-    if nodes >= 2**16:
-        raise ValueError(f"trees of {nodes} nodes")
     leaf, own, every = feature < 0, np.arange(nodes), np.arange(trees)
     child = np.stack([np.where(leaf, own, left), np.where(leaf, own, right)], axis=2)
     depth = np.zeros((trees, nodes), dtype=np.int64)
@@ -43,7 +60,7 @@ def lay_out(feature: Any, threshold: Any, left: Any, right: Any, value: Any) -> 
         inner = every[~leaf[:, k]]
         for side in (0, 1):
             depth[inner, child[inner, k, side]] = depth[inner, k] + 1
-    return Forest(
+    return Walked(
         np.where(leaf, 0, feature).astype(np.uint16),
         np.array(threshold, dtype=np.float64),
         child.reshape(trees, 2 * nodes).astype(np.uint16),
@@ -59,15 +76,13 @@ def _next(node: Any, row: Any, column: Any, split: Any, child: Any) -> Any:
 
 
 @jit
-def sum_of_leaf_values(x: Any, forest: Forest) -> Any:
-    """Sum over trees of the value of the leaf that each row of x [n, f] reaches: [n]. A row goes left where
-    it is not beyond the split."""
+def _walk(x: Any, forest: Walked, missing: float) -> Any:
     n = x.shape[0]
     out = np.zeros(n)
     rows = np.empty(x.shape)
     for i in range(n):
         for j in range(x.shape[1]):
-            rows[i, j] = NEUTRAL if np.isnan(x[i, j]) else x[i, j]
+            rows[i, j] = missing if np.isnan(x[i, j]) else x[i, j]
     # Every row takes as many steps as the tree is deep, staying where it is at a leaf, and the next node is
     # looked up rather than branched to. Eight rows walk at once: while one waits for a look-up, others go on.
     for t in range(forest.column.shape[0]):
@@ -89,38 +104,6 @@ def sum_of_leaf_values(x: Any, forest: Forest) -> Any:
             for _ in range(deepest):
                 a = _next(a, part(rows, i), column, split, child)
             out[i] += value[a]
-    return out
-
-
-@jit
-def half_space_mass(x: Any, feature: Any, threshold: Any, mass: Any, height: int, size_limit: float) -> Any:
-    """Sum over trees of mass * 2**depth at the node where each row's walk ends (Tan et al. 2011).
-
-    Trees are complete and stored in heap order: children of node k are 2k + 1 (x < threshold) and 2k + 2.
-    The walk ends at the leaf, or earlier at a node whose mass is below `size_limit`; all masses on the
-    way count, as in River. x [n, f]; feature [trees, nodes] int32; threshold, mass [trees, nodes].
-    """
-    out = np.zeros(x.shape[0])
-    for t in range(feature.shape[0]):
-        for i in range(x.shape[0]):
-            node = 0
-            power = 1.0
-            total = 0.0
-            ended = False
-            for _ in range(height):
-                m = mass[t, node]
-                total += m * power
-                if m < size_limit:
-                    ended = True
-                    break
-                v = x[i, feature[t, node]]
-                if np.isnan(v):
-                    v = NEUTRAL
-                node = 2 * node + 1 if v < threshold[t, node] else 2 * node + 2
-                power *= 2.0
-            if not ended:
-                total += mass[t, node] * power
-            out[i] += total
     return out
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.base import Arrays, Matrix, Vector
-from models.forest import NEUTRAL, half_space_mass
+from models.forest import NEUTRAL, Forest
 
 
 class HalfSpaceTrees:
@@ -34,6 +34,8 @@ class HalfSpaceTrees:
         self._river: Any = None
         self._nodes: list[list[Any]] = []
         self._saved: Arrays = {}
+        self._forest: Forest | None = None
+        """The trees as they are walked, once they are."""
 
     def learn(self, x: Matrix) -> None:
         """Learn rows x [n, f] of ranks in [0, 1], in order."""
@@ -44,6 +46,7 @@ class HalfSpaceTrees:
             self._grow(len(rows[0]))
         for row in rows:
             self._river.learn_one(dict(enumerate(row)))
+        self._forest = None
         self._saved |= {
             "reference_mass": self._masses("r_mass"),
             "latest_mass": self._masses("l_mass"),
@@ -54,14 +57,32 @@ class HalfSpaceTrees:
         """River's score in [0, 1] of each row, NaN during the first window."""
         if not self._saved or self._saved["counter"][1]:
             return np.full(len(x), np.nan)
-        trees = self._saved
-        # River stops a walk where fewer than a tenth of a window's rows passed, as the paper does.
-        smallest = 0.1 * self.window_size
-        total = half_space_mass(
-            x, trees["feature"], trees["threshold"], trees["reference_mass"], self.height, smallest
-        )
+        if self._forest is None:
+            self._forest = self._laid_out()
+        total = self._forest.sum_of_leaf_values(x, NEUTRAL)
         most = self.n_trees * self.window_size * (2 ** (self.height + 1) - 1)
         return np.asarray(1.0 - total / most, dtype=np.float64)
+
+    def _laid_out(self) -> Forest:
+        """Trees in which a walk ends where River's does, at a value that is what it adds up on the way:
+        mass * 2**depth of each node.
+
+        River stops where fewer than a tenth of a window's rows passed, as the paper does. It goes right from
+        the threshold on, the trees here only beyond.
+        """
+        mass = np.asarray(self._saved["reference_mass"], dtype=np.float64)
+        feature = np.full(mass.shape, -1, dtype=np.int32)
+        threshold = np.zeros(mass.shape)
+        inner = self._saved["feature"].shape[1]
+        passed = mass[:, :inner] >= 0.1 * self.window_size
+        feature[:, :inner] = np.where(passed, self._saved["feature"], -1)
+        threshold[:, :inner] = np.nextafter(self._saved["threshold"], -np.inf)
+        value, parent = mass.copy(), (np.arange(mass.shape[1]) - 1) // 2
+        depth = np.floor(np.log2(np.arange(mass.shape[1]) + 1))
+        for k in range(1, mass.shape[1]):
+            value[:, k] = value[:, parent[k]] + mass[:, k] * 2.0 ** depth[k]
+        left = np.broadcast_to(2 * np.arange(mass.shape[1]) + 1, mass.shape)
+        return Forest(feature, threshold, left, left + 1, value)
 
     def _grow(self, width: int) -> None:
         """River's trees over `width` features, their nodes in heap order, with the saved masses if any.
@@ -105,5 +126,5 @@ class HalfSpaceTrees:
 
     def load_arrays(self, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
         """Take over splits, masses and counters; River's trees follow when there is something to learn."""
-        self._river, self._nodes = None, []
+        self._river, self._nodes, self._forest = None, [], None
         self._saved = dict(arrays)

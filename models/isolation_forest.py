@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.base import Arrays, Matrix, Vector, Window
-from models.forest import NEUTRAL, Forest, average_path_length, lay_out, sum_of_leaf_values
+from models.forest import NEUTRAL, Forest, average_path_length
 
 MINIMUM_ROWS = 64
 """With fewer rows the trees isolate everything equally fast, so there is no opinion."""
@@ -78,8 +78,8 @@ class IsolationForest:
         if not self._trees:
             return np.full(len(x), np.nan)
         if self._forest is None:
-            self._forest = lay_out(**self._trees)
-        total = sum_of_leaf_values(_as_sklearn_sees(x), self._forest)
+            self._forest = Forest(**self._trees)
+        total = self._forest.sum_of_leaf_values(_as_sklearn_sees(x), NEUTRAL)
         return np.asarray(np.exp2(-total / self._normaliser), dtype=np.float64)
 
     def to_arrays(self) -> Arrays:

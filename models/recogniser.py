@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.base import Arrays, Matrix, Vector
-from models.forest import lay_out, sum_of_leaf_values
+from models.forest import Forest
 from models.shipped import read
 
 SHIPPED = Path(__file__).with_name("recogniser.npz")
@@ -42,7 +42,7 @@ class Stack:
     def __init__(self, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
         self.arrays: Arrays = {name: np.ascontiguousarray(arrays[name]) for name in _ARRAYS}
         trees = zip(*(self.arrays[name] for name in _TREES), strict=True)
-        self._forests = [lay_out(*group) for group in trees]
+        self._forests = [Forest(*group) for group in trees]
 
     def placed(self, columns: npt.NDArray[np.int32]) -> Stack:
         """The same trees where the column j of the rows is `columns[j]`."""
@@ -52,9 +52,9 @@ class Stack:
 
     def raw(self, x: Matrix) -> Matrix:
         """Raw score of each group [n, groups]; missing features count as unsurprising."""
-        rows = np.nan_to_num(x, nan=0.0)
-        sums = [sum_of_leaf_values(rows, forest) for forest in self._forests]
-        return np.asarray(np.column_stack(sums) + self.arrays["baseline"], dtype=np.float64)
+        sums = [forest.sum_of_leaf_values(x, missing=0.0) for forest in self._forests]
+        baseline = np.asarray(self.arrays["baseline"], dtype=np.float64)
+        return np.asarray(np.column_stack(sums) + baseline, dtype=np.float64)
 
 
 class Recogniser:
