@@ -10,47 +10,19 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_type_hints
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
+from detector.config_section import Positive, Secret, Section
 from detector.errors import ConfigError
-from detector.substitution import HIDDEN, Substitution
-
-Positive = Annotated[int, Meta(ge=1)]
-Secret = Annotated[str, Meta(extra={"secret": True})]
-_USER_INFO = re.compile(r"//.*@")
+from detector.substitution import Substitution
 
 
-class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    def __rich_repr__(self) -> list[tuple[str, Any]]:
-        return list(_shown(self))
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{name}={shown!r}' for name, shown in _shown(self))})"
-
-
-def _shown(section: msgspec.Struct) -> Iterator[tuple[str, Any]]:
-    """Fields and values of a section, without secrets and without those that an address may carry."""
-    hints = get_type_hints(type(section), include_extras=True)
-    for name in section.__struct_fields__:
-        value = getattr(section, name)
-        if value and _is_secret(hints[name]):
-            yield name, HIDDEN
-        elif isinstance(value, tuple):
-            yield name, tuple(_USER_INFO.sub(f"//{HIDDEN}@", part) for part in value)
-        else:
-            yield name, value
-
-
-def _is_secret(hint: Any) -> bool:
-    return any(isinstance(part, Meta) and (part.extra or {}).get("secret") for part in get_args(hint))
-
-
-class Detection(_Section, frozen=True):
+class Detection(Section, frozen=True):
     """What may be called an attack."""
 
     false_alert_budget: Annotated[float, Meta(gt=0, le=100)] = 1.0
@@ -69,7 +41,7 @@ class Detection(_Section, frozen=True):
     alert, are counted as suppressed, and do not teach what is normal. Who gets such an id searches unseen."""
 
 
-class Sessions(_Section, frozen=True):
+class Sessions(Section, frozen=True):
     """How queries become sessions, and how much memory they may take."""
 
     gap_minutes: Annotated[float, Meta(gt=0)] = 30.0
@@ -79,7 +51,7 @@ class Sessions(_Section, frozen=True):
     shared by its models; beyond it the least recently used sessions are evicted."""
 
 
-class Limits(_Section, frozen=True):
+class Limits(Section, frozen=True):
     """Records beyond these are dead letters."""
 
     record_bytes: Positive = 4 * 1024 * 1024
@@ -92,14 +64,14 @@ class Limits(_Section, frozen=True):
     """How far a record's time may lie ahead of the broker's timestamp (Kafka) or of the clock (files)."""
 
 
-class Pipeline(_Section, frozen=True):
+class Pipeline(Section, frozen=True):
     """How work is cut. Changes no alert."""
 
     batch_queries: Positive = 4096
     """Queries read and processed at one go: larger is faster, smaller alerts sooner on a slow topic."""
 
 
-class Kafka(_Section, frozen=True):
+class Kafka(Section, frozen=True):
     """The topic of the query log."""
 
     bootstrap_servers: tuple[str, ...] = ("localhost:9092",)
@@ -137,7 +109,7 @@ class Kafka(_Section, frozen=True):
     """File with the token for OAUTHBEARER, read again at each connection: something else keeps it fresh."""
 
 
-class Elasticsearch(_Section, frozen=True):
+class Elasticsearch(Section, frozen=True):
     """Where the SIEM picks alerts up. No hosts: not used."""
 
     hosts: tuple[str, ...] = ()
@@ -162,7 +134,7 @@ class Elasticsearch(_Section, frozen=True):
     """How long one request may take."""
 
 
-class Webhook(_Section, frozen=True):
+class Webhook(Section, frozen=True):
     """An address that takes alerts by HTTP POST: of a SOAR, a log shipper, a collector. No url: not used."""
 
     url: Secret = ""
@@ -198,14 +170,14 @@ class Webhook(_Section, frozen=True):
     """How long to wait for a connection, and then for an answer."""
 
 
-class Sqlite(_Section, frozen=True):
+class Sqlite(Section, frozen=True):
     """The embedded database of alerts and dead letters."""
 
     path: str = "querywatch.sqlite"
     """File; it is made when it is not there."""
 
 
-class Sinks(_Section, frozen=True):
+class Sinks(Section, frozen=True):
     """Several places for alerts at once, each with its own queue and progress."""
 
     alerts: tuple[Literal["elasticsearch", "sqlite", "webhook"], ...] = ()
@@ -221,7 +193,7 @@ class Sinks(_Section, frozen=True):
     full, reading. What waits for it then becomes dead letters (sink_down). 0: for as long as it takes."""
 
 
-class Health(_Section, frozen=True):
+class Health(Section, frozen=True):
     """What monitoring asks over HTTP (/health, /ready, /metrics), and when the detector alerts on itself."""
 
     address: str = "127.0.0.1"
@@ -251,7 +223,7 @@ class Health(_Section, frozen=True):
     """Self-alert when state cannot be saved for so long."""
 
 
-class State(_Section, frozen=True):
+class State(Section, frozen=True):
     """Where `run` keeps session state and offsets between starts."""
 
     directory: str = "querywatch-state"
@@ -260,7 +232,7 @@ class State(_Section, frozen=True):
     """Time between two saves; what came after the last one is read again after a crash."""
 
 
-class Privacy(_Section, frozen=True):
+class Privacy(Section, frozen=True):
     """Ids that tell who somebody is, as keyed hashes in everything but dead letters."""
 
     client_id_key: Annotated[str, Meta(pattern=r"^(.{16,})?$", extra={"secret": True})] = ""
@@ -273,7 +245,7 @@ class Privacy(_Section, frozen=True):
     """Which fields are hashed: some of client_id, session_id, request_id, source_ip."""
 
 
-class Config(_Section, frozen=True):
+class Config(Section, frozen=True):
     """The whole configuration."""
 
     detection: Detection = Detection()
@@ -318,7 +290,8 @@ def load(path: Path, variables: Mapping[str, str]) -> Config:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError("", f"cannot read the configuration {path}: {error}") from error
+        problem = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise ConfigError("", f"cannot read the configuration {path}: {problem}") from error
     try:
         return parse(text, variables)
     except ConfigError as error:

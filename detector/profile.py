@@ -249,7 +249,7 @@ def save(path: Path, profiles: Mapping[str, ModelProfile]) -> None:
         partial.replace(path)
     except OSError as error:
         partial.unlink(missing_ok=True)
-        raise ProfileError(f"cannot write the profile {path}: {error}") from error
+        raise ProfileError(f"cannot write the profile {path}: {error.strerror or error}") from error
 
 
 def load(path: Path) -> dict[str, ModelProfile]:
@@ -257,6 +257,6 @@ def load(path: Path) -> dict[str, ModelProfile]:
     try:
         return from_bytes(path.read_bytes())
     except OSError as error:
-        raise ProfileError(f"cannot read the profile {path}: {error}") from error
+        raise ProfileError(f"cannot read the profile {path}: {error.strerror or error}") from error
     except ProfileError as error:
-        raise ProfileError(f"profile {path}: {error}") from error
+        raise ProfileError(f"{path}: {error}") from error

@@ -66,6 +66,7 @@ CONTRACTS = {
 BASE = CONTRACTS | {"detector.config", "detector.sessions", "detector.columns", "detector.container"}
 """Modules of `detector` that know nothing of the ones above them."""
 UNDER_BASE = CONTRACTS | {
+    "detector.config_section",
     "detector.directory",
     "detector.features.text",
     "detector.keys",

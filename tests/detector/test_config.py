@@ -276,5 +276,5 @@ def test_a_file_is_named_in_its_errors(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(ConfigError, match="cannot read the configuration"):
         load(path, {})
-    with pytest.raises(ConfigError, match="cannot read the configuration"):
+    with pytest.raises(ConfigError, match=r"cannot read .*missing.toml: No such file or directory$"):
         load(tmp_path / "missing.toml", {})

@@ -82,7 +82,7 @@ def test_a_file_that_is_not_whole_says_so(tmp_path: Path) -> None:
     path.write_bytes(b"timestamp,model\n")
     with pytest.raises(ProfileError, match="not a querywatch file"):
         profile.load(path)
-    with pytest.raises(ProfileError, match=r"cannot read the profile .*missing"):
+    with pytest.raises(ProfileError, match=r"cannot read the profile .*missing: No such file or directory$"):
         profile.load(tmp_path / "missing")
     with pytest.raises(ProfileError, match="cannot write the profile"):
         profile.save(tmp_path / "no folder" / "p.qwp", {})

@@ -1,0 +1,43 @@
+"""A section of the configuration: closed to unknown keys, and silent about its secrets."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Annotated, Any, get_args, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from detector.substitution import HIDDEN
+
+Positive = Annotated[int, Meta(ge=1)]
+Secret = Annotated[str, Meta(extra={"secret": True})]
+_USER_INFO = re.compile(r"//.*@")
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is marked `Secret` shows in no text that is made of it."""
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return list(_shown(self))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={shown!r}' for name, shown in _shown(self))})"
+
+
+def _shown(section: msgspec.Struct) -> Iterator[tuple[str, Any]]:
+    """Fields and values of a section, without secrets and without those that an address may carry."""
+    hints = get_type_hints(type(section), include_extras=True)
+    for name in section.__struct_fields__:
+        value = getattr(section, name)
+        if value and _is_secret(hints[name]):
+            yield name, HIDDEN
+        elif isinstance(value, tuple):
+            yield name, tuple(_USER_INFO.sub(f"//{HIDDEN}@", part) for part in value)
+        else:
+            yield name, value
+
+
+def _is_secret(hint: Any) -> bool:
+    return any(isinstance(part, Meta) and (part.extra or {}).get("secret") for part in get_args(hint))
