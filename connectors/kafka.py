@@ -37,11 +37,12 @@ from connectors.kafka_connection import (
 from connectors.kafka_dead_letters import KafkaDeadLetterSink
 from connectors.kafka_group import Rebalances, keep_attempt
 from connectors.kafka_membership import leave
-from connectors.kafka_partitions import Start, TopicSource
+from connectors.kafka_partitions import TopicSource
+from connectors.kafka_start import out_of_range, truncated
 from detector.errors import SourceError
 from detector.query import RawBatch
 
-__all__ = ["KafkaDeadLetterSink", "KafkaSettings", "KafkaSource", "Start", "check"]
+__all__ = ["KafkaDeadLetterSink", "KafkaSettings", "KafkaSource", "check"]
 
 log = logging.getLogger(__name__)
 
@@ -99,10 +100,10 @@ class KafkaSource(TopicSource):
         except OffsetOutOfRangeError as error:
             self._follow_group()
             tp, offset = next(iter(error.args[0].items()))
-            raise self._out_of_range(tp.partition, offset) from error
+            raise out_of_range(tp.topic, tp.partition, offset, self.held(tp.partition)) from error
         except LogTruncationError as error:
             tp = next(iter(error.divergent_offsets))
-            raise self._truncated(tp.partition, self._consumer.position(tp) or -1) from error
+            raise truncated(tp.topic, tp.partition, self._consumer.position(tp) or -1) from error
         except FencedInstanceIdError as error:
             raise self._fenced() from error
         except (KafkaError, NotImplementedError) as error:

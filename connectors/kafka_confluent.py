@@ -29,6 +29,7 @@ from connectors.kafka_connection import (
 from connectors.kafka_membership import leave
 from connectors.kafka_partitions import TopicSource
 from connectors.kafka_security import OAUTH, TokenFile
+from connectors.kafka_start import out_of_range, truncated
 from detector.errors import Fenced, SourceError
 
 log = logging.getLogger(__name__)
@@ -156,9 +157,11 @@ class ConfluentSource(TopicSource):
         # Asked again from there it fails again.
         self._group.failed(partition)
         if error.code() == KafkaError._AUTO_OFFSET_RESET:
-            self._problem = self._out_of_range(partition, self._next[partition])
+            self._problem = out_of_range(
+                self._settings.topic, partition, self._next[partition], self.held(partition)
+            )
         elif error.code() == KafkaError._LOG_TRUNCATION:
-            self._problem = self._truncated(partition, self._next[partition])
+            self._problem = truncated(self._settings.topic, partition, self._next[partition])
         else:
             self._note_error(error)
 

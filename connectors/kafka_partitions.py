@@ -7,13 +7,11 @@ import queue
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
-from datetime import datetime
-
-import msgspec
 
 from connectors.kafka_connection import KafkaSettings
+from connectors.kafka_start import Start, out_of_range, start_time
 from connectors.kafka_topic_id import TopicId
-from detector.errors import ConfigError, Fenced, SourceError
+from detector.errors import Fenced, SourceError
 from detector.query import RawBatch
 
 SURE_SECONDS, IDLE_SECONDS = 1.0, 10.0
@@ -27,26 +25,6 @@ OnRevoked = Callable[[list[int]], None]
 Events = queue.SimpleQueue[tuple[str, set[int]]]
 """What the group did: `assigned` with all partitions that are this member's now; `revoked` with some that it
 has to let go, and that are its own until it has; `lost` with some that belong to others already."""
-
-
-class Start(msgspec.Struct, frozen=True):
-    """Where reading of a partition began, and why: `saved state`, `partition added`, or `kafka.start`."""
-
-    offset: int
-    chosen_by: str
-
-
-def start_time(start: str) -> float | None:
-    """`kafka.start` as epoch seconds, None for `earliest` and `latest`. Raises ConfigError."""
-    if start in {"earliest", "latest"}:
-        return None
-    try:
-        moment = datetime.fromisoformat(start)
-    except ValueError as error:
-        raise ConfigError("kafka.start", f"{start!r} is not earliest, latest or an RFC 3339 time") from error
-    if moment.tzinfo is None:
-        raise ConfigError("kafka.start", f"{start!r} has no zone; write for example {start}Z")
-    return moment.timestamp()
 
 
 class _Recreated(Exception):
@@ -275,7 +253,8 @@ class TopicSource(ABC):
             elif earliest[partition] <= offset <= latest[partition]:
                 start = Start(offset, "saved state")
             else:
-                raise self._out_of_range(partition, offset)
+                held = earliest[partition], latest[partition]
+                raise out_of_range(self._settings.topic, partition, offset, held)
             self.starts[partition] = start
             log.info(
                 "%s partition %d: begins at offset %d (%s)",
@@ -295,33 +274,4 @@ class TopicSource(ABC):
         return Fenced(
             f"another process has joined group {self._settings.group_id!r} as {self._instance_id!r}, so this "
             f"one ends. Give each service a state directory of its own, copied from no other"
-        )
-
-    def _out_of_range(self, partition: int, offset: int) -> SourceError:
-        earliest, latest = self._range([partition])
-        first, end = earliest[partition], latest[partition]
-        if offset < first:
-            what = (
-                f"records {offset} to {first - 1} were deleted by retention before they were read. "
-                f"Start again to go on behind them"
-            )
-        else:
-            what = (
-                "the topic ends before that offset: it was recreated or lost records. Delete the saved state "
-                "of this partition and the group's offsets to begin anew"
-            )
-        return SourceError(
-            f"offset {offset} is not in the topic, which holds {first} to {end} (exclusive): {what}",
-            topic=self._settings.topic,
-            partition=partition,
-            offset=offset,
-        )
-
-    def _truncated(self, partition: int, offset: int) -> SourceError:
-        return SourceError(
-            "the topic lost records that were read already (unclean leader election); delete the saved "
-            "state of this partition to begin at kafka.start",
-            topic=self._settings.topic,
-            partition=partition,
-            offset=offset,
         )

@@ -15,7 +15,8 @@ from kafka.errors import KafkaError, LogTruncationError, OffsetOutOfRangeError
 
 from connectors.kafka_connection import REQUEST_SECONDS, KafkaSettings, connect, explain, missing_topic
 from connectors.kafka_order import TimeOrder
-from connectors.kafka_partitions import SURE_SECONDS, start_time
+from connectors.kafka_partitions import SURE_SECONDS
+from connectors.kafka_start import start_time
 from connectors.kafka_topic_id import TopicId
 from connectors.kafka_transactions import TransactionalWriter
 from detector.errors import SourceError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Protocol
 
-from connectors.kafka_partitions import Start
+from connectors.kafka_start import Start
 from detector.query import RawBatch
 
 

@@ -92,8 +92,8 @@ def _state_directory(config: Config) -> str:
 
 def _kafka(config: Config) -> str:
     from connectors.kafka import check
-    from connectors.kafka_partitions import start_time
     from connectors.kafka_source import source_class
+    from connectors.kafka_start import start_time
 
     start_time(config.kafka.start)
     source_class(config.kafka)

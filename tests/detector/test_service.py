@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from connectors.base import AlertSink, Delivery
-from connectors.kafka_partitions import Start
+from connectors.kafka_start import Start
 from connectors.memory import MemoryAlertSink, MemoryDeadLetterSink
 from detector import backoff, shard_state
 from detector import profile as profile_files
