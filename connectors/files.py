@@ -7,7 +7,6 @@ format's to judge.
 from __future__ import annotations
 
 import glob
-import hashlib
 import io
 import os
 import stat
@@ -17,54 +16,18 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import cast
 
-import numpy as np
-
+from connectors.lines import HEAD_BYTES, Line, Lines
 from connectors.streams import ByteStream, DamagedStream
 from detector.errors import InputError, SourceError
 from detector.query import DeadLetter, RawBatch
-from detector.slices import END, NONE, Slices
+from detector.slices import NONE, Slices
 
 BATCH_BYTES = 8 * 1024 * 1024
 KEEP_BYTES = 256 * 1024 * 1024
 """Longest line that a dead letter keeps whole; of longer ones it keeps the first `HEAD_BYTES`."""
-HEAD_BYTES = 1024 * 1024
 PIECE_BYTES = 128 * 1024
 """The least that is split into lines at one go."""
 STDIN = "-"
-LINE_BREAK = b"\n"
-
-
-class _Line:
-    """A line as its pieces arrive, holding no more than `keep` bytes of it."""
-
-    def __init__(self, keep: int) -> None:
-        self._keep = keep
-        self._parts: list[bytes] = []
-        self._hash = hashlib.sha256()
-        self.length = 0
-
-    @property
-    def whole(self) -> bool:
-        return self.length <= self._keep
-
-    def extend(self, part: bytes) -> None:
-        was_whole = self.whole
-        self.length += len(part)
-        if self.whole:
-            self._parts.append(part)
-            return
-        if was_whole:
-            held = b"".join(self._parts)
-            self._hash.update(held)
-            self._parts = [(held + part[:HEAD_BYTES])[:HEAD_BYTES]]
-        self._hash.update(part)
-
-    def content(self) -> bytes:
-        """The line, or its first `HEAD_BYTES`."""
-        return b"".join(self._parts)
-
-    def sha256(self) -> str:
-        return self._hash.hexdigest()
 
 
 class LogFile:
@@ -103,6 +66,7 @@ class LogFile:
 
         A batch may be empty, when all there was are dead letters. Raises SourceError when reading fails.
         """
+        most = self._batch_queries
         parts: list[Slices] = []
         offsets: list[int] = []
         size = 0
@@ -110,11 +74,17 @@ class LogFile:
             size += held
             parts.append(lines)
             offsets += range(number, number + len(lines))
-            while len(offsets) >= self._batch_queries or size >= BATCH_BYTES:
-                most, whole = self._batch_queries, Slices.joined(parts)
-                yield RawBatch(self.source, 0, whole[:most], offsets[:most], self._latest)
-                parts, offsets = [whole[most:]], offsets[most:]
-                size = int(parts[0].sizes.sum())
+            if len(offsets) < most and size < BATCH_BYTES:
+                continue
+            parts = [Slices.joined(parts)]
+            end = len(offsets) // most * most
+            size = int(parts[0].sizes[end:].sum())
+            if not end or size >= BATCH_BYTES:
+                end, size = len(offsets), 0
+            for begin in range(0, max(1, end), most):
+                some = slice(begin, min(begin + most, end))
+                yield RawBatch(self.source, 0, parts[0][some], offsets[some], self._latest)
+            parts, offsets = [parts[0][end:]], offsets[end:]
         if offsets or self._letters:
             yield RawBatch(self.source, 0, Slices.joined(parts), offsets, self._latest)
 
@@ -124,53 +94,21 @@ class LogFile:
         What becomes a dead letter comes as no line, with the bytes that it holds.
         """
         number = 0
-        pending = _Line(self._keep_bytes)
+        lines = Lines(self._record_bytes, self._keep_bytes)
         try:
-            for piece in self._pieces():
-                first, last = piece.find(LINE_BREAK), piece.rfind(LINE_BREAK)
-                if first < 0:
-                    pending.extend(piece)
-                    continue
-                begin, head = 0, b""
-                if pending.length + first <= self._record_bytes:
-                    head = pending.content()
+            for some in lines.split(self._pieces()):
+                if isinstance(some, Line):
+                    yield number, NONE, self._refuse(number, some)
+                    number += 1
                 else:
-                    pending.extend(piece[:first])
-                    yield number, NONE, self._refuse(number, pending)
-                    number, begin = number + 1, first + 1
-                text = b"".join([head, memoryview(piece)[begin : last + 1], END])
-                for lines in self._runs(Slices.lines(text)):
-                    if len(lines) == 1 and lines.sizes[0] > self._record_bytes:
-                        line = _Line(self._keep_bytes)
-                        line.extend(lines[0])
-                        yield number, NONE, self._refuse(number, line)
-                    else:
-                        yield number, lines, int(lines.sizes.sum())
-                    number += len(lines)
-                pending = _Line(self._keep_bytes)
-                pending.extend(piece[last + 1 :])
-            if pending.length > self._record_bytes:
-                yield number, NONE, self._refuse(number, pending)
-            elif pending.length:
-                yield number, Slices.of([pending.content()]), pending.length
+                    yield number, some, int(some.sizes.sum())
+                    number += len(some)
         except DamagedStream as error:
             detail = f"at compressed byte {self.bytes_read}: {error}; {number} whole lines came before"
-            head = pending.content()[:HEAD_BYTES]
+            head = lines.rest.content()[:HEAD_BYTES]
             self._letters.append(DeadLetter("truncated", detail, head, self.source, 0, number))
         except OSError as error:
             raise SourceError(f"cannot read {self.source}: {error.strerror or error}") from error
-
-    def _runs(self, lines: Slices) -> Iterator[Slices]:
-        """The lines, those that are too large by themselves."""
-        large = np.flatnonzero(lines.sizes > self._record_bytes)
-        done = 0
-        for row in large.tolist():
-            if row > done:
-                yield lines[done:row]
-            yield lines[row : row + 1]
-            done = row + 1
-        if done < len(lines):
-            yield lines[done:]
 
     def _pieces(self) -> Iterator[bytes]:
         with self._open() as file:
@@ -182,7 +120,7 @@ class LogFile:
             return nullcontext(cast(io.BufferedIOBase, sys.stdin.buffer))
         return Path(self.path).open("rb")
 
-    def _refuse(self, number: int, line: _Line) -> int:
+    def _refuse(self, number: int, line: Line) -> int:
         """Make a line that is too large a dead letter; returns the bytes that are held of it."""
         content = line.content()
         detail = f"{line.length} bytes, limits.record_bytes is {self._record_bytes}"
