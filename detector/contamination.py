@@ -107,7 +107,15 @@ def _suspects(
     if not len(rows.entities):
         return np.empty(0, dtype=np.int64)
     odds = _out_of_fold(rows, sessions, teaches, recogniser)
-    return np.unique(rows.entities)[session_maxima(odds + DRIFT, rows.entities) > limit]
+    return np.unique(rows.entities)[attack_sums(odds, rows.entities) > limit]
+
+
+def attack_sums(odds: FloatArray, entities: IntArray) -> FloatArray:
+    """The greatest forgetting sum of the recogniser's log-odds [n] of each entity [m], by ascending serial.
+
+    It falls where an attack is less likely than honesty, and nothing else is taken off.
+    """
+    return session_maxima(odds + DRIFT, entities)
 
 
 def _out_of_fold(rows: Rows, sessions: Rows, teaches: BoolArray, recogniser: Recogniser | None) -> FloatArray:

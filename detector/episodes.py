@@ -29,7 +29,7 @@ class _Kept(msgspec.Struct):
     pending: list[Notice] = []
 
 
-class Episodes:
+class SelfAlertEpisodes:
     """Episodes that are open, and notices that no sink may have yet, of one process on `topic`.
 
     Processes that share `directory` each hold a file of their own, the first that is free. A file that cannot

@@ -12,7 +12,7 @@ import structlog
 
 from detector.alert import Alert
 from detector.config import Config
-from detector.episodes import Episodes
+from detector.episodes import SelfAlertEpisodes
 from detector.metrics import Metrics
 from detector.readiness import Need, needs
 from detector.self_alert import Deployment, self_alert
@@ -24,7 +24,7 @@ log = structlog.get_logger(__name__)
 class Monitor:
     """Metrics, the watchdog and the newest snapshot of one service."""
 
-    def __init__(self, config: Config, host: str, episodes: Episodes) -> None:
+    def __init__(self, config: Config, host: str, episodes: SelfAlertEpisodes) -> None:
         self.metrics = Metrics()
         self.watchdog = Watchdog(config.health)
         kafka = config.kafka

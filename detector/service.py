@@ -25,7 +25,7 @@ from detector import shard_state
 from detector.backoff import backoff
 from detector.config import Config
 from detector.dispatcher import Dispatcher
-from detector.episodes import Episodes
+from detector.episodes import SelfAlertEpisodes
 from detector.errors import SourceError
 from detector.model_state import Settings
 from detector.monitor import Monitor
@@ -74,7 +74,7 @@ class Service:
         self._settings = settings
         self._profiles = profiles
         self._decoder = decoder
-        episodes = Episodes(store.directory, config.kafka.topic)
+        episodes = SelfAlertEpisodes(store.directory, config.kafka.topic)
         self.monitor = Monitor(config, socket.gethostname(), episodes)
         self.vitals = Vitals(self.monitor)
         self.on_turn: Callable[[], None] = lambda: None

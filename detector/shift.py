@@ -16,7 +16,8 @@ import math
 
 import numpy as np
 
-from detector.evidence import DRIFT, session_maxima
+from detector.contamination import attack_sums
+from detector.evidence import session_maxima
 from detector.profile import ModelProfile
 from detector.query import IntArray
 from detector.rows import Rows
@@ -65,5 +66,5 @@ def attack_like(judge: ModelProfile, rows: Rows) -> IntArray:
         return np.empty(0, dtype=np.int64)
     evidence = session_maxima(judge.ensemble.score(rows.features), rows.entities)
     odds = shipped().score(judge.ensemble.tail.see(rows.features).signed)
-    like = session_maxima(odds + DRIFT, rows.entities) > LIKE
+    like = attack_sums(odds, rows.entities) > LIKE
     return np.unique(rows.entities)[like & (evidence > judge.tail.threshold(10_000.0 * RARE))]

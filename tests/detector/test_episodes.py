@@ -15,7 +15,7 @@ from connectors.base import Delivery
 from connectors.memory import MemoryAlertSink
 from detector.alert import Alert
 from detector.config import Config, Health, State
-from detector.episodes import Episodes
+from detector.episodes import SelfAlertEpisodes
 from detector.errors import SinkUnavailable
 from detector.monitor import Monitor
 from detector.outputs import Outputs
@@ -146,7 +146,7 @@ def notice(kind: str = "sink_down", ended: float | None = None) -> Notice:
 
 def test_what_no_sink_may_have_is_told_again_and_the_same(tmp_path: Path) -> None:
     def monitor() -> Monitor:
-        return Monitor(Config(), "host", Episodes(tmp_path, "topic"))
+        return Monitor(Config(), "host", SelfAlertEpisodes(tmp_path, "topic"))
 
     trouble = replace(WELL, sinks=DOWN)
     first = monitor()
@@ -171,18 +171,18 @@ def test_what_no_sink_may_have_is_told_again_and_the_same(tmp_path: Path) -> Non
 
 
 def test_processes_that_share_a_directory_have_a_file_each(tmp_path: Path) -> None:
-    one, two = Episodes(tmp_path, "topic"), Episodes(tmp_path, "topic")
+    one, two = SelfAlertEpisodes(tmp_path, "topic"), SelfAlertEpisodes(tmp_path, "topic")
     for episodes, kind in ((one, "sink_down"), (two, "behind")):
         assert episodes.load() == ([], [])
         episodes.note([notice(kind)], [notice(kind)])
-    other = Episodes(tmp_path, "another")
+    other = SelfAlertEpisodes(tmp_path, "another")
     assert other.load() == ([], [])
     two.close()
-    again = Episodes(tmp_path, "topic")
+    again = SelfAlertEpisodes(tmp_path, "topic")
     assert again.load() == ([notice("behind")], [notice("behind")])
     again.note([notice("behind", 6.0)], [])
     again.close()
-    assert Episodes(tmp_path, "topic").load() == ([], [notice("behind"), notice("behind", 6.0)])
+    assert SelfAlertEpisodes(tmp_path, "topic").load() == ([], [notice("behind"), notice("behind", 6.0)])
     assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {0o600}
 
 
@@ -192,17 +192,17 @@ def test_processes_that_share_a_directory_have_a_file_each(tmp_path: Path) -> No
 )
 def test_a_file_that_is_not_ours_is_no_end(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "topic.episodes-0").write_bytes(content)
-    episodes = Episodes(tmp_path, "topic")
+    episodes = SelfAlertEpisodes(tmp_path, "topic")
     assert episodes.load() == ([], [])
     episodes.note([notice()], [notice()])
     episodes.close()
-    assert Episodes(tmp_path, "topic").load() == ([notice()], [notice()])
+    assert SelfAlertEpisodes(tmp_path, "topic").load() == ([notice()], [notice()])
 
 
 def test_a_directory_that_cannot_be_written_is_told_once(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    episodes = Episodes(tmp_path, "topic")
+    episodes = SelfAlertEpisodes(tmp_path, "topic")
     episodes.load()
 
     def full(path: Path, content: bytes) -> None:
@@ -217,7 +217,7 @@ def test_a_directory_that_cannot_be_written_is_told_once(
     assert not list(tmp_path.glob("*.partial"))
     episodes.note([], [])  # there is room again
     episodes.close()
-    assert Episodes(tmp_path, "topic").load() == ([notice()], [notice()] * 3)
+    assert SelfAlertEpisodes(tmp_path, "topic").load() == ([notice()], [notice()] * 3)
 
 
 class Down(MemoryAlertSink):

@@ -16,7 +16,7 @@ from connectors.memory import MemoryAlertSink
 from detector import backoff
 from detector import health as health_module
 from detector.config import Config, Health, Pipeline, State
-from detector.episodes import Episodes
+from detector.episodes import SelfAlertEpisodes
 from detector.errors import SinkUnavailable
 from detector.health import served
 from detector.metrics import STAGES
@@ -92,7 +92,7 @@ def every_turn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def monitor(tmp_path: Path) -> Monitor:
-    return Monitor(Config(), "host", Episodes(tmp_path, "topic"))
+    return Monitor(Config(), "host", SelfAlertEpisodes(tmp_path, "topic"))
 
 
 @pytest.fixture
@@ -230,7 +230,7 @@ def test_self_alerts_hold_up_no_save(world: World, every_turn: None) -> None:
 
 
 def test_a_loop_that_hangs_is_not_alive(tmp_path: Path) -> None:
-    stuck = Monitor(Config(health=Health(stuck_seconds=1e-9)), "host", Episodes(tmp_path, "topic"))
+    stuck = Monitor(Config(health=Health(stuck_seconds=1e-9)), "host", SelfAlertEpisodes(tmp_path, "topic"))
     with served(stuck, "127.0.0.1", port := free_port()):
         status, body = Client(port).ask("/health")
         assert Client(port).ready() == (503, ["loop", "started"])
