@@ -118,10 +118,14 @@ def first_beyond(values: Any, limit: float) -> Any:
     """Per row of values [n, d], the first that is NaN or of a size beyond `limit`; -1 without one: [n]."""
     out = np.full(values.shape[0], -1)
     for i in range(values.shape[0]):
-        for j in range(values.shape[1]):
-            if not abs(values[i, j]) <= limit:
-                out[i] = j
-                break
+        beyond = 0
+        for j in range(values.shape[1]):  # without a branch, so that it runs over many at once
+            beyond += not abs(values[i, j]) <= limit
+        if beyond > 0:
+            for j in range(values.shape[1]):
+                if not abs(values[i, j]) <= limit:
+                    out[i] = j
+                    break
     return out
 
 
@@ -136,7 +140,7 @@ def read_answers(probabilities: Any, counts: Any) -> Any:
     bad = np.full(n, -1)
     top, margin, best = np.full(n, np.nan), np.full(n, np.nan), np.full(n, NO_LABEL)
     for i in range(n):
-        first, second = -np.inf, -np.inf
+        first, second, which = -np.inf, -np.inf, NO_LABEL
         for c in range(counts[i]):
             p = probabilities[i, c]
             if not (p >= -OVERSHOOT and p <= 1.0 + OVERSHOOT):
@@ -144,10 +148,11 @@ def read_answers(probabilities: Any, counts: Any) -> Any:
                 break
             p = min(max(p, 0.0), 1.0)
             probabilities[i, c] = p
-            if p > first:
-                first, second, best[i] = p, first, c
-            elif p > second:
-                second = p
+            # Without a branch: nothing could foresee which class leads.
+            second = max(second, min(first, p))
+            which = c if p > first else which
+            first = max(first, p)
+        best[i] = which
         if counts[i] >= 2:
             top[i] = first
             margin[i] = first - second

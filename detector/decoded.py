@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, cast, overload
 import numpy as np
 import numpy.typing as npt
 
+from detector import spans as spans_of_text
 from detector.keys import Keys, keys_of_messages
 from detector.query import FloatArray, IntArray, Record
 from detector.records import CLIENT, MODEL, NAMES, Records, label_code
 from detector.slices import Slices
-from models.compiled import lean
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -176,19 +176,19 @@ class Decoded(Records):
 
     def models(self) -> tuple[list[str], IntArray]:
         """As of all `Records`."""
-        spans = self.spans[:, MODEL]
-        codes, firsts = np.empty(len(self), dtype=np.int64), np.empty(len(self), dtype=np.int64)
-        slots = np.full(2 << len(self).bit_length(), -1, dtype=np.int64)
-        found = firsts[: _number_texts(self._letters, spans, slots, codes, firsts)]
-        return [self.text[i:j].decode("ascii") for i, j in spans[found].tolist()], codes
+        spans = self.spans[:, [MODEL]]
+        codes, firsts = spans_of_text.number(self._letters, spans)
+        return [self.text[i:j].decode("ascii") for i, j in spans[firsts, 0].tolist()], codes
 
     def keys(self, *ids: int) -> Keys:
         """As of all `Records`."""
-        spans = self.spans[:, list(ids)]
+        every = self.spans[:, list(ids)]
+        codes, firsts = spans_of_text.number(self._letters, every)
+        spans = every[firsts]
         ends = np.cumsum((spans[:, :, 1] - spans[:, :, 0]).sum(axis=1) + 4 * len(ids))
         messages = np.empty(int(ends[-1]) if len(ends) else 0, dtype=np.uint8)
-        _write_messages(self._letters, spans, messages)
-        return keys_of_messages(messages, ends)
+        spans_of_text.write_messages(self._letters, spans, messages)
+        return keys_of_messages(messages, ends)[codes]
 
     @property
     def _letters(self) -> npt.NDArray[np.uint8]:
@@ -215,13 +215,13 @@ class Decoded(Records):
         if (spans[:, 0] == begin + width * np.arange(n)).all():
             return self.inputs[begin : begin + n * width].reshape(n, width)  # as they lie there
         out = np.empty((n, width))
-        _gather(self.inputs, spans, out)
+        spans_of_text.gather(self.inputs, spans, out)
         return out
 
     def answer_matrix(self) -> FloatArray:
         """As of all `Records`."""
         out = np.empty((len(self), int(self.answer_lengths().max(initial=0))))
-        _gather(self.answers, self.spans[:, PROBABILITIES], out)
+        spans_of_text.gather(self.answers, self.spans[:, PROBABILITIES], out)
         return out
 
     def given_confidences(self) -> FloatArray | None:
@@ -259,59 +259,3 @@ def plain_rows(model: str, client: str, times: FloatArray, inputs: FloatArray, o
         rows + offset,
         Slices.of([b""] * n),
     )
-
-
-@lean
-def _number_texts(text: Any, spans: Any, slots: Any, codes: Any, firsts: Any) -> int:
-    """Number the texts at spans [n, 2] by their first row: codes [n], and firsts [numbers]; returns how many.
-
-    slots: -1 everywhere, a power of two, more than n.
-    """
-    found = 0
-    for i in range(spans.shape[0]):
-        begin, width = spans[i, 0], spans[i, 1] - spans[i, 0]
-        if i > 0 and begin == spans[i - 1, 0]:
-            codes[i] = codes[i - 1]
-            continue
-        key = np.uint64(width)
-        for j in range(width):
-            key = (key ^ np.uint64(text[begin + j])) * np.uint64(1099511628211)  # FNV-1a
-        at = np.int64(key ^ key >> np.uint64(32)) & (len(slots) - 1)
-        while slots[at] >= 0:
-            other = spans[firsts[slots[at]]]
-            same = other[1] - other[0] == width
-            for j in range(width if same else 0):
-                same &= text[other[0] + j] == text[begin + j]
-            if same:
-                break
-            at = (at + 1) & (len(slots) - 1)
-        if slots[at] < 0:
-            slots[at], firsts[found] = found, i
-            found += 1
-        codes[i] = slots[at]
-    return found
-
-
-@lean
-def _gather(numbers: Any, spans: Any, out: Any) -> None:
-    for i in range(out.shape[0]):
-        begin, count = spans[i, 0], spans[i, 1] - spans[i, 0]
-        for j in range(count):
-            out[i, j] = numbers[begin + j]
-        for j in range(count, out.shape[1]):
-            out[i, j] = np.nan
-
-
-@lean
-def _write_messages(text: Any, spans: Any, out: Any) -> None:
-    at = 0
-    for i in range(spans.shape[0]):
-        for field in range(spans.shape[1]):
-            length = spans[i, field, 1] - spans[i, field, 0]
-            for byte in range(4):
-                out[at + byte] = (length >> (8 * byte)) & 255
-            at += 4
-        for field in range(spans.shape[1]):
-            for k in range(spans[i, field, 0], spans[i, field, 1]):
-                out[at] = text[k]
-                at += 1

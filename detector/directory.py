@@ -14,21 +14,12 @@ from typing import Any
 import numpy as np
 
 from detector import pool
-from detector.keys import Keys
+from detector.keys import SECRET, Keys
 from detector.pool import Pool, longer
 from detector.query import IntArray
 from models.compiled import lean, part
 
 FIRST_INDEX = 256
-
-
-def _secret() -> Keys:
-    """Two odd numbers, others in each process, as Python's own hashes are; they change no result."""
-    words = [hash(f"where the search for a key begins, {n}") for n in range(2)]
-    return np.array(words, dtype=np.int64).view(np.uint64) | np.uint64(1)
-
-
-_SECRET = _secret()
 
 
 @lean
@@ -157,7 +148,7 @@ class Directory:
 
     def _begins(self) -> tuple[Keys, np.uint64]:
         """What says where searches begin: the secret, and how far its product is shifted."""
-        return _SECRET, np.uint64(65 - len(self._index).bit_length())
+        return SECRET, np.uint64(65 - len(self._index).bit_length())
 
     def _widen(self) -> None:
         if 2 * (self._count + 1) > len(self._index):

@@ -175,9 +175,15 @@ class Entities:
 
     def reserve(self, queries: int = 0, points: int = 0) -> None:
         """Make room for what may be lent at so many queries, and when so many points are judged."""
-        more = min(pool.next_size(len(self.more), self.rings.wanted(queries)), layout.blocks_for(self.bound))
+        # An entity is lent one of each at most.
+        entities = len(self.rows)
+        more = min(
+            pool.next_size(len(self.more), self.rings.wanted(queries, entities)),
+            layout.blocks_for(self.bound),
+        )
         series = min(
-            pool.next_size(len(self.series), self.shown.wanted(points)), suspicion.blocks_for(self.bound)
+            pool.next_size(len(self.series), self.shown.wanted(points, entities)),
+            suspicion.blocks_for(self.bound),
         )
         if more > len(self.more) or series > len(self.series):
             pool.longer(self.more, more)

@@ -16,6 +16,16 @@ from models.compiled import inlined, jit, part
 
 Keys = npt.NDArray[np.uint64]
 
+
+def _secret() -> Keys:
+    words = [hash(f"where the search for a key begins, {n}") for n in range(2)]
+    return np.array(words, dtype=np.int64).view(np.uint64) | np.uint64(1)
+
+
+SECRET = _secret()
+"""Two odd numbers, others in each process, as Python's own hashes are. They say where searches in tables
+begin, so that nobody who chooses ids can make many crowd at one place; they change no result."""
+
 _IV = np.array(
     [
         0x6A09E667F3BCC908,

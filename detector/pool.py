@@ -33,10 +33,12 @@ class Pool(NamedTuple):
         """Whether nothing is left to lend."""
         return bool(self.counters[BACK] == 0 and self.counters[HIGH] >= self.counters[BOUND])
 
-    def wanted(self, requests: int) -> int:
-        """Blocks that must have been allocated before so many requests."""
+    def wanted(self, requests: int, most: int | None = None) -> int:
+        """Blocks that must have been allocated before so many requests, where never more than `most` are out
+        (None: any number)."""
         high, bound = int(self.counters[HIGH]), int(self.counters[BOUND])
-        return min(high + max(0, requests - int(self.counters[BACK])), bound)
+        wanted = min(high + max(0, requests - int(self.counters[BACK])), bound)
+        return wanted if most is None else min(wanted, max(high, most))
 
 
 def make(bound: int) -> Pool:

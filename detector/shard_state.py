@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from detector import changes as pieces_of
 from detector.changes import Changes
-from detector.clients import PER_SESSION
+from detector.clients import PER_SESSION, readable
 from detector.container import Damaged, pack, unpack
 from detector.errors import OtherVersion, ProfileError, StateError
 from detector.features import inputs as units
@@ -105,7 +105,8 @@ def _prefix(model: str, number: int) -> str:
 
 def packed(meta: dict[str, Any], arrays: Arrays) -> bytes:
     """A state as bytes."""
-    return pack(meta, arrays, compressed=False)
+    models = [{**model, "clients": readable(model["clients"])} for model in meta["models"]]
+    return pack({**meta, "models": models}, arrays, compressed=False)
 
 
 def _describe(shard: Shard) -> tuple[dict[str, Any], Arrays]:

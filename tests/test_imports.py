@@ -72,6 +72,7 @@ UNDER_BASE = CONTRACTS | {
     "detector.keys",
     "detector.pool",
     "detector.register",
+    "detector.spans",
     "detector.substitution",
     "models.base",
     "models.compiled",

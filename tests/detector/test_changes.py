@@ -291,3 +291,16 @@ def killing(work: Callable[..., Any], left: list[int]) -> Callable[..., Any]:
         return work(*arguments, **named)
 
     return step
+
+
+def test_a_snapshot_says_the_same_whenever_it_is_packed() -> None:
+    first, second = parts(2)
+    shard = shard_of()
+    shard.process(first)
+    copy, expected = snapshot(shard), dump(shard)
+    shard.process(second)
+    for state in shard.models.values():
+        state.clients.leave(state.sessions.owner[: state.sessions.used])
+        assert len(state.clients.evict()[0])
+    again = restore(copy.packed(), FROZEN, scenario.profiles("toy"), [to_bytes(copy.changes)])
+    assert dump(again) == expected

@@ -103,7 +103,7 @@ def test_chosen_keys_do_not_crowd(low: int) -> None:
 
 
 def test_where_a_search_begins_is_a_secret_of_the_process() -> None:
-    said = "from detector.directory import _SECRET; print(*_SECRET.tolist())"
+    said = "from detector.keys import SECRET; print(*SECRET.tolist())"
     told = {
         subprocess.run(
             [sys.executable, "-c", said],
