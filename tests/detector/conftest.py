@@ -10,8 +10,10 @@ import pytest
 import structlog
 from typer.testing import CliRunner, Result
 
+from detector import backoff, shard_state
 from detector.cli import app
 from tests import traffic
+from tests.detector.world import MemoryTopic, World
 
 Querywatch = Callable[..., Result]
 
@@ -56,3 +58,26 @@ def toy_log(tmp_path: Path) -> Path:
     """60 benign sessions and one inversion, 1161 queries in all."""
     queries = traffic.mixed(traffic.benign(60, seed=2), traffic.inversion(seed=3))
     return traffic.write(tmp_path / "log.ndjson", queries)
+
+
+@pytest.fixture
+def world(tmp_path: Path, toy_profile: Path) -> World:
+    """Two partitions with an attack in each, and a record that is none."""
+    first = traffic.lines(traffic.mixed(traffic.benign(20, seed=2), traffic.inversion(seed=3)))
+    second = traffic.lines(traffic.mixed(traffic.benign(20, seed=4), traffic.inversion(seed=5)))
+    second.insert(50, b"not json")
+    second.append(b"")
+    return World(tmp_path, toy_profile, MemoryTopic(first, second))
+
+
+@pytest.fixture
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What failed is tried again at once."""
+    monkeypatch.setattr(backoff, "FIRST_DELAY", 0.001)
+
+
+@pytest.fixture(params=["whole", "in pieces"])
+def saved(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small states are saved whole; here also as large ones are."""
+    if request.param == "in pieces":
+        monkeypatch.setattr(shard_state, "SMALL", 0)

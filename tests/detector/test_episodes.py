@@ -21,8 +21,8 @@ from detector.monitor import Monitor
 from detector.outputs import Outputs
 from detector.service import Service
 from detector.watchdog import Condition, Notice, SinkState, Snapshot, Watchdog
-from tests.detector.test_service import MemoryMember, MemoryTopic, World
 from tests.detector.test_watchdog import LIMITS, WELL, histories, key, kinds
+from tests.detector.world import MemoryMember, MemoryTopic, World
 
 DOWN = (SinkState("es", 60.0, 3, 60.0, "no answer"), SinkState("db"))
 Snapshots = Callable[[float], dict[str, Any]]

@@ -27,7 +27,7 @@ from detector.query import Record
 from detector.service import Service
 from detector.vitals import Vitals
 from tests import traffic
-from tests.detector.test_service import FailingSink, MemoryMember, MemoryTopic, World, wait_until
+from tests.detector.world import FailingSink, MemoryMember, MemoryTopic, World, wait_until
 
 
 def free_port() -> int:

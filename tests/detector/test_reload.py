@@ -22,7 +22,7 @@ from detector.service import Service
 from tests import traffic
 from tests.connectors.fake_elasticsearch import FakeElasticsearch
 from tests.connectors.webhook_receiver import Answer, Receiver
-from tests.detector.test_service import MemoryMember, MemoryTopic, World
+from tests.detector.world import MemoryMember, MemoryTopic, World
 
 KEYS = [
     f"{section}.{key}"

@@ -14,7 +14,7 @@ from detector.service import Service
 from detector.shard_state import dump, restore
 from detector.state_store import StateStore
 from tests import traffic
-from tests.detector.test_service import MemoryMember, MemoryTopic, World
+from tests.detector.world import MemoryMember, MemoryTopic, World
 
 PARTITION = 0
 

@@ -3,190 +3,32 @@
 from __future__ import annotations
 
 import fcntl
-import itertools
-import json
 import os
 import threading
-import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import pytest
 
-from connectors.base import AlertSink, Delivery
-from connectors.kafka_start import Start
-from connectors.memory import MemoryAlertSink, MemoryDeadLetterSink
-from detector import backoff, shard_state
-from detector import profile as profile_files
+from connectors.base import Delivery
+from connectors.memory import MemoryAlertSink
+from detector import shard_state
 from detector.alert import Alert
 from detector.config import Config, Pipeline, State
-from detector.edge import make_decoder, settings_of
+from detector.edge import settings_of
 from detector.errors import SinkNotReady, SinkUnavailable, SourceError
-from detector.outputs import Outputs
 from detector.pipeline import Shard
 from detector.query import DeadLetter, RawBatch
 from detector.service import Service
-from detector.state_store import StateStore
-from tests import traffic
+from tests.detector.world import (
+    FailingSink,
+    MemoryMember,
+    MemoryTopic,
+    World,
+    by_id,
+    wait_until,
+)
 
-LATEST = traffic.START + 1e6
-
-
-class MemoryTopic:
-    """A topic of partitions in memory, and what a consumer group keeps of it."""
-
-    def __init__(self, *partitions: list[bytes]) -> None:
-        self.partitions = partitions
-        self.commits: dict[int, int] = {}
-
-    def ends(self) -> dict[int, int]:
-        return {partition: len(values) for partition, values in enumerate(self.partitions)}
-
-
-class MemoryMember:
-    """The one member of the group, with the behaviour that `PartitionSource` asks for."""
-
-    def __init__(self, topic: MemoryTopic, service: Service) -> None:
-        self.topic = topic
-        self.service = service
-        self.topic_id = "id"
-        self.paused = False
-        self.polls_while_paused = 0
-        self.stop_at_commit = False
-        self.positions: dict[int, int] | None = None
-        self.starts: dict[int, Start] = {}
-        self.first_held: dict[int, int] = {}
-        self.on_poll: Callable[[], None] = lambda: None
-        self.on_commit: Callable[[Mapping[int, int]], None] = lambda offsets: None
-
-    def poll(self, timeout_seconds: float, max_records: int) -> list[RawBatch]:
-        self.on_poll()
-        if self.positions is None:
-            found = self.service.assigned(list(range(len(self.topic.partitions))))
-            self.positions = {partition: offset or 0 for partition, offset in found.items()}
-            self.starts = {partition: Start(at, "test") for partition, at in self.positions.items()}
-        if self.paused:
-            self.polls_while_paused += 1
-            return []
-        batches = []
-        for partition, position in self.positions.items():
-            values = self.topic.partitions[partition][position : position + max_records]
-            if values:
-                offsets = list(range(position, position + len(values)))
-                batches.append(RawBatch("topic", partition, values, offsets, LATEST))
-                self.positions[partition] += len(values)
-        return batches
-
-    def committed(self, partitions: Collection[int]) -> dict[int, int | None]:
-        return {p: self.topic.commits.get(p) for p in partitions}
-
-    def commit(self, offsets: Mapping[int, int]) -> bool:
-        self.on_commit(offsets)
-        if self.stop_at_commit:
-            self.service.stop.set()
-        self.topic.commits.update(offsets)
-        return True
-
-    def offset_at(self, partition: int, seconds: float) -> int:
-        values = self.topic.partitions[partition]
-        times = [json.loads(value)["timestamp"] if value.startswith(b"{") else 0.0 for value in values]
-        return next((n for n, time in enumerate(times) if time >= seconds), len(values))
-
-    def held(self, partition: int) -> tuple[int, int]:
-        return self.first_held.get(partition, 0), len(self.topic.partitions[partition])
-
-    def lag(self) -> dict[int, int]:
-        positions = self.positions or {}
-        return {p: len(self.topic.partitions[p]) - at for p, at in positions.items()}
-
-    def pause(self) -> None:
-        self.paused = True
-
-    def resume(self) -> None:
-        self.paused = False
-
-
-class FailingSink(MemoryAlertSink):
-    """Fails with the given errors in turn, until something has happened."""
-
-    def __init__(self, errors: Sequence[Exception]) -> None:
-        super().__init__()
-        self.errors = itertools.cycle(errors)
-        self.until: Callable[[], bool] = lambda: True
-
-    def write(self, alerts: Sequence[Alert]) -> Delivery:
-        if not self.until():
-            raise next(self.errors)
-        return super().write(alerts)
-
-
-class World:
-    """What stays when the process ends: topic, sinks, state directory."""
-
-    def __init__(self, folder: Path, profile: Path, topic: MemoryTopic) -> None:
-        self.folder = folder
-        self.topic = topic
-        self.letters = MemoryDeadLetterSink()
-        self.profiles = profile_files.load(profile)
-        self.config = Config(state=State(save_seconds=1e-9))
-
-    def store(self) -> StateStore:
-        store = StateStore(self.folder / "state", "topic", shard_state.VERSION)
-        store.topic_id = "id"
-        return store
-
-    def service(self, sink: AlertSink) -> Service:
-        store = self.store()
-        store.open()
-        settings = settings_of(self.config, learn=False)
-        outputs = Outputs([sink], [self.letters])
-        return Service(self.config, settings, self.profiles, make_decoder(self.config), outputs, store)
-
-    def run(self, sink: AlertSink) -> MemoryMember:
-        service = self.service(sink)
-        member = MemoryMember(self.topic, service)
-        service.run(member, until_end=True)
-        return member
-
-    def expected(self) -> list[Alert]:
-        """What one shard a partition gives, without any service."""
-        alerts = []
-        for partition, values in enumerate(self.topic.partitions):
-            shard = Shard(settings_of(self.config, learn=False), self.profiles, "topic", partition)
-            batch = RawBatch("topic", partition, values, list(range(len(values))), LATEST)
-            records, _ = make_decoder(self.config).decode(batch)
-            alerts += shard.process(records).alerts
-        return alerts
-
-
-def by_id(alerts: Sequence[Alert]) -> dict[str, bytes]:
-    """Alerts about clients; those of the detector about itself depend on the clock."""
-    return {
-        alert.id: alert.to_json()
-        for alert in alerts
-        if alert.document["querywatch"]["entity"]["kind"] != "detector"
-    }
-
-
-@pytest.fixture
-def world(tmp_path: Path, toy_profile: Path) -> World:
-    first = traffic.lines(traffic.mixed(traffic.benign(20, seed=2), traffic.inversion(seed=3)))
-    second = traffic.lines(traffic.mixed(traffic.benign(20, seed=4), traffic.inversion(seed=5)))
-    second.insert(50, b"not json")
-    second.append(b"")
-    return World(tmp_path, toy_profile, MemoryTopic(first, second))
-
-
-@pytest.fixture(autouse=True)
-def fast(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backoff, "FIRST_DELAY", 0.001)
-
-
-@pytest.fixture(autouse=True, params=["whole", "in pieces"])
-def saved(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small states are saved whole; here also as large ones are."""
-    if request.param == "in pieces":
-        monkeypatch.setattr(shard_state, "SMALL", 0)
+pytestmark = pytest.mark.usefixtures("fast", "saved")
 
 
 def test_partitions_give_what_their_shards_give(world: World) -> None:
@@ -348,114 +190,11 @@ def test_a_lost_position_ends_it(world: World, monkeypatch: pytest.MonkeyPatch) 
         service.run(member)
 
 
-def middle(world: World) -> list[Alert]:
-    """Run two thirds of the log, save, and tear down as a crash would; the alerts of that part."""
-    whole = world.topic.partitions
-    world.topic.partitions = tuple(values[: 2 * len(values) // 3] for values in whole)
-    sink = MemoryAlertSink()
-    world.run(sink)
-    world.topic.partitions = whole
-    return sink.alerts
-
-
-def test_without_a_usable_state_nothing_is_told_twice_and_the_rest_is_found(world: World) -> None:
-    told = middle(world)
-    assert told
-    for path in (world.folder / "state").iterdir():
-        path.write_bytes(path.read_bytes()[:-1])
-    sink = MemoryAlertSink()
-    service = world.service(sink)
-    service.run(MemoryMember(world.topic, service), until_end=True)
-    assert set(service.rebuilt) == {0, 1}
-    assert "checksum" in service.rebuilt[0]
-    # The whole log fits into one session gap, so here the rebuilt sessions are the same.
-    assert not by_id(told).keys() & by_id(sink.alerts).keys()
-    assert by_id(told) | by_id(sink.alerts) == by_id(world.expected())
-    assert len(world.letters.letters) == 1
-    assert world.topic.commits == world.topic.ends()
-    assert len(list((world.folder / "state").glob("*.damaged"))) == 2
-
-
-def test_the_generation_before_goes_on_without_a_gap(world: World) -> None:
-    told = middle(world)
-    world.run(MemoryAlertSink())
-    for partition in (0, 1):
-        path = world.store().path(partition)
-        path.write_bytes(b"x" + path.read_bytes())
-    world.topic.commits.clear()
-    sink = MemoryAlertSink()
-    service = world.service(sink)
-    service.run(MemoryMember(world.topic, service), until_end=True)
-    assert service.rebuilt == {}
-    assert by_id(told) | by_id(sink.alerts) == by_id(world.expected())
-
-
-def test_a_recreated_topic_is_read_from_the_beginning(world: World) -> None:
-    middle(world)
-    world.topic.partitions = tuple(values[10:] for values in world.topic.partitions)
-    world.topic.commits = {0: 40, 1: 40}
-    sink = MemoryAlertSink()
-    service = world.service(sink)
-    member = MemoryMember(world.topic, service)
-    member.topic_id = "another"
-    service.run(member, until_end=True)
-    assert service.rebuilt == {0: "the topic was recreated", 1: "the topic was recreated"}
-    assert by_id(sink.alerts) == by_id(world.expected()) != {}
-
-
-def test_a_topic_that_is_recreated_while_it_runs_is_read_from_the_beginning(world: World) -> None:
-    world.config = Config(state=State(save_seconds=1e-9), pipeline=Pipeline(batch_queries=100))
-    attack = traffic.lines(traffic.mixed(traffic.benign(20, seed=6), traffic.inversion(seed=7)))
-    of_the_old = by_id(world.expected())
-    sink = MemoryAlertSink()
-    service = world.service(sink)
-    member = MemoryMember(world.topic, service)
-
-    def recreate() -> None:
-        if service.account.records >= 600 and member.topic_id == "id":
-            service.revoked([0, 1])
-            world.topic.partitions = (attack, traffic.lines(traffic.benign(20, seed=8)))
-            member.topic_id, member.positions = "another", None
-
-    member.on_poll = recreate
-    service.run(member, until_end=True)
-    assert service.rebuilt == {0: "the topic was recreated", 1: "the topic was recreated"}
-    told, of_the_new = by_id(sink.alerts), by_id(world.expected())
-    assert of_the_new.items() <= told.items() <= (of_the_old | of_the_new).items()
-    assert of_the_new
-    store = world.store()
-    store.topic_id = "another"
-    states = [store.load(p, lambda data, pieces: data) for p in (0, 1)]
-    assert [(state.position, state.recreated) for state in states] == [
-        (len(values), False) for values in world.topic.partitions
-    ]
-
-
-def test_records_gone_by_retention_are_counted_and_reading_goes_on(world: World) -> None:
-    middle(world)
-    service = world.service(MemoryAlertSink())
-    member = MemoryMember(world.topic, service)
-    gone = {p: at + 25 for p, at in world.topic.commits.items()}
-    member.first_held = gone
-    service.run(member, until_end=True)
-    assert service.lost == {0: 25, 1: 25}
-    assert service.rebuilt == {}
-    assert service.account.records == sum(len(v) - gone[p] for p, v in enumerate(world.topic.partitions)) - 1
-
-
 def test_a_first_start_is_saved_before_any_record_came(world: World) -> None:
     world.topic = MemoryTopic([], [])
     world.run(MemoryAlertSink())
     assert world.topic.commits == {0: 0, 1: 0}
     assert world.store().path(0).exists()
-
-
-def wait_until(done: Callable[[], bool]) -> None:
-    """Wait for what another thread does, for some seconds at most."""
-    deadline = time.monotonic() + 10.0
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
 
 
 def test_the_loop_goes_on_while_a_state_is_written(world: World) -> None:
