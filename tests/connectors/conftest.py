@@ -1,14 +1,17 @@
-"""Fixtures of the tests that read a topic: each with both clients."""
+"""Fixtures of tests that read a topic, each with both clients, and that write to Elasticsearch."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pytest
 
+from connectors.elasticsearch import ElasticsearchSink
 from connectors.kafka_source import make_source
-from detector.config import Kafka
+from detector.config import Elasticsearch, Kafka
 from tests.conftest import TopicFactory
+from tests.connectors.elasticsearch_alerts import NOW, Open
 from tests.connectors.members import Client, Join, Member, make_settings
 from tests.servers.kafka import KafkaServer
 
@@ -59,3 +62,20 @@ def client(request: pytest.FixtureRequest) -> Client:
 @pytest.fixture
 def settings(kafka_server: KafkaServer, kafka_topic: TopicFactory, client: Client) -> Kafka:
     return make_settings(kafka_server, kafka_topic(), client)
+
+
+@pytest.fixture
+def opened() -> Iterator[Open]:
+    """`opened(url, namespace, **options)` opens a sink that is closed after the test."""
+    sinks: list[ElasticsearchSink] = []
+
+    def make(url: str, namespace: str = "default", **options: Any) -> ElasticsearchSink:
+        settings = Elasticsearch(hosts=(url,), namespace=namespace, timeout_seconds=10)
+        sink = ElasticsearchSink(settings, now=lambda: NOW, **options)
+        sinks.append(sink)
+        sink.open()
+        return sink
+
+    yield make
+    for sink in sinks:
+        sink.close()
