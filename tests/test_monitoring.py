@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,10 +13,16 @@ import pytest
 from connectors.sqlite import read_alerts, read_dead_letters
 from tests import traffic
 from tests.conftest import TopicFactory
+from tests.deployment import (
+    FROZEN,
+    Deployment,
+    fit_toy,
+    produce,
+    running,
+)
 from tests.detector.test_health import Client, free_port
 from tests.servers.elasticsearch import ElasticsearchServer
 from tests.servers.kafka import KafkaServer
-from tests.test_end_to_end import ROOT, Deployment, produce, querywatch
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
 
@@ -40,23 +42,6 @@ def wait_for(what: str, true: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
-@contextmanager
-def running(folder: Path, config: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """`run` as a process, with its log in the file `log`."""
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "detector", "run", "--config", str(config)],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stderr=log,
-        )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
 def test_a_running_service_tells_how_it_is_and_reloads_its_configuration(
     tmp_path: Path,
     kafka_server: KafkaServer,
@@ -64,14 +49,11 @@ def test_a_running_service_tells_how_it_is_and_reloads_its_configuration(
     kafka_topic: TopicFactory,
     namespace: str,
 ) -> None:
-    traffic.write(tmp_path / "history.ndjson", traffic.benign(300, seed=1))
-    querywatch(tmp_path, "fit", "history.ndjson", "--profile", "toy.qwp")
+    fit_toy(tmp_path)
     topic = kafka_topic(partitions=2)
     queries = traffic.mixed(traffic.benign(20, seed=2), traffic.inversion(seed=3))
     produce(kafka_server, topic, queries)
-    deployment = Deployment(
-        tmp_path, kafka_server, elasticsearch_server, topic, namespace, 'profile = "toy.qwp"\nlearn = false'
-    )
+    deployment = Deployment(tmp_path, kafka_server, elasticsearch_server, topic, namespace, FROZEN)
     client = Client(free_port())
     text = deployment.config.read_text().replace(
         "port = 0\n",
@@ -132,8 +114,7 @@ def test_a_running_service_tells_how_it_is_and_reloads_its_configuration(
 def test_a_cluster_that_never_answers_holds_up_neither_the_database_nor_saving(
     tmp_path: Path, kafka_server: KafkaServer, kafka_topic: TopicFactory
 ) -> None:
-    traffic.write(tmp_path / "history.ndjson", traffic.benign(300, seed=1))
-    querywatch(tmp_path, "fit", "history.ndjson", "--profile", "toy.qwp")
+    fit_toy(tmp_path)
     topic = kafka_topic()
     produce(kafka_server, topic, traffic.inversion(seed=3))
     client = Client(free_port())

@@ -11,11 +11,18 @@ from connectors.sqlite import read_dead_letters
 from tests import traffic
 from tests.conftest import TopicFactory
 from tests.connectors.webhook_receiver import Receiver
+from tests.deployment import (
+    FROZEN,
+    Deployment,
+    fit_toy,
+    produce,
+    querywatch,
+    running,
+)
 from tests.detector.test_health import Client, free_port
 from tests.servers.elasticsearch import ElasticsearchServer
 from tests.servers.kafka import KafkaServer
-from tests.test_end_to_end import Deployment, produce, querywatch
-from tests.test_monitoring import running, wait_for
+from tests.test_monitoring import wait_for
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
 
@@ -36,14 +43,11 @@ def test_a_dead_webhook_holds_back_nothing_but_saving_and_catches_up_or_is_resen
     namespace: str,
     comes_back: bool,
 ) -> None:
-    traffic.write(tmp_path / "history.ndjson", traffic.benign(300, seed=1))
-    querywatch(tmp_path, "fit", "history.ndjson", "--profile", "toy.qwp")
+    fit_toy(tmp_path)
     topic = kafka_topic()
     queries = traffic.mixed(traffic.inversion(seed=3), traffic.inversion(seed=5))
     produce(kafka_server, topic, queries)
-    deployment = Deployment(
-        tmp_path, kafka_server, elasticsearch_server, topic, namespace, 'profile = "toy.qwp"\nlearn = false'
-    )
+    deployment = Deployment(tmp_path, kafka_server, elasticsearch_server, topic, namespace, FROZEN)
     client, port = Client(free_port()), free_port()
     text = deployment.config.read_text().replace(
         "port = 0\n",

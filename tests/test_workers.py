@@ -5,11 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,31 +13,22 @@ import pytest
 
 from tests import traffic
 from tests.conftest import TopicFactory
+from tests.deployment import (
+    FROZEN,
+    Deployment,
+    fit_toy,
+    produce,
+    querywatch,
+    replay_frozen,
+    running,
+)
 from tests.servers.elasticsearch import ElasticsearchServer
 from tests.servers.kafka import KafkaServer
-from tests.test_end_to_end import ROOT, Deployment, produce, querywatch, replayed
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]
 
 PARTITIONS = 4
 PATIENCE_SECONDS = 60.0
-
-
-@contextmanager
-def two_workers(folder: Path, config: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """`run --workers 2` as a service, with its log in the file `log`."""
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "detector", "run", "--config", str(config), "--workers", "2"],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stderr=log,
-        )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
 
 
 def events(folder: Path) -> list[dict[str, Any]]:
@@ -79,11 +66,9 @@ def test_two_workers_give_what_replay_gives_through_a_stop_and_a_crash(
 ) -> None:
     attacks = [traffic.inversion(seed=seed, at=traffic.START + 10 * seed) for seed in range(3, 9)]
     queries = traffic.mixed(traffic.benign(60, seed=2), *attacks)
-    traffic.write(tmp_path / "history.ndjson", traffic.benign(300, seed=1))
     traffic.write(tmp_path / "log.ndjson", queries)
-    querywatch(tmp_path, "fit", "history.ndjson", "--profile", "toy.qwp")
-    querywatch(tmp_path, "replay", "log.ndjson", "--profile", "toy.qwp", "--frozen", "--alerts", "out.ndjson")
-    expected = replayed(tmp_path / "out.ndjson", namespace)
+    fit_toy(tmp_path)
+    expected = replay_frozen(tmp_path, namespace)
     assert len(expected["alert"]) >= 6
     deployment = Deployment(
         tmp_path,
@@ -91,11 +76,11 @@ def test_two_workers_give_what_replay_gives_through_a_stop_and_a_crash(
         elasticsearch_server,
         kafka_topic(partitions=PARTITIONS),
         namespace,
-        'profile = "toy.qwp"\nlearn = false',
+        FROZEN,
     )
     third = len(queries) // 3
 
-    with two_workers(tmp_path, deployment.config) as process:
+    with running(tmp_path, deployment.config, "--workers", "2") as process:
         # Only then the records: where one starts long before the other, it may read all there is alone.
         wait_until_both_read(tmp_path)
         produce(kafka_server, deployment.topic, queries[:third])
@@ -110,7 +95,7 @@ def test_two_workers_give_what_replay_gives_through_a_stop_and_a_crash(
     assert (said[-1]["event"], said[-1]["exit_code"]) == ("all workers ended", 0)
 
     produce(kafka_server, deployment.topic, queries[third : 2 * third])
-    with two_workers(tmp_path, deployment.config) as process:
+    with running(tmp_path, deployment.config, "--workers", "2") as process:
         wait_for_saved(tmp_path, third)
         (started,) = [e["processes"] for e in events(tmp_path) if e["event"] == "workers started"]
         assert isinstance(started, dict)

@@ -24,9 +24,9 @@ from detector.state_store import StateStore
 from tests import traffic
 from tests.conftest import TopicFactory
 from tests.connectors.members import Client, Rebalance
+from tests.deployment import produce
 from tests.detector.conftest import Querywatch
 from tests.servers.kafka import KafkaServer
-from tests.test_end_to_end import produce
 
 pytestmark = pytest.mark.servers
 
