@@ -94,9 +94,12 @@ def replay(
     with reported():
         from detector import edge
         from detector.destinations import replay_files, replay_outputs
+        from detector.errors import UsageError
         from detector.replay import replay as run_replay
         from detector.replay import require_a_log
 
+        if page and not elasticsearch:
+            raise UsageError("--page is for alerts in Elasticsearch; add --elasticsearch, or leave it out")
         settings = edge.load_config(config)
         source = edge.open_source(logs, settings)
         judge = profile or (Path(settings.detection.profile) if settings.detection.profile else None)
@@ -136,6 +139,7 @@ def fit(
 
         settings = edge.load_config(config)
         edge.refuse_overwriting([profile], edge.open_source(logs, settings), config=config)
+        profiles.refuse_unwritable(profile)
         core = edge.settings_of(settings, budget=budget)
         fitted = fit_history(logs, settings, core)
         say(fitted.lines(core.budget))

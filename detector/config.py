@@ -17,7 +17,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from detector.config_section import Positive, Secret, Section
+from detector.config_section import Positive, Secret, Section, explained
 from detector.errors import ConfigError
 from detector.substitution import Substitution
 
@@ -282,7 +282,7 @@ def parse(text: str, variables: Mapping[str, str]) -> Config:
         if unknown:
             path = f"{path}.{unknown.group(1)}" if path else unknown.group(1)
             problem = "unknown key; `querywatch init` prints every key there is"
-        raise ConfigError(path, problem) from None
+        raise ConfigError(path, explained(problem, Config, path)) from None
 
 
 def load(path: Path, variables: Mapping[str, str]) -> Config:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -41,3 +41,30 @@ def _shown(section: msgspec.Struct) -> Iterator[tuple[str, Any]]:
 
 def _is_secret(hint: Any) -> bool:
     return any(isinstance(part, Meta) and (part.extra or {}).get("secret") for part in get_args(hint))
+
+
+_WORDS = {
+    "array": "a list",
+    "bool": "true or false",
+    "float": "a number",
+    "int": "a whole number",
+    "object": "a section",
+    "str": "text in quotes",
+}
+
+
+def explained(problem: str, root: type[msgspec.Struct], path: str) -> str:
+    """What msgspec says of the value at `path`, such as `sinks.alerts[0]`, in words of the file."""
+    words = re.sub(r"`(\w+)`", lambda found: _WORDS.get(found[1], found[0]), problem)
+    if not problem.startswith("Invalid enum value"):
+        return words
+    hint: Any = root
+    for name in re.sub(r"\[\d+\]", "", path).split("."):
+        hint = get_type_hints(hint)[name]
+    return f"{words}; choose among {', '.join(_literals(hint))}"
+
+
+def _literals(hint: Any) -> list[str]:
+    if get_origin(hint) is Literal:
+        return [repr(value) for value in get_args(hint)]
+    return [value for part in get_args(hint) for value in _literals(part)]

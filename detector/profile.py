@@ -6,11 +6,14 @@ number and its content, and every alert says which version judged it.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -238,17 +241,33 @@ def save(path: Path, profiles: Mapping[str, ModelProfile]) -> None:
     """Write a profile file, whole or not at all, for its owner only: who can read it can search unseen, and
     who can write it decides what is normal. Raises ProfileError when the disk refuses.
     """
+    with _partial_of(path) as (partial, file):
+        file.write(to_bytes(profiles))
+        file.flush()
+        os.fsync(file.fileno())
+        partial.replace(path)
+
+
+def refuse_unwritable(path: Path) -> None:
+    """Before logs are read for hours: raises ProfileError where `save` could not make the file."""
+    with _partial_of(path):
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+
+
+@contextmanager
+def _partial_of(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
+    """A new file beside `path`, gone afterwards unless it was renamed. Raises ProfileError."""
     partial = path.with_name(path.name + ".partial")
     try:
         partial.unlink(missing_ok=True)
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(to_bytes(profiles))
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                yield partial, file
+        finally:
+            partial.unlink(missing_ok=True)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise ProfileError(f"cannot write the profile {path}: {error.strerror or error}") from error
 
 

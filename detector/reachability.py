@@ -8,7 +8,7 @@ from pathlib import Path
 
 from detector import edge
 from detector.config import Config
-from detector.destinations import places
+from detector.destinations import places, service_outputs
 from detector.errors import QuerywatchError
 from detector.state_store import StateStore
 
@@ -37,6 +37,7 @@ def checks(path: Path | None) -> Iterator[Check]:
     looks: list[tuple[str, Callable[[Config], str]]] = [
         ("profile", _profile),
         ("state directory", _state_directory),
+        ("sinks", _sinks),
         ("Kafka", _kafka),
     ]
     if config.kafka.dead_letter_topic:
@@ -90,6 +91,11 @@ def _state_directory(config: Config) -> str:
     return f"{directory} can be written"
 
 
+def _sinks(config: Config) -> str:
+    outputs = service_outputs(config)
+    return f"alerts go to {outputs.names()}, dead letters to {outputs.dead_letter_names()}"
+
+
 def _kafka(config: Config) -> str:
     from connectors.kafka import check
     from connectors.kafka_source import source_class
@@ -111,7 +117,7 @@ def _dead_letter_topic(config: Config) -> str:
 
 def _elasticsearch(config: Config) -> str:
     if not config.elasticsearch.hosts:
-        return "not used, alerts go to the database; name elasticsearch.hosts to use it"
+        return "not used; name elasticsearch.hosts to use it"
     from connectors.elasticsearch import check
 
     return check(config.elasticsearch)

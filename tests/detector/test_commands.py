@@ -92,6 +92,20 @@ def test_fit_overwrites_no_input(querywatch: Querywatch, output: str, said: str)
     assert Path(output).read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("place", "said"), [("none/p.qwp", "No such file or directory"), ("folder", "Is a directory")]
+)
+def test_fit_reads_nothing_for_a_profile_that_it_cannot_write(
+    querywatch: Querywatch, place: str, said: str
+) -> None:
+    Path("folder").mkdir()
+    traffic.write(Path("h.ndjson"), traffic.benign(10, seed=1))
+    result = querywatch("fit", "h.ndjson", "--profile", place)
+    assert result.exit_code == 2
+    assert result.output == f"querywatch: cannot write the profile {place}: {said}\n"
+    assert sorted(path.name for path in Path().iterdir()) == ["folder", "h.ndjson"]
+
+
 def test_a_terminal_without_the_characters_gets_others() -> None:
     environment = os.environ | {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     command = [sys.executable, "-m", "detector", "replay", "sch\u00f6n.ndjson"]
@@ -128,22 +142,24 @@ def test_check_says_what_to_do_and_no_secret(
     )
     assert lines[2] == "ok      state directory: states can be written"
     assert stat.S_IMODE(Path("states").stat().st_mode) == 0o700
-    assert lines[3].startswith("FAILED  Kafka: ")
-    assert "127.0.0.1:1" in lines[3]
-    assert lines[4].startswith("FAILED  Elasticsearch: ")
+    assert lines[3] == "ok      sinks: alerts go to elasticsearch, dead letters to sqlite querywatch.sqlite"
+    assert lines[4].startswith("FAILED  Kafka: ")
+    assert "127.0.0.1:1" in lines[4]
+    assert lines[5].startswith("FAILED  Elasticsearch: ")
     assert "hunter2" not in result.output
 
 
 def test_check_finds_every_fault(querywatch: Querywatch) -> None:
     Path("c.toml").write_text(
         '[detection]\nprofile = "none.qwp"\n[state]\ndirectory = "c.toml"\n'
-        '[sqlite]\npath = "no/x.sqlite"\n[kafka]\nstart = "monday"\n'
+        '[sqlite]\npath = "no/x.sqlite"\n[kafka]\nstart = "monday"\n[sinks]\nalerts = ["elasticsearch"]\n'
     )
     result = querywatch("check", "--config", "c.toml")
     assert result.exit_code == 2
     for said in (
         "FAILED  profile: cannot read the profile none.qwp",
         "FAILED  state directory: state directory c.toml: cannot",
+        "FAILED  sinks: elasticsearch.hosts: is empty",
         "FAILED  Kafka: kafka.start",
         "FAILED  database: ",
         "ok      Elasticsearch: not used",

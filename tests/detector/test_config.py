@@ -125,6 +125,25 @@ def test_an_unknown_key_is_named(text: str, path: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[sinks]\nalerts = ["elastic"]', "sinks.alerts[0]: Invalid enum value 'elastic'; choose among "
+         "'elasticsearch', 'sqlite', 'webhook'"),
+        ('[kafka]\nclient = "other"', "kafka.client: Invalid enum value 'other'; choose among "
+         "'kafka-python', 'confluent'"),
+        ('[kafka]\ntopic = 5', "kafka.topic: Expected text in quotes, got a whole number"),
+        ('[elasticsearch]\nhosts = "https://x"', "elasticsearch.hosts: Expected a list, got text in quotes"),
+        ("kafka = 3", "kafka: Expected a section, got a whole number"),
+        ("[detection]\nfalse_alert_budget = 0", "detection.false_alert_budget: Expected a number > 0.0"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_in_words_of_the_file(text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(text, {})
+    assert str(caught.value) == said
+
+
+@pytest.mark.parametrize(
     ("section", "line"),
     [
         ("detection", "false_alert_budget = 0"),

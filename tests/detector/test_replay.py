@@ -137,6 +137,7 @@ def test_no_opinion_says_why(querywatch: Querywatch, toy_profile: Path) -> None:
         (["log.ndjson", "--config", "wrong.toml"], "kafka.topik"),
         (["log.ndjson", "--profile", "missing.qwp"], "cannot read the profile"),
         (["log.ndjson", "--profile", "log.ndjson"], "make it again"),
+        (["log.ndjson", "--page"], "add --elasticsearch"),
         (["log.ndjson", "--alerts", "log.ndjson"], "is one of the logs"),
         (["log.ndjson", "--db", "log.ndjson"], "is one of the logs"),
         (["bad.dead-letters.ndjson", "--alerts", "bad.ndjson"], "is one of the logs"),
