@@ -1,18 +1,18 @@
-"""The contract of the outside world: where records come from and where alerts and dead letters go.
+"""The contract of the outside world: where alerts and dead letters go.
 
-Sources raise `SourceError`, sinks raise `SinkUnavailable` (the caller tries the same write again) or
+Sinks raise `SinkUnavailable` (the caller tries the same write again) or
 `SinkNotReady` (a person must act). Neither ever drops anything silently.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
 
 from detector.alert import Alert
-from detector.query import DeadLetter, RawBatch
+from detector.query import DeadLetter
 
 MOST_AT_ONCE = 1000
 """Alerts and dead letters that one write should hold, for a sink with no bound of its own."""
@@ -58,10 +58,3 @@ class DeadLetterSink(Protocol):
 
     def close(self) -> None:
         """Release the connection or file."""
-
-
-class FiniteSource(Protocol):
-    """A source with an end: files, standard input."""
-
-    def batches(self) -> Iterator[RawBatch]:
-        """Yield undecoded records in the shard's order until the end."""

@@ -1,30 +1,12 @@
-"""Sources and sinks in memory, for tests and for runs that keep nothing."""
+"""Sinks in memory, for tests and for runs that keep nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from connectors.base import MOST_AT_ONCE, Delivery
 from detector.alert import Alert
-from detector.query import DeadLetter, RawBatch
-
-
-class MemorySource:
-    """The given lines as one shard, `batch_queries` at a time, numbered from 0."""
-
-    def __init__(
-        self, lines: Sequence[bytes], *, batch_queries: int = 4096, latest: float, source: str = "memory"
-    ) -> None:
-        self._lines = list(lines)
-        self._batch_queries = batch_queries
-        self._latest = latest
-        self._source = source
-
-    def batches(self) -> Iterator[RawBatch]:
-        """Yield the lines in order."""
-        for start in range(0, len(self._lines), self._batch_queries):
-            values = self._lines[start : start + self._batch_queries]
-            yield RawBatch(self._source, 0, values, list(range(start, start + len(values))), self._latest)
+from detector.query import DeadLetter
 
 
 class MemoryAlertSink:

@@ -12,7 +12,7 @@ import pytest
 
 from connectors.base import AlertSink, DeadLetterSink
 from connectors.file_sinks import NdjsonAlertSink, NdjsonDeadLetterSink
-from connectors.memory import MemoryAlertSink, MemoryDeadLetterSink, MemorySource
+from connectors.memory import MemoryAlertSink, MemoryDeadLetterSink
 from connectors.sqlite import SqliteSink, read_alerts, read_dead_letters
 from connectors.webhook import WebhookSink
 from connectors.webhook_request import Format
@@ -224,11 +224,3 @@ def test_the_dead_letters_of_an_earlier_run_are_removed(tmp_path: Path) -> None:
     sink.write_dead_letters(LETTERS)
     sink.close()
     assert len(path.read_text("utf-8").splitlines()) == 3
-
-
-def test_the_memory_source_numbers_its_lines() -> None:
-    batches = list(MemorySource([b"a", b"b", b"c"], batch_queries=2, latest=9.0).batches())
-    assert [(b.values, b.offsets, b.latest) for b in batches] == [
-        ([b"a", b"b"], [0, 1], 9.0),
-        ([b"c"], [2], 9.0),
-    ]
