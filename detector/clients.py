@@ -116,10 +116,11 @@ class ClientTable(Numbered):
         left = np.flatnonzero(found < 0)
         done = int(left[0]) if len(left) else len(rows)
         numbers = found[:done]
-        for i, record in zip(begun.tolist(), some.take(begun), strict=True):
+        new = some.take(begun)
+        for i, name, tenant in zip(begun.tolist(), new.ids(CLIENT), new.ids(TENANT), strict=True):
             c = int(found[i])
-            self._names[c] = _packed(record.client_id)
-            self.tenant[c] = _number(record.tenant_id)
+            self._names[c] = _packed(name)
+            self.tenant[c] = _number(tenant)
             self.serial[c] = self._starts + i
         self._last_start[numbers] = self._starts + 1 + np.arange(done)
         self._starts += done

@@ -138,15 +138,6 @@ class Decoded(Records):
 
     def __iter__(self) -> Iterator[Record]:
         """All records, made at one go."""
-        one_by_one = len(self.text) > LONG * len(self)
-        text = self.text if one_by_one else self.text.decode("latin-1")  # one character a byte
-
-        def ids(which: int) -> Iterable[str]:
-            begins, ends = self.spans[:, which].T
-            if not (ends > begins).any():
-                return repeat("")
-            found = [text[i:j] for i, j in zip(begins.tolist(), ends.tolist(), strict=True)]
-            return [part if isinstance(part, str) else part.decode("ascii") for part in found]
 
         def lists(of: FloatArray, which: int) -> list[memoryview[float]]:
             numbers = memoryview(cast("Buffer", of)).cast("B").cast("d")
@@ -159,7 +150,7 @@ class Decoded(Records):
                 return repeat(None)
             return [value if own else None for value, own in zip(values, has.tolist(), strict=True)]
 
-        model, client, *optional = map(ids, range(INPUT))
+        model, client, *optional = map(self.ids, range(INPUT))
         return map(
             Record,
             self.times.tolist(),
@@ -179,6 +170,16 @@ class Decoded(Records):
         spans = self.spans[:, [MODEL]]
         codes, firsts = spans_of_text.number(self._letters, spans)
         return [self.text[i:j].decode("ascii") for i, j in spans[firsts, 0].tolist()], codes
+
+    def ids(self, which: int) -> list[str]:
+        """As of all `Records`."""
+        begins, ends = self.spans[:, which].T
+        if not (ends > begins).any():
+            return [""] * len(self)
+        one_by_one = len(self.text) > LONG * len(self)
+        text = self.text if one_by_one else self.text.decode("latin-1")  # one character a byte
+        found = [text[i:j] for i, j in zip(begins.tolist(), ends.tolist(), strict=True)]
+        return [part if isinstance(part, str) else part.decode("ascii") for part in found]
 
     def keys(self, *ids: int) -> Keys:
         """As of all `Records`."""

@@ -57,6 +57,10 @@ class Records(Sequence[Record]):
         """The models, in the order in which they are first named, and which of them each record is of [n]."""
 
     @abstractmethod
+    def ids(self, which: int) -> list[str]:
+        """One id of each record, empty where there is none: [n]."""
+
+    @abstractmethod
     def keys(self, *ids: int) -> Keys:
         """A key of these ids for each record: [n, 2]."""
 
@@ -117,6 +121,10 @@ class Listed(Records):
         numbers: dict[str, int] = {}
         codes = [numbers.setdefault(record.model_id, len(numbers)) for record in self._records]
         return list(numbers), np.array(codes, dtype=np.int64)
+
+    def ids(self, which: int) -> list[str]:
+        """As of all `Records`."""
+        return [getattr(record, NAMES[which]) for record in self._records]
 
     def keys(self, *ids: int) -> Keys:
         """As of all `Records`."""

@@ -18,7 +18,7 @@ from detector.keys import keys_of
 from detector.model_state import Settings
 from detector.pipeline import Shard
 from detector.query import RawBatch, Record
-from detector.records import CLIENT, SESSION, TENANT, Listed
+from detector.records import CLIENT, NAMES, SESSION, TENANT, Listed
 from detector.shard_state import dump
 from detector.shares import DIVIDE_EVERY
 
@@ -164,6 +164,14 @@ def test_keys_are_those_of_the_ids() -> None:
     ids = [(record.client_id, record.session_id, record.tenant_id) for record in found]
     keys = found.keys(CLIENT, SESSION, TENANT)
     assert keys.tolist() == keys_of(list(zip(*ids, strict=True))).tolist()
+
+
+@pytest.mark.parametrize("which", range(len(NAMES)))
+def test_ids_are_those_of_the_records(which: int) -> None:
+    found = some()
+    for part in (found, found.take(np.array([39, 3, 4])), found.take(np.array([1])), found[:0]):
+        expected = [getattr(record, NAMES[which]) for record in part]
+        assert part.ids(which) == Listed(list(part)).ids(which) == expected
 
 
 def test_models_are_numbered_as_they_are_first_named() -> None:
