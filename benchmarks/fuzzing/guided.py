@@ -7,13 +7,11 @@ the json module's Python code, whose branches are those of JSON's grammar.
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
 import atheris
 
-ROOT = Path(__file__).parents[2]
-INSTRUMENTED = ("json", "connectors", "detector")
+from benchmarks.fuzzing.kernels import INSTRUMENTED, kernels
 
 
 def main() -> None:
@@ -40,14 +38,6 @@ def main() -> None:
     run(b"")  # here, so that compiling kernels is not taken for an input that hangs
     atheris.Setup(sys.argv, once)
     atheris.Fuzz()
-
-
-def kernels() -> list[str]:
-    """Modules that Numba compiles, which it cannot do to instrumented code."""
-    paths = [path for package in INSTRUMENTED for path in (ROOT / package).rglob("*.py")]
-    return [
-        ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in paths if "@jit" in path.read_text()
-    ]
 
 
 def _grammar(decoder: Any, scanner: Any) -> Any:

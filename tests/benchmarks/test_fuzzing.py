@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from numba.core.dispatcher import Dispatcher
 
 from benchmarks.fuzzing import decoders
 from benchmarks.fuzzing.decoders import TARGETS
+from benchmarks.fuzzing.kernels import kernels
 from benchmarks.fuzzing.seeds import dictionary, seeds
 from connectors.formats import native
 from connectors.formats.block import read_batch
@@ -99,3 +102,15 @@ def test_words_are_written_as_libfuzzer_reads_them() -> None:
     lines = dictionary().splitlines()
     assert '"\\x22\\x3a\\x20"' in lines
     assert all(line.isascii() and line.startswith('"\\x') and line.endswith('"') for line in lines)
+
+
+def test_no_kernel_is_instrumented() -> None:
+    names = {
+        name
+        for name, module in list(sys.modules.items())
+        if name.startswith(("connectors.", "detector."))
+        for value in vars(module).values()
+        if isinstance(value, Dispatcher) and value.py_func.__module__ == name
+    }
+    assert {"detector.spans", "detector.policy", "detector.features.kernel"} <= names
+    assert names <= set(kernels())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import sys
 
 import pytest
@@ -38,4 +39,19 @@ def test_the_work_goes_on_when_the_one_who_read_it_has_left(monkeypatch: pytest.
         reading.advance(4096)
         reading.advance(8192)
     with pytest.raises(BrokenPipeError):  # so it was really written to
+        left.close()
+
+
+def test_the_work_goes_on_when_the_terminal_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal, seen = pty.openpty()
+    left = os.fdopen(seen, "w", buffering=1)
+    monkeypatch.setattr(sys, "stderr", left)
+    monkeypatch.setenv("TERM", "xterm")
+    with Reading("replay", Half()) as reading:
+        reading.advance(4096)
+        os.close(terminal)
+        with pytest.raises(OSError, match="Input/output error"):
+            left.write("what is left in the buffer fails again\n")
+        reading.advance(8192)
+    with pytest.raises(OSError, match="Input/output error"):
         left.close()
