@@ -25,7 +25,8 @@ _PASSING = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EAGAIN, errno.EINTR, er
 
 def _failure(name: str, path: str, error: OSError) -> SinkError:
     """A full or failing disk may recover; a path that cannot be written needs a person."""
-    problem = f"cannot write {path}: {error.strerror or error}"
+    place = "to standard output" if path == STDOUT else path
+    problem = f"cannot write {place}: {error.strerror or error}"
     return SinkUnavailable(name, problem) if error.errno in _PASSING else SinkNotReady(name, problem)
 
 

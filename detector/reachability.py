@@ -69,7 +69,7 @@ def _profile(config: Config) -> str:
             judge = prior.shipped().profile
             shown = f"it can show {judge.tail.supported_budget():.3g} false alerts per 10,000 sessions"
             begin = (
-                f"until a model has one, {judge.version} judges, what is known of other models, from its "
+                f"until a model has one, {judge.version} (what is known of other models) judges from its "
                 f"{SAMPLE_QUERIES:,}th query on; {shown}, the budget is {budget:g}; "
                 "`querywatch fit` knows more"
             )

@@ -146,10 +146,10 @@ def _judged_by(shard: Shard, given: dict[str, ModelProfile], name: str) -> str:
         return f"no opinion: {why}and learning is off; make a profile with `querywatch fit`"
     if state.judge is not None:
         supported = state.judge.tail.supported_budget()
-        known = (
-            f"{state.judge.version}, what is known of other models and can show {supported:.3g} false alerts"
+        why = (
+            f"judged by {state.judge.version} (what is known of other models; their sessions can show "
+            f"{supported:.3g} false alerts per 10,000), threshold {state.threshold:.1f}: {why}"
         )
-        why = f"judged by {known} per 10,000 sessions, threshold {state.threshold:.1f}: {why}"
     else:
         why = f"no opinion: {why}"
     if state.sample is not None and not state.measured:
