@@ -175,6 +175,8 @@ class Entities:
 
     def reserve(self, queries: int = 0, points: int = 0) -> None:
         """Make room for what may be lent at so many queries, and when so many points are judged."""
+        if self.rings.holds(len(self.more), queries) and self.shown.holds(len(self.series), points):
+            return
         # An entity is lent one of each at most.
         entities = len(self.rows)
         more = min(

@@ -62,6 +62,8 @@ class ModelState(Tables):
         self.sample = InputSample(d, KEPT_NUMBERS) if settings.learn and profile is None else None
         first = WINDOW if profile is None and settings.prior else FIRST_BUILD
         self.learner = Learner(first=first) if settings.learn else None
+        self._bars: tuple[ModelProfile, float, FloatArray] | None = None
+        """Who judges, the budget, and the thresholds for it: they are asked for at every batch."""
         self.suppressed = np.zeros(1, dtype=np.int64)
         """Evaluation points above the threshold without a message, since this was made or restored: [1]."""
 
@@ -83,8 +85,12 @@ class ModelState(Tables):
         return float(self._thresholds()[SESSION, 0])
 
     def _thresholds(self) -> FloatArray:
-        judge = self.judge
-        return np.full((policy.KINDS, 2), np.inf) if judge is None else judge.thresholds(self.settings.budget)
+        judge, budget = self.judge, self.settings.budget
+        if judge is None:
+            return np.full((policy.KINDS, 2), np.inf)
+        if self._bars is None or self._bars[0] is not judge or self._bars[1] != budget:
+            self._bars = (judge, budget, judge.thresholds(budget))
+        return self._bars[2]
 
     def process(self, batch: QueryBatch) -> list[Alert]:
         """Account for a batch in order; returns the alerts it raises, in order."""

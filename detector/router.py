@@ -138,8 +138,7 @@ class Router(Generic[Reader]):
 
     def _runs(self, records: Records, outcome: Outcome) -> Iterator[tuple[str, Records]]:
         """Models, and records of one input length each, in order within the model."""
-        records = self._of_known_models(self._not_repeated(records, outcome), outcome)
-        names, codes = records.models()
+        records, names, codes = self._of_known_models(self._not_repeated(records, outcome), outcome)
         lengths = records.input_lengths()
         begun = dict.fromkeys(range(len(names)), 0)
         """The row from which on each model has the length that it has now."""
@@ -181,8 +180,9 @@ class Router(Generic[Reader]):
             outcome.dead_letters.append(self._wrong_length(record, length, self.lengths[name]))
         return None
 
-    def _of_known_models(self, records: Records, outcome: Outcome) -> Records:
-        """The records without those of models that are too many; a new one's first settles its length."""
+    def _of_known_models(self, records: Records, outcome: Outcome) -> tuple[Records, list[str], IntArray]:
+        """The records without those of models that are too many, and their `models`; a new one's first
+        settles its length."""
         names, codes = records.models()
         lengths, left = records.input_lengths(), np.zeros(len(records), dtype=np.bool_)
         for code, name in enumerate(names):
@@ -196,9 +196,10 @@ class Router(Generic[Reader]):
             self.matching[name] = 0
             self.first_seen(name)
         if not left.any():
-            return records
+            return records, names, codes
         outcome.dead_letters += map(self._too_many_models, records.take(np.flatnonzero(left)))
-        return records.take(np.flatnonzero(~left))
+        known = records.take(np.flatnonzero(~left))
+        return known, *known.models()
 
     def _not_repeated(self, records: Records, outcome: Outcome) -> Records:
         """The records that were not delivered before."""
