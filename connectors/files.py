@@ -23,6 +23,8 @@ from detector.query import DeadLetter, RawBatch
 from detector.slices import NONE, Slices
 
 BATCH_BYTES = 8 * 1024 * 1024
+MERGED = 4
+"""Batches that all files of a merge together hold."""
 KEEP_BYTES = 256 * 1024 * 1024
 """Longest line that a dead letter keeps whole; of longer ones it keeps the first `HEAD_BYTES`."""
 PIECE_BYTES = 128 * 1024
@@ -38,12 +40,20 @@ class LogFile:
     """
 
     def __init__(
-        self, path: str, *, batch_queries: int, record_bytes: int, latest: float, keep_bytes: int = KEEP_BYTES
+        self,
+        path: str,
+        *,
+        batch_queries: int,
+        record_bytes: int,
+        latest: float,
+        keep_bytes: int = KEEP_BYTES,
+        batch_bytes: int = BATCH_BYTES,
     ) -> None:
         # Names of files are bytes; those that are no text are told with escapes.
         self.source = "stdin" if path == STDIN else os.fsencode(path).decode(errors="backslashreplace")
         self.path = path
         self._batch_queries = batch_queries
+        self._batch_bytes = batch_bytes
         self._record_bytes = record_bytes
         self._latest = latest
         self._keep_bytes = keep_bytes
@@ -62,7 +72,7 @@ class LogFile:
         return letters
 
     def batches(self) -> Iterator[RawBatch]:
-        """Yield up to `batch_queries` lines, or about 8 MiB, at a time.
+        """Yield up to `batch_queries` lines, or about `batch_bytes`, at a time.
 
         A batch may be empty, when all there was are dead letters. Raises SourceError when reading fails.
         """
@@ -74,12 +84,12 @@ class LogFile:
             size += held
             parts.append(lines)
             offsets += range(number, number + len(lines))
-            if len(offsets) < most and size < BATCH_BYTES:
+            if len(offsets) < most and size < self._batch_bytes:
                 continue
             parts = [Slices.joined(parts)]
             end = len(offsets) // most * most
             size = int(parts[0].sizes[end:].sum())
-            if not end or size >= BATCH_BYTES:
+            if not end or size >= self._batch_bytes:
                 end, size = len(offsets), 0
             for begin in range(0, max(1, end), most):
                 some = slice(begin, min(begin + most, end))
@@ -164,12 +174,13 @@ class FileSource:
         keep_bytes: int = KEEP_BYTES,
     ) -> None:
         names = expand(paths)
-        # Files that are merged all hold a batch at the same time.
-        share = max(64, batch_queries // len(names))
+        # Files that are merged all hold a batch at the same time; of two days only one is read from.
+        share = MERGED * batch_queries // len(names)
         self.files = [
             LogFile(
                 path,
-                batch_queries=min(share, batch_queries),
+                batch_queries=min(max(64, share), batch_queries),
+                batch_bytes=min(max(PIECE_BYTES, MERGED * BATCH_BYTES // len(names)), BATCH_BYTES),
                 record_bytes=record_bytes,
                 latest=latest,
                 keep_bytes=keep_bytes,

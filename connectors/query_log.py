@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
 from typing import Protocol
 
 import msgspec
+import numpy as np
 
 from connectors.ahead import ahead
 from connectors.files import FileSource, LogFile
 from connectors.merge import LateCounter, merge
+from detector.decoded import Decoded
 from detector.query import DeadLetter, RawBatch, Record
 from detector.records import as_records
 
@@ -87,21 +88,32 @@ class QueryLog:
             if records:
                 yield records
 
-    def _merged(self, files: list[LogFile]) -> Iterator[list[Record]]:
-        came_from: dict[int, str] = {}  # by the identity of records that are held here
+    def _merged(self, files: list[LogFile]) -> Iterator[Sequence[Record]]:
+        few: list[Record] = []
+        origins: list[tuple[str, int]] = []
+        for number, run in merge([self._records(self._read(file)) for file in files]):
+            name = files[number].source
+            if isinstance(run, Decoded):
+                if few:
+                    yield self._numbered(few, origins)
+                    few, origins = [], []
+                yield self._numbered(run, [(name, line) for line in run.offsets.tolist()])
+                continue
+            few += run
+            origins += [(name, record.offset) for record in run]
+            if len(few) >= self._batch_queries:
+                yield self._numbered(few, origins)
+                few, origins = [], []
+        if few:
+            yield self._numbered(few, origins)
 
-        def records_of(file: LogFile) -> Iterator[Record]:
-            for records in self._records(self._read(file)):
-                for record in records:
-                    came_from[id(record)] = file.source
-                    yield record
-
-        merged = merge([records_of(file) for file in files])
-        position = 0
-        while records := list(islice(merged, self._batch_queries)):
-            self._first = position
-            self._origins = [(came_from.pop(id(record)), record.offset) for record in records]
-            for record in records:
+    def _numbered(self, records: Sequence[Record], origins: list[tuple[str, int]]) -> Sequence[Record]:
+        """The same records at their positions in the merged order."""
+        self._first += len(self._origins)
+        self._origins = origins
+        if isinstance(records, Decoded):
+            records.offsets = np.arange(self._first, self._first + len(records))
+        else:
+            for position, record in enumerate(records, self._first):
                 record.offset = position
-                position += 1
-            yield records
+        return records

@@ -5,12 +5,11 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
-import json
 import os
 import random
 import sys
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +19,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from connectors.files import FileSource
-from connectors.formats.native import NativeDecoder
-from connectors.query_log import QueryLog
 from connectors.streams import ByteStream
 from detector.errors import InputError, SourceError
-from detector.query import DeadLetter, Record
+from detector.query import DeadLetter
 
 LINES = [
     b'{"line": %d, "noise": "%s"}' % (i, random.Random(i).randbytes(40).hex().encode()) for i in range(5000)
@@ -270,48 +267,3 @@ def test_a_file_that_vanishes_is_a_source_error(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(SourceError, match="No such file"):
         drain(files)
-
-
-def native(time: float, client: str) -> bytes:
-    fields = {"timestamp": time, "model_id": "m", "client_id": client, "input": [1.0]}
-    return json.dumps(fields).encode() + b"\n"
-
-
-@pytest.fixture
-def decoder() -> NativeDecoder:
-    return NativeDecoder(record_bytes=10_000, nesting=16, input_length=10)
-
-
-def read(files: FileSource, decoder: NativeDecoder) -> tuple[list[Record], list[DeadLetter], int]:
-    letters: list[DeadLetter] = []
-    log = QueryLog(files, decoder, letters.extend, batch_queries=3, window_seconds=5.0)
-
-    def records() -> Iterator[Record]:
-        for batch in log.batches():
-            assert len(batch) > 0
-            yield from batch
-
-    return list(records()), letters, log.late
-
-
-def test_one_file_keeps_its_order_and_line_numbers(tmp_path: Path, decoder: NativeDecoder) -> None:
-    path = tmp_path / "log"
-    path.write_bytes(native(10, "a") + b"junk\n\n" + native(1, "a") + native(11, "a"))
-    records, letters, late = read(source(path), decoder)
-    assert [(r.offset, r.timestamp) for r in records] == [(0, 10.0), (3, 1.0), (4, 11.0)]
-    assert [(e.offset, e.reason) for e in letters] == [(1, "not_json")]
-    assert late == 1
-
-
-def test_several_files_are_merged_and_numbered_anew(tmp_path: Path, decoder: NativeDecoder) -> None:
-    (tmp_path / "a").write_bytes(b"".join(native(t, "a") for t in (1, 3, 5, 7)) + b"junk\n")
-    (tmp_path / "b").write_bytes(gzip.compress(b"".join(native(t, "b") for t in (2, 3, 8)))[:-4])
-    records, letters, late = read(source(tmp_path / "*"), decoder)
-    order = [(r.timestamp, r.client_id) for r in records]
-    assert order == [(1, "a"), (2, "b"), (3, "a"), (3, "b"), (5, "a"), (7, "a"), (8, "b")]
-    assert [r.offset for r in records] == list(range(7))
-    assert {(e.reason, Path(e.source).name, e.offset) for e in letters} == {
-        ("not_json", "a", 4),
-        ("truncated", "b", 3),
-    }
-    assert late == 0
