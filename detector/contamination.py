@@ -54,12 +54,11 @@ def thinned(entities: IntArray, most: int = POINTS) -> BoolArray:
     return keep
 
 
-def groups_of(sessions: Rows, *others: Rows) -> tuple[IntArray, IntArray]:
+def groups_of(sessions: Rows, *others: Rows) -> list[IntArray]:
     """What must not be split when a part of the history judges the other: the client of each row, of the
-    sessions [n] and of all others [k]; with few clients, the entity."""
+    sessions and of the others; with few clients, the entity."""
     many = len(np.unique(sessions.owners)) >= MINIMUM_OWNERS
-    groups = [rows.owners if many else rows.entities for rows in (sessions, *others)]
-    return groups[0], np.concatenate([*groups[1:], np.empty(0, dtype=np.int64)])
+    return [rows.owners if many else rows.entities for rows in (sessions, *others)]
 
 
 def without_attacks(
@@ -130,6 +129,8 @@ def _out_of_fold(rows: Rows, sessions: Rows, teaches: BoolArray, recogniser: Rec
             continue
         tail = Tail(SIDES, FAMILIES)
         tail.learn(learned)
-        seen = tail.see(rows.features[fold == held])
-        out[fold == held] = recogniser.score(seen.signed) if recogniser else tail.mean(seen.extreme)
+        judged = rows.where(fold == held)
+        seen = tail.see(judged.features)
+        odds = recogniser.score(seen.signed, judged.points) if recogniser else tail.mean(seen.extreme)
+        out[fold == held] = odds
     return out

@@ -47,6 +47,11 @@ class Points:
     def __len__(self) -> int:
         return len(self.rows)
 
+    @property
+    def so_far(self) -> IntArray:
+        """The how many-th of its entity each one is [m], from 1."""
+        return layout.evaluations(self.meta[:, 0])
+
     def part(self, begin: int, end: int) -> Points:
         """Points begin..end, as views."""
         return Points(

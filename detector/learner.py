@@ -16,7 +16,7 @@ from detector.features.inputs import Inputs
 from detector.policy import CAMPAIGN, CLIENT, KIND_NAMES, ODD, OTHERS, SESSION
 from detector.profile import ModelProfile, build
 from detector.query import FloatArray, IntArray
-from detector.rows import NO_ROWS, Rows
+from detector.rows import NO_ROWS, Rows, joined
 from detector.shift import Shift
 
 SAMPLE_QUERIES = 1024
@@ -104,20 +104,16 @@ class Window:
         self._size = size
         self._parts: list[Rows] = []
 
-    def add(self, features: FloatArray, entities: IntArray, owners: IntArray) -> None:
+    def add(self, rows: Rows) -> None:
         """Keep rows (copied), in order."""
-        self._parts.append(Rows(features.copy(), entities.astype(np.int64), owners.astype(np.int64)))
+        self._parts.append(rows.copy())
         if len(self._parts) > 256:
             self.rows()
 
     def rows(self) -> Rows:
         """What is in the window, in order."""
-        parts = self._parts or [NO_ROWS]
-        rows = Rows(
-            np.concatenate([part.features for part in parts])[-self._size :],
-            np.concatenate([part.entities for part in parts])[-self._size :],
-            np.concatenate([part.owners for part in parts])[-self._size :],
-        )
+        rows = joined(self._parts or [NO_ROWS])
+        rows = rows.where(np.arange(len(rows.entities)) >= len(rows.entities) - self._size)
         self._parts = [rows]
         return rows
 
@@ -128,6 +124,7 @@ class Window:
                 np.asarray(arrays[f"{prefix}/features"], dtype=np.float64),
                 np.asarray(arrays[f"{prefix}/entities"], dtype=np.int64),
                 np.asarray(arrays[f"{prefix}/owners"], dtype=np.int64),
+                np.asarray(arrays[f"{prefix}/points"], dtype=np.int64),
             )
         ]
 
@@ -168,11 +165,11 @@ class Learner:
         """Evaluation points of sessions until the next build: a batch is cut there."""
         return self.next_build - self.points
 
-    def add(self, features: FloatArray, entities: IntArray, owners: IntArray, kind: int = SESSION) -> None:
-        """Keep evaluation points (copied), in order; see `Rows`."""
-        self._windows[kind].add(features, entities, owners)
+    def add(self, rows: Rows, kind: int = SESSION) -> None:
+        """Keep evaluation points (copied), in order."""
+        self._windows[kind].add(rows)
         if kind == SESSION:
-            self.points += len(features)
+            self.points += len(rows.entities)
 
     def alert(self, kind: int, entity: int, owner: int) -> None:
         """An entity alerted; `owner` is the serial of its client."""

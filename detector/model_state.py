@@ -20,6 +20,7 @@ from detector.learner import FIRST_BUILD, KEPT_NUMBERS, WINDOW, InputSample, Lea
 from detector.policy import CAMPAIGN, CLIENT, ODD, SESSION, Judged
 from detector.profile import ModelProfile
 from detector.query import FloatArray, IntArray
+from detector.rows import Rows
 from detector.suspicion import EPISODES, LEVEL, OPEN, REVISION, recent_series
 from detector.tables import Tables
 
@@ -208,7 +209,7 @@ class ModelState(Tables):
         if len(points) == 0 or judge is None:
             return
         owner = work.owner[points.rows]
-        scores = judge.ensemble.score(points.features)
+        scores = judge.ensemble.score(points.features, points.so_far)
         scores[kind == ODD] -= judge.odd_level
         judged = Judged(
             kind=kind,
@@ -303,7 +304,8 @@ class ModelState(Tables):
                 return
         for kind, part in [(SESSION, points), *others]:
             serials = self.clients.serial[work.owner[part.rows]]
-            self.learner.add(part.features, part.meta[:, 2].astype(np.int64), serials, kind)
+            rows = Rows(part.features, part.meta[:, 2].astype(np.int64), serials, part.so_far)
+            self.learner.add(rows, kind)
         if self.learner.room() == 0:
             profile = self.learner.build(self.inputs, self.profile, self.begun, self.campaigns.distance)
             self.profile = profile or self.profile

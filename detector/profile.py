@@ -35,10 +35,10 @@ from detector.policy import AGED, BUDGET_SHARES, KINDS, OTHERS, SESSION
 from detector.query import FloatArray, IntArray
 from detector.rows import NO_ROWS, Rows
 from models.base import Arrays, under
-from models.ensemble import Ensemble
+from models.ensemble import Ensemble, Past
 from models.recogniser import shipped
 
-FORMAT = 7
+FORMAT = 8
 MINIMUM_SESSIONS = 100
 """Judged benign sessions below which a tail of session maxima means nothing."""
 MINIMUM_OTHERS = 100
@@ -138,20 +138,16 @@ def build(
     sessions, others, suspects = without_attacks(sessions, others, shipped())
     if len(np.unique(sessions.entities)) < MINIMUM_SESSIONS:
         return None
-    groups, other_groups = groups_of(sessions, *others)
-    scores, other_scores = ensemble.fit_and_score(
-        sessions.features,
-        groups,
-        np.concatenate([rows.features for rows in others]),
-        other_groups,
-        thinned(sessions.entities),
+    past, *other_pasts = (
+        Past(rows.features, rows.points, groups)
+        for rows, groups in zip((sessions, *others), groups_of(sessions, *others), strict=True)
     )
+    scores, other_scores = ensemble.fit_and_score(past, thinned(sessions.entities), other_pasts)
     if np.isnan(scores).all():
         return None
-    parts = np.split(other_scores, np.cumsum([len(rows.entities) for rows in others])[:-1])
     tails = tails_of(
         (scores, sessions.entities),
-        tuple((part, rows.entities) for part, rows in zip(parts, others, strict=True)),
+        tuple((part, rows.entities) for part, rows in zip(other_scores, others, strict=True)),
         total_sessions - suspects,
     )
     return _versioned(sequence, inputs, near, ensemble, *tails, suspects)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -13,15 +14,35 @@ from detector.query import FloatArray, IntArray
 
 class Rows(NamedTuple):
     """Evaluation points [n] in time order: features [n, f], serial of each row's entity [n], serial of its
-    client [n]."""
+    client [n], and the how many-th of its entity it is [n], from 1."""
 
     features: FloatArray
     entities: IntArray
     owners: IntArray
+    points: IntArray
 
     def where(self, keep: npt.NDArray[np.bool_]) -> Rows:
         """Some of the rows."""
-        return Rows(self.features[keep], self.entities[keep], self.owners[keep])
+        return Rows(self.features[keep], self.entities[keep], self.owners[keep], self.points[keep])
+
+    def copy(self) -> Rows:
+        """The same rows, which nothing overwrites."""
+        return self.where(np.ones(len(self.entities), dtype=np.bool_))
 
 
-NO_ROWS = Rows(np.empty((0, len(NAMES))), np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64))
+def joined(parts: Sequence[Rows]) -> Rows:
+    """The rows of some parts, at least one, one after the other."""
+    return Rows(
+        np.concatenate([part.features for part in parts]),
+        np.concatenate([part.entities for part in parts]),
+        np.concatenate([part.owners for part in parts]),
+        np.concatenate([part.points for part in parts]),
+    )
+
+
+NO_ROWS = Rows(
+    np.empty((0, len(NAMES))),
+    np.empty(0, dtype=np.int64),
+    np.empty(0, dtype=np.int64),
+    np.empty(0, dtype=np.int64),
+)

@@ -64,7 +64,7 @@ def attack_like(judge: ModelProfile, rows: Rows) -> IntArray:
     """Sessions among `rows` that are rare to `judge` and look like attacks to the recogniser by its tails."""
     if not len(rows.entities):
         return np.empty(0, dtype=np.int64)
-    evidence = session_maxima(judge.ensemble.score(rows.features), rows.entities)
-    odds = shipped().score(judge.ensemble.tail.see(rows.features).signed)
+    evidence = session_maxima(judge.ensemble.score(rows.features, rows.points), rows.entities)
+    odds = shipped().score(judge.ensemble.tail.see(rows.features).signed, rows.points)
     like = attack_sums(odds, rows.entities) > LIKE
     return np.unique(rows.entities)[like & (evidence > judge.tail.threshold(10_000.0 * RARE))]

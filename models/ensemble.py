@@ -8,8 +8,8 @@ all three: about 1 on benign traffic, whatever the models' own ranges are.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from models.compiled import jit
 from models.half_space_trees import HalfSpaceTrees
 from models.isolation_forest import IsolationForest
 from models.quantiles import Quantiles
-from models.recogniser import Recogniser, described
+from models.recogniser import IntArray, Recogniser, described
 from models.tail import Tail
 
 CAP = 25.0
@@ -32,11 +32,21 @@ MINIMUM_ROWS = 512
 """Below, the folds are too small to calibrate on."""
 
 
+class Past(NamedTuple):
+    """Evaluation points: x [n, f]; the how many-th of its entity each one is [n], from 1; and the group of
+    each [n], which is never split between learning and calibration."""
+
+    x: Matrix
+    points: IntArray
+    groups: IntArray
+
+
 class Ensemble:
     """Tail, isolation forest and half-space trees over features x [n, f]; the trees see ranks of x.
 
     `sides` [f] and `families` [f] as in `models.tail.Tail`; the recogniser, if there is one, sees signed
-    surprises of x, and learns nothing here. Without `forests` it and the tails judge alone.
+    surprises of x and how many points there were, and learns nothing here. Without `forests` it and the
+    tails judge alone.
     """
 
     name = "ensemble"
@@ -69,34 +79,30 @@ class Ensemble:
         if len(x) < MINIMUM_ROWS:
             return np.full(len(x), np.nan)
         which = groups if groups is not None else np.arange(len(x)) // 16
-        none = np.empty((0, x.shape[1]))
-        every = np.ones(len(x), dtype=np.bool_)
-        return self.fit_and_score(x, which, none, np.empty(0, dtype=np.int64), every)[0]
+        past = Past(x, np.ones(len(x), dtype=np.int64), which)
+        return self.fit_and_score(past, np.ones(len(x), dtype=np.bool_), ())[0]
 
     def fit_and_score(
-        self,
-        x: Matrix,
-        groups: npt.NDArray[np.int64],
-        others: Matrix,
-        other_groups: npt.NDArray[np.int64],
-        teaches: npt.NDArray[np.bool_],
-    ) -> tuple[Vector, Vector]:
-        """`fit` on those rows that teach [n], and the scores [k] of other rows [k, f] of the same groups,
-        which teach nothing: they too come from models that had not seen their group."""
-        if len(x) < MINIMUM_ROWS:
-            return np.full(len(x), np.nan), np.full(len(others), np.nan)
-        fold, other_fold = fold_of(groups), fold_of(other_groups)
-        raw = np.full((len(x), len(WEIGHTS)), np.nan)
-        other_raw = np.full((len(others), len(WEIGHTS)), np.nan)
+        self, past: Past, teaches: npt.NDArray[np.bool_], others: Sequence[Past]
+    ) -> tuple[Vector, list[Vector]]:
+        """`fit` on those rows that teach [n], and the scores of other rows of the same groups, which teach
+        nothing: they too come from models that had not seen their group."""
+        everything = (past, *others)
+        if len(past.x) < MINIMUM_ROWS:
+            nothing = [np.full(len(rows.x), np.nan) for rows in everything]
+            return nothing[0], nothing[1:]
+        folds = [fold_of(rows.groups) for rows in everything]
+        raws = [np.full((len(rows.x), len(WEIGHTS)), np.nan) for rows in everything]
         for held in (0, 1):
             learner = Ensemble(self._sides, self._families, self.recogniser)
-            learner._learn_models(x[teaches & (fold != held)])
-            raw[fold == held] = learner.raw(x[fold == held])
-            if (other_fold == held).any():
-                other_raw[other_fold == held] = learner.raw(others[other_fold == held])
-        self._learn_models(x[teaches])
-        self.calibrate(raw[teaches])
-        return self.combine(raw), self.combine(other_raw)
+            learner._learn_models(past.x[teaches & (folds[0] != held)])
+            for rows, fold, raw in zip(everything, folds, raws, strict=True):
+                if (fold == held).any():
+                    raw[fold == held] = learner.raw(rows.x[fold == held], rows.points[fold == held])
+        self._learn_models(past.x[teaches])
+        self.calibrate(raws[0][teaches])
+        first, *rest = (self.combine(raw) for raw in raws)
+        return first, rest
 
     def calibrate(self, raw: Matrix) -> None:
         """Take the models' raw scores [n, models] of benign rows for usual: of rows that the models which
@@ -114,15 +120,17 @@ class Ensemble:
         for model in self._others:
             model.learn(thinned)
 
-    def raw(self, x: Matrix) -> Matrix:
-        """What each model says of rows x [n, f], in its own unit [n, models]; NaN: no opinion."""
+    def raw(self, x: Matrix, points: IntArray | None = None) -> Matrix:
+        """What each model says of rows x [n, f], in its own unit [n, models]; NaN: no opinion. `points` [n]:
+        the how many-th of its entity each one is, from 1; without it all are first ones."""
+        so_far = points if points is not None else np.ones(len(x), dtype=np.int64)
         seen = self.tail.see(x)
         raw = np.full((len(x), len(WEIGHTS)), np.nan)
         raw[:, 0] = self.tail.mean(seen.extreme)
         for column, model in enumerate(self._others, start=1):
             raw[:, column] = model.score(seen.ranks)
         if self.recogniser is not None and self.tail.quantiles is not None:
-            raw[:, -1] = self.recogniser.score(seen.signed)
+            raw[:, -1] = self.recogniser.score(seen.signed, so_far)
         return raw
 
     def combine(self, raw: Matrix) -> Vector:
@@ -133,9 +141,9 @@ class Ensemble:
         surprise = self._calibration.surprise(raw, sides, CAP).extreme
         return np.asarray(_weighted_mean(surprise, WEIGHTS), dtype=np.float64)
 
-    def score(self, x: Matrix) -> Vector:
-        """Mean surprise [n] in [0, CAP]; NaN before there is a fit."""
-        return self.combine(self.raw(x))
+    def score(self, x: Matrix, points: IntArray | None = None) -> Vector:
+        """Mean surprise [n] in [0, CAP]; NaN before there is a fit. `points` as in `raw`."""
+        return self.combine(self.raw(x, points))
 
     def attack_families(self, x: Vector, means: Vector | None = None) -> dict[str, float]:
         """The recogniser's probability of each attack family for one row x [f], given that it is an attack;

@@ -1,7 +1,8 @@
 """The recogniser: gradient-boosted trees that were taught what published attacks look like elsewhere.
 
 Whether it is an attack it judges by how surprising each feature is in the deployment's own profile (signed
--ln tail probabilities), never by a raw value, so what it learned on one data set holds on another. It learns
+-ln tail probabilities), never by a raw value, so what it learned on one data set holds on another; and by the
+number of evaluation points so far: what a few queries show by chance, many do not. It learns
 nothing from the deployment, and it is never the only judge: its score is calibrated on the deployment's own
 benign traffic like that of the anomaly models. Which attack it is, once there is one, is a question of how
 it searches, so there the features themselves count too, now and on average since it began.
@@ -33,6 +34,11 @@ _STACKS = ("attack", "family")
 _META = "meta"
 
 
+MANY = 32
+"""Evaluation points from which more of them say no more."""
+IntArray = npt.NDArray[np.int64]
+
+
 class Stack:
     """Boosted trees, `groups` stacks of them side by side over the same rows.
 
@@ -58,8 +64,8 @@ class Stack:
 
 
 class Recogniser:
-    """Two questions: is it an attack (one group of trees over signed surprises [n, f], asked at every
-    evaluation point), and if it is one, of which family (a group each over `described` [n, 3 f], asked when
+    """Two questions: is it an attack (one group of trees over `judged` [n, f + 1], asked at every evaluation
+    point), and if it is one, of which family (a group each over `described` [n, 3 f], asked when
     an alert is written).
 
     `classes` names the families and `features` the f features; `provenance` says what taught it.
@@ -76,9 +82,10 @@ class Recogniser:
             digest.update(name.encode() + array.tobytes())
         self.version = digest.hexdigest()[:12]
 
-    def score(self, x: Matrix) -> Vector:
-        """Log-odds of any attack against benign [n]."""
-        return np.asarray(self._attack.raw(x)[:, 0], dtype=np.float64)
+    def score(self, signed: Matrix, points: IntArray) -> Vector:
+        """Log-odds of any attack against benign [n], by signed surprises [n, f] and by the how many-th of its
+        entity each evaluation point is [n], from 1."""
+        return np.asarray(self._attack.raw(judged(signed, points))[:, 0], dtype=np.float64)
 
     def families(self, x: Matrix) -> Matrix:
         """Probability of each family [n, families] of attacks `described` as x [n, 3 f]."""
@@ -94,9 +101,11 @@ class Recogniser:
                 f"the recogniser needs features that are not there: {', '.join(sorted(missing))}"
             )
         columns = np.array([list(names).index(name) for name in self.features], dtype=np.int32)
+        last = np.array([len(names)], dtype=np.int32)
         thrice = np.concatenate([columns + part * len(names) for part in range(3)])
         meta = {"classes": self.classes, "features": tuple(names), "provenance": self.provenance}
-        return Recogniser(self._attack.placed(columns), self._family.placed(thrice), meta)
+        attack = self._attack.placed(np.concatenate([columns, last]))
+        return Recogniser(attack, self._family.placed(thrice), meta)
 
     def _arrays(self) -> Arrays:
         stacks = zip(_STACKS, (self._attack, self._family), strict=True)
@@ -123,6 +132,12 @@ class Recogniser:
 def load(path: Path) -> Recogniser:
     """Read what `save` wrote. Raises OSError."""
     return read(path, Recogniser.from_arrays)
+
+
+def judged(signed: Matrix, points: IntArray) -> Matrix:
+    """What tells attacks from benign traffic [n, f + 1]: signed surprises [n, f], NaN where unknown, and how
+    many evaluation points [n] there were, at most MANY."""
+    return np.column_stack([signed, np.minimum(points, MANY)])
 
 
 def described(surprises: Matrix, features: Matrix, means: Matrix) -> Matrix:

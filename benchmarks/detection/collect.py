@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -69,6 +70,16 @@ class Points:
             kind=stored[f"{prefix}kind"].tolist(),
             benign_sessions=int(stored[f"{prefix}benign_sessions"]),
         )
+
+    @property
+    def so_far(self) -> IntArray:
+        """The how many-th of its session each point is [n], from 1."""
+        out = np.empty(len(self.sessions), dtype=np.int64)
+        seen: Counter[int] = Counter()
+        for i, session in enumerate(self.sessions.tolist()):
+            seen[session] += 1
+            out[i] = seen[session]
+        return out
 
     def means(self) -> FloatArray:
         """Means [n, f] of the features over the points of the same session so far; NaN: none was known."""

@@ -14,7 +14,7 @@ from benchmarks.detection.tables import clopper_pearson
 from detector.contamination import thinned
 from detector.evidence import LATE, accumulate, maxima_by_age, tails_by_age, thresholds_by_age
 from detector.features.catalogue import FAMILIES, SIDES
-from models.ensemble import Ensemble
+from models.ensemble import Ensemble, Past
 from models.recogniser import Recogniser, described
 
 BUDGET = 1.0
@@ -34,9 +34,8 @@ class Alert(NamedTuple):
 def first_alerts(past: Points, now: Points, recogniser: Recogniser | None) -> dict[int, Alert]:
     """Sessions of `now` that would alert, judged by what `past` taught."""
     ensemble = Ensemble(SIDES, FAMILIES, recogniser)
-    none, nobody = np.empty((0, past.features.shape[1])), np.empty(0, dtype=np.int64)
-    teaches = thinned(past.sessions)
-    scores, _ = ensemble.fit_and_score(past.features, past.sessions, none, nobody, teaches)
+    learned = Past(past.features, past.so_far, past.sessions)
+    scores, _ = ensemble.fit_and_score(learned, thinned(past.sessions), ())
     tails = tails_by_age(maxima_by_age(scores, past.sessions), past.benign_sessions)
     return alerts_of(ensemble, thresholds_by_age(*tails, BUDGET), now)
 
@@ -48,7 +47,7 @@ def alerts_of(ensemble: Ensemble, thresholds: tuple[float, float], now: Points) 
     evidence: dict[int, float] = defaultdict(float)
     points: dict[int, int] = defaultdict(int)
     over: dict[int, list[int]] = defaultdict(list)
-    judged = ensemble.score(now.features).tolist()
+    judged = ensemble.score(now.features, now.so_far).tolist()
     for i, (session, score) in enumerate(zip(now.sessions.tolist(), judged, strict=True)):
         evidence[session] = accumulate(evidence[session], score)
         points[session] += 1

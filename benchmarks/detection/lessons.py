@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from benchmarks.traces.attacks import UNSEEN
 from detector.contamination import thinned
 from detector.features.catalogue import NAMES
 from detector.query import FloatArray, IntArray
-from models.recogniser import Recogniser, Stack, described
+from models.recogniser import Recogniser, Stack, described, judged
 
 FAMILIES = ("inversion", "membership_inference", "extraction", "evasion")
 TREES, LEAVES = 100, 12
@@ -27,10 +27,11 @@ IMPOSSIBLE = -30.0
 
 @dataclass(frozen=True)
 class Lessons:
-    """Points that may teach: `described` x [n, 3 f], class y [n] (0 benign, else 1 + number of the family),
-    attack kind and data set [n]."""
+    """Points that may teach: `described` x [n, 3 f], the how many-th of its session each one is [n], class y
+    [n] (0 benign, else 1 + number of the family), attack kind and data set [n]."""
 
     x: FloatArray
+    so_far: IntArray
     y: IntArray
     kinds: NDArray[np.str_]
     sets: NDArray[np.str_]
@@ -47,16 +48,22 @@ class Lessons:
             [described(points.surprises, points.features, points.means())[few] for points, few in some]
         )
         x = np.nan_to_num(x)
+        so_far = np.concatenate([points.so_far[few] for points, few in some])
         y = np.zeros(len(x), dtype=np.int64)
         for number, family in enumerate(FAMILIES, start=1):
             y[families == family] = number
         keep = ~np.isin(kinds, UNSEEN)
-        return cls(x[keep], y[keep], kinds[keep], sets[keep])
+        return cls(x[keep], so_far[keep], y[keep], kinds[keep], sets[keep])
 
     @property
     def surprises(self) -> FloatArray:
         """Signed surprises alone [n, f]."""
         return self.x[:, : len(NAMES)]
+
+    @property
+    def judged(self) -> FloatArray:
+        """What tells attacks from benign traffic [n, f + 1]."""
+        return judged(self.surprises, self.so_far)
 
     def every(self, step: int) -> Lessons:
         """One point of `step`."""
@@ -64,7 +71,7 @@ class Lessons:
 
     def where(self, keep: NDArray[np.bool_]) -> Lessons:
         """Some of the points."""
-        return Lessons(self.x[keep], self.y[keep], self.kinds[keep], self.sets[keep])
+        return Lessons(*(getattr(self, field.name)[keep] for field in fields(self)))
 
 
 def _boosted() -> HistGradientBoostingClassifier:
@@ -86,7 +93,7 @@ def teach(lessons: Lessons, provenance: dict[str, Any], naming: Lessons | None =
     naming = naming or lessons
     attack, named = lessons.y > 0, naming.y > 0
     with threadpool_limits(1):  # results of parallel sums may differ in the last digit
-        told_apart = _boosted().fit(lessons.surprises, attack, sample_weight=_weights(lessons))
+        told_apart = _boosted().fit(lessons.judged, attack, sample_weight=_weights(lessons))
         family = naming.where(named)
         kinds = _boosted().fit(family.x, family.y - 1, sample_weight=_weights(naming)[named])
     return Recogniser(

@@ -195,8 +195,8 @@ def _left_out(lessons: Lessons, without: Mapping[str, Recogniser], what: str) ->
     for name, recogniser in without.items():
         out = (lessons.kinds == name) | (lessons.sets == name)
         shown, honest = out & ~benign, (out & benign) if what == "data set" else benign
-        against = recogniser.score(lessons.surprises[honest])
-        scores = recogniser.score(lessons.surprises[shown])
+        against = recogniser.score(lessons.surprises[honest], lessons.so_far[honest])
+        scores = recogniser.score(lessons.surprises[shown], lessons.so_far[shown])
         family = recogniser.families(lessons.x[shown]).argmax(axis=1) + 1
         table.add_row(
             name,

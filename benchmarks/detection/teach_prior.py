@@ -66,8 +66,8 @@ def teach_prior(
         judge = without[name].ensemble()
         for one in recorded:
             if one.past.data_set == name:
-                others = tuple(judge.raw(rows.features) for rows in one.others)
-                said.append(_Said(one, judge.raw(one.past.features), others))
+                others = tuple(judge.raw(rows.features, rows.points) for rows in one.others)
+                said.append(_Said(one, judge.raw(one.past.features, one.past.so_far), others))
     outcomes = []
     for name in names:
         rest = [one for one in said if one.of.past.data_set != name]

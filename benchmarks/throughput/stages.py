@@ -20,6 +20,7 @@ from detector.model_state import Settings
 from detector.pipeline import Shard, warm_up
 from models.base import Matrix, Vector
 from models.ensemble import Ensemble
+from models.recogniser import IntArray
 
 
 class Silent(Ensemble):
@@ -28,7 +29,7 @@ class Silent(Ensemble):
     def __init__(self) -> None:
         pass
 
-    def score(self, x: Matrix) -> Vector:
+    def score(self, x: Matrix, points: IntArray | None = None) -> Vector:
         return np.full(len(x), np.nan)
 
 

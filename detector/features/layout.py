@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from detector import pool
 from detector.pool import Pool
-from detector.query import FloatArray
+from detector.query import FloatArray, IntArray
 
 MEMORY = 16
 """Queries after which a statistic has forgotten about two thirds."""
@@ -148,6 +148,11 @@ class Slots(NamedTuple):
 
 
 Field = tuple[str, str, tuple[int, ...]]
+
+
+def evaluations(distinct: FloatArray) -> IntArray:
+    """The how many-th of its entity each evaluation point is [m], from 1, by the distinct inputs so far."""
+    return (distinct.astype(np.int64) - FIRST_EVALUATION) // EVERY + 1
 
 
 def row_fields(d: int, sketch: int) -> list[Field]:

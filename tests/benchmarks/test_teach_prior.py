@@ -43,7 +43,7 @@ def recorded() -> list[Unlearned]:
     out = []
     for name in SETS:
         past, now = points(rng, name, 120, 0), points(rng, name, 40, 20)
-        others = Rows(past.features[:400], past.sessions[:400], past.sessions[:400])
+        others = Rows(past.features[:400], past.sessions[:400], past.sessions[:400], past.so_far[:400])
         out.append(Unlearned(past, now, tuple(others for _ in OTHERS)))
     return out
 

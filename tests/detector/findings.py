@@ -32,8 +32,8 @@ def spread() -> FloatArray:
 def judge() -> ModelProfile:
     """A profile of features that were spread like that."""
     rows = spread()
-    sessions = np.arange(1001) // 5
-    built = profile.build(1, inputs.unlearned(4), Rows(rows, sessions, sessions), 250)
+    sessions, ordinals = np.arange(1001) // 5, np.arange(1001) % 5 + 1
+    built = profile.build(1, inputs.unlearned(4), Rows(rows, sessions, sessions, ordinals), 250)
     assert built is not None
     tails = (SessionTail(2.0, 2.5, 0.05, 250), *[SessionTail(3.0, 2.5, 0.05, 250)] * 3)
     return replace(built, tails=tails, late=(SessionTail(6.0, 5.0, 0.01, 250),) * 2, version="1-0123456789ab")

@@ -91,6 +91,22 @@ def test_accounts_that_a_campaign_named_are_silent_by_themselves() -> None:
     assert not named & {alert["user"]["id"] for alert in later}
 
 
+def test_who_joins_a_campaign_that_has_alerted_still_gets_an_alert() -> None:
+    """A search of another client's own is told of as its own, however near it comes to the campaign."""
+    campaign = dealt(25)
+    later = campaign[-1]["timestamp"] - traffic.START + 1.0
+    newcomer = [
+        query | {"client_id": "newcomer", "session_id": "n", "timestamp": query["timestamp"] + later}
+        for query in traffic.inversion(seed=3, queries=300)
+    ]
+    found = alerts_on([*campaign, *newcomer])
+    assert found[0]["querywatch"]["entity"]["kind"] == "campaign"
+    updates = [a for a in found if a["event"]["kind"] == "event" and "newcomer" in a["related"]["user"]]
+    assert updates
+    own = [a for a in found if a.get("user", {}).get("id") == "newcomer"]
+    assert [a["event"]["kind"] for a in own].count("alert") == 1
+
+
 def test_clients_that_send_the_same_content_are_not_linked() -> None:
     """Forty clients send one odd series each, byte for byte the same: a shared job, a published example."""
     series = traffic.inversion(seed=3, queries=7)

@@ -9,7 +9,6 @@ from detector.features.catalogue import NAMES
 from detector.learner import AGAIN, FIRST_BUILD, OF_OWNER, SAMPLE_QUERIES, SAMPLE_ROWS, InputSample, Learner
 from detector.profile import ModelProfile
 from detector.profile import build as make_profile
-from detector.query import FloatArray, IntArray
 from detector.rows import Rows
 from tests.detector import scenario
 
@@ -85,27 +84,28 @@ def test_units_never_rest_on_a_few_rows(clients: int) -> None:
     assert 500 <= len(sample.balanced(NOBODY)) <= 1000
 
 
-def points(n: int, seed: int = 1, per_session: int = 5) -> tuple[FloatArray, IntArray]:
-    rng = np.random.default_rng(seed)
-    return rng.random((n, len(NAMES))), np.arange(n, dtype=np.int64) // per_session
+def points(n: int, seed: int = 1, per_session: int = 5) -> Rows:
+    rows = np.arange(n, dtype=np.int64)
+    sessions = rows // per_session
+    features = np.random.default_rng(seed).random((n, len(NAMES)))
+    return Rows(features, sessions, sessions // 2, rows % per_session + 1)
 
 
 def test_the_window_keeps_the_newest() -> None:
-    x, s = points(3000)
+    rows = points(3000)
     learner = Learner(window=1000)
-    for row in range(0, 3000, 3):
-        learner.add(x[row : row + 3], s[row : row + 3], s[row : row + 3] // 2)
-    kept, sessions, _ = learner.clean()
-    assert np.array_equal(kept, x[-1000:])
-    assert np.array_equal(sessions, s[-1000:])
+    for row in range(1000):
+        learner.add(rows.where(np.arange(3000) // 3 == row))
+    for kept, column in zip(learner.clean(), rows, strict=True):
+        assert np.array_equal(kept, column[-1000:])
 
 
 def test_what_is_added_is_copied() -> None:
-    x, s = points(10)
+    rows = points(10)
     learner = Learner()
-    learner.add(x, s, s // 2)
-    x[:] = -1.0
-    assert (learner.clean()[0] >= 0.0).all()
+    learner.add(rows)
+    rows.features[:] = -1.0
+    assert (learner.clean().features >= 0.0).all()
 
 
 def test_builds_come_at_each_fourfold_growth_and_then_each_window() -> None:
@@ -113,36 +113,33 @@ def test_builds_come_at_each_fourfold_growth_and_then_each_window() -> None:
     learner = Learner(window=4 * FIRST_BUILD)
     due = []
     while learner.points < 16 * FIRST_BUILD:
-        x, s = points(FIRST_BUILD)
-        learner.add(x, s, s // 2)
+        rows = points(FIRST_BUILD)
+        learner.add(rows)
         if learner.room() == 0:
             due.append(learner.points // FIRST_BUILD)
-            learner.alerted = set(s.tolist())  # nothing may teach, so that building costs nothing
+            learner.alerted = set(rows.entities.tolist())  # nothing may teach, so that building costs nothing
             assert learner.build(judge.inputs, judge, 1000, 0.1) is None
     assert due == [1, 4, 8, 12, 16]
     assert Learner(build=False).room() > 1e15
 
 
 def test_sessions_that_alerted_leave_the_window() -> None:
-    x, s = points(100)
     learner = Learner()
-    learner.add(x, s, s // 2)
+    learner.add(points(100))
     learner.alerted = {3, 7}
-    kept, sessions, _ = learner.clean()
-    assert set(sessions.tolist()) == set(range(20)) - {3, 7}
-    assert len(kept) == 90
+    kept = learner.clean()
+    assert set(kept.entities.tolist()) == set(range(20)) - {3, 7}
+    assert len(kept.features) == 90
 
 
 def build(sessions: int, judge: ModelProfile | None) -> ModelProfile | None:
-    x, s = points(5 * sessions)
     learner = Learner()
-    learner.add(x, s, s // 2)
+    learner.add(points(5 * sessions))
     return learner.build(scenario.profiles("toy")["toy"].inputs, judge, sessions, 0.1)
 
 
 def test_a_profile_never_rests_on_less_than_half_of_the_one_before() -> None:
-    x, s = points(1250)
-    judge = make_profile(1, scenario.profiles("toy")["toy"].inputs, Rows(x, s, s // 2), 250)
+    judge = make_profile(1, scenario.profiles("toy")["toy"].inputs, points(1250), 250)
     assert judge is not None
     assert judge.tail.sessions == 250
     assert build(124, judge) is None
@@ -156,12 +153,12 @@ def test_a_profile_never_rests_on_less_than_half_of_the_one_before() -> None:
 
 
 def test_a_saved_learner_goes_on() -> None:
-    x, s = points(900)
+    rows = points(900)
     learner = Learner(window=500)
-    learner.add(x[:700], s[:700], s[:700] // 2)
+    learner.add(rows.where(np.arange(900) < 700))
     learner.alerted = {130}
     copy = Learner.from_state(*learner.state())
     for both in (learner, copy):
-        both.add(x[700:], s[700:], s[700:] // 2)
+        both.add(rows.where(np.arange(900) >= 700))
     assert copy.room() == learner.room() == FIRST_BUILD - 900
     assert all(np.array_equal(a, b) for a, b in zip(copy.clean(), learner.clean(), strict=True))

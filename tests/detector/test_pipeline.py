@@ -174,7 +174,7 @@ def test_sessions_that_alerted_do_not_teach() -> None:
     learner = shard.models["toy"].learner
     assert learner is not None
     assert alerts
-    _, taught, _ = learner.clean()
+    taught = learner.clean().entities
     attacker = next(s for s in learner.alerted)
     assert len(learner.alerted) == 1
     assert attacker not in taught

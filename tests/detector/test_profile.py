@@ -98,6 +98,7 @@ def test_another_version_is_refused(change: dict[str, object]) -> None:
 def test_too_few_sessions_make_no_profile() -> None:
     inputs = scenario.profiles("toy")["toy"].inputs
     rows = np.random.default_rng(1).random((990, len(NAMES)))
-    sessions = np.repeat(np.arange(99), 10)
-    assert profile.build(1, inputs, Rows(rows, sessions, sessions), 99) is None
-    assert profile.build(1, inputs, Rows(rows, np.arange(990), sessions), 990) is not None
+    sessions, ordinals = np.repeat(np.arange(99), 10), np.tile(np.arange(1, 11), 99)
+    assert profile.build(1, inputs, Rows(rows, sessions, sessions, ordinals), 99) is None
+    first = np.ones(990, dtype=np.int64)
+    assert profile.build(1, inputs, Rows(rows, np.arange(990), sessions, first), 990) is not None

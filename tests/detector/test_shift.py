@@ -14,7 +14,7 @@ from detector.model_state import Settings
 from detector.pipeline import Shard
 from detector.profile import ModelProfile
 from detector.query import Record
-from detector.rows import NO_ROWS
+from detector.rows import NO_ROWS, Rows
 from detector.shift import RARE, Shift, attack_like
 from tests import traffic
 from tests.detector import scenario
@@ -100,7 +100,7 @@ def test_the_first_profiles_do_not_say_who_may_teach() -> None:
             # Nothing like the toy traffic: to its profile all of it looks like attacks.
             x = rng.random((FIRST_BUILD, len(NAMES)))
             serials = learner.points + np.arange(FIRST_BUILD, dtype=np.int64) // 4
-            learner.add(x, serials, serials)
+            learner.add(Rows(x, serials, serials, np.ones(FIRST_BUILD, dtype=np.int64)))
         made.append(learner.build(judge.inputs, present, 100_000, 0.1))
         excess.append(learner.shift.excess)
     assert [profile is not None for profile in made] == [True, True, False]

@@ -11,8 +11,9 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from benchmarks.detection.lessons import FAMILIES, lay_out
 from detector.features import catalogue
 from detector.features.catalogue import NAMES, SIDES
+from detector.query import FloatArray
 from models.ensemble import Ensemble
-from models.recogniser import SHIPPED, Recogniser, described, load, shipped
+from models.recogniser import MANY, SHIPPED, Recogniser, described, judged, load, shipped
 
 F = len(NAMES)
 
@@ -28,7 +29,8 @@ def taught() -> Taught:
     y = rng.integers(0, 1 + len(FAMILIES), 3000)
     x = rng.normal(size=(3000, F))
     x[np.arange(3000), y] += 6.0 * (y > 0)
-    attack = HistGradientBoostingClassifier(max_iter=10, random_state=0).fit(x, y > 0)
+    points = rng.integers(1, 20, 3000)
+    attack = HistGradientBoostingClassifier(max_iter=10, random_state=0).fit(judged(x, points), y > 0)
     now = x.copy()
     now[:, 3] = 0.0
     x = described(now, rng.normal(size=x.shape), np.roll(x, 1, axis=1))
@@ -39,8 +41,9 @@ def taught() -> Taught:
 
 def test_scores_equal_the_library(taught: Taught) -> None:
     attack, family, recogniser = taught
-    x = np.random.default_rng(1).normal(size=(500, F)) * 4.0
-    np.testing.assert_allclose(recogniser.score(x), attack.decision_function(x), rtol=1e-12, atol=1e-12)
+    x, points = np.random.default_rng(1).normal(size=(500, F)) * 4.0, np.arange(1, 501)
+    theirs: FloatArray = attack.decision_function(np.column_stack([x, np.minimum(points, MANY)]))
+    np.testing.assert_allclose(recogniser.score(x, points), theirs, rtol=1e-12, atol=1e-12)
     x = np.random.default_rng(1).normal(size=(500, 3 * F)) * 4.0
     np.testing.assert_allclose(recogniser.families(x), family.predict_proba(x), atol=1e-12)
 
@@ -49,7 +52,8 @@ def test_missing_features_count_as_unsurprising(taught: Taught) -> None:
     x = np.random.default_rng(2).normal(size=(50, F))
     holes = x.copy()
     holes[:, 3], x[:, 3] = np.nan, 0.0
-    assert np.array_equal(taught[-1].score(holes), taught[-1].score(x))
+    first = np.ones(50, dtype=np.int64)
+    assert np.array_equal(taught[-1].score(holes, first), taught[-1].score(x, first))
     holes, x = described(holes, holes, holes), described(x, x, x)
     assert np.array_equal(taught[-1].families(holes), taught[-1].families(x))
 
@@ -61,7 +65,8 @@ def test_a_saved_recogniser_is_the_same(tmp_path: Path, taught: Taught) -> None:
     x = np.random.default_rng(3).normal(size=(50, F))
     assert again.version == recogniser.version
     assert again.provenance == {"made_by": "a test"}
-    assert np.array_equal(again.score(x), recogniser.score(x))
+    points = np.arange(1, 51)
+    assert np.array_equal(again.score(x, points), recogniser.score(x, points))
     x = np.random.default_rng(3).normal(size=(50, 3 * F))
     assert np.array_equal(again.families(x), recogniser.families(x))
     again.save(tmp_path / "s.npz")
@@ -77,7 +82,14 @@ def test_the_shipped_one_fits_this_version_and_says_where_it_comes_from() -> Non
 
 
 def test_the_shipped_one_finds_nothing_in_unsurprising_rows() -> None:
-    assert shipped().score(np.zeros((1, F)))[0] < -2.0
+    assert (shipped().score(np.zeros((MANY, F)), np.arange(1, MANY + 1)) < -2.0).all()
+
+
+def test_what_goes_on_for_long_is_more_of_an_attack() -> None:
+    odd = np.zeros((2, F))
+    odd[:, [NAMES.index(name) for name in ("off_manifold", "nearest_distance")]] = 2.0
+    first, later = shipped().score(odd, np.array([1, MANY]))
+    assert later > first
 
 
 def test_an_ensemble_goes_with_the_recogniser_it_was_calibrated_with(
