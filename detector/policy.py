@@ -6,7 +6,8 @@ entity has doubled since the last message, or a campaign by half as many clients
 MOST_REVISIONS times.
 
 Entities of several kinds hold the same queries, so an episode that another kind has told about is silent:
-one that was under way there, with a message out, at some time since this entity's evidence began to rise.
+one that was under way there, with an alert out that named the client, at some time since this entity's
+evidence began to rise.
 A campaign is silent while that is so for the clients that sent most of its queries, and while one client
 sent most of them: that is one client's search, and the rest are near it by chance.
 """
@@ -199,13 +200,14 @@ def judge(
             event = NOTHING if silent else RAISE
         elif event == REVISE:
             counts[REVISION] += 1
-        # Who joined a campaign after its last message was not named in any.
+        # Who joined a campaign after it was told of was not named in the alert.
         named = kind != CAMPAIGN or heard[owner, kind] >= episodes.since[s]
         if counts[OPEN] > 0 and counts[SILENT] == 0 and named:
             heard[owner, kind] = points.when[m]
         if kind == CAMPAIGN and event != NOTHING:
             episodes.told_clients[s] = links.clients[s]
-            for client in range(links.member.shape[0]):
+            # Who is named by a revision only would have no alert if its own search were not told of.
+            for client in range(links.member.shape[0] if event == RAISE else 0):
                 if links.member[client] == s:
                     heard[client, kind] = points.when[m]
         if event != NOTHING:

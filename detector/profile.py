@@ -21,6 +21,7 @@ from detector.container import Damaged, pack, unpack
 from detector.contamination import groups_of, thinned, without_attacks
 from detector.errors import ProfileError
 from detector.evidence import (
+    LIVES,
     USUAL_SCORE,
     SessionTail,
     maxima_by_age,
@@ -154,27 +155,30 @@ def build(
 
 
 def tails_of(
-    sessions: tuple[FloatArray, IntArray], others: tuple[tuple[FloatArray, IntArray], ...], total: int
+    sessions: tuple[FloatArray, IntArray],
+    others: tuple[tuple[FloatArray, IntArray], ...],
+    total: int,
+    models: int = 1,
 ) -> tuple[tuple[SessionTail, ...], tuple[SessionTail, ...], float]:
     """`tails`, `late` and `odd_level` of a profile, from scores [n] of evaluation points in time order and
     serials [n] of their entities: those of sessions, and of the kinds `OTHERS`. `total` counts all sessions,
-    also those that were too short to be evaluated."""
+    also those that were too short to be evaluated, of so many `models`."""
     by_age = maxima_by_age(*sessions)
     maxima = np.fmax(*by_age.T)
     total = max(total, len(maxima))
-    early, late = tails_by_age(by_age, total)
+    early, late = tails_by_age(by_age, total, models=models)
     tails = [early]
     for scores, entities in others[:-1]:
         theirs = session_maxima(scores, entities)
         if len(theirs) < MINIMUM_OTHERS:
             theirs = np.concatenate([theirs, maxima])
-        tails.append(SessionTail.fit(theirs, total))
-    (odd, odd_late), level = _odd_tails(*others[-1], by_age, total)
+        tails.append(SessionTail.fit(theirs, total, models=models))
+    (odd, odd_late), level = _odd_tails(*others[-1], by_age, total, models)
     return (*tails, odd), (late, odd_late), level
 
 
 def _odd_tails(
-    scores: FloatArray, entities: IntArray, of_sessions: FloatArray, total: int
+    scores: FloatArray, entities: IntArray, of_sessions: FloatArray, total: int, models: int
 ) -> tuple[tuple[SessionTail, SessionTail], float]:
     """The tails of sessions' odd queries, and by how much these score higher than all queries usually do.
 
@@ -184,9 +188,10 @@ def _odd_tails(
     _, which = np.unique(entities, return_inverse=True)
     count = np.bincount(which)
     if len(count) < MINIMUM_ODD:
-        return tails_by_age(np.concatenate([maxima_by_age(scores, entities), of_sessions]), total), 0.0
+        maxima = np.concatenate([maxima_by_age(scores, entities), of_sessions])
+        return tails_by_age(maxima, total, LIVES, models), 0.0
     level = max(0.0, float(np.median(np.bincount(which, scores) / count)) - USUAL_SCORE)
-    return tails_by_age(maxima_by_age(scores - level, entities), total), level
+    return tails_by_age(maxima_by_age(scores - level, entities), total, LIVES, models), level
 
 
 def restore_profile(arrays: Arrays) -> ModelProfile:

@@ -110,7 +110,8 @@ def _prior(learned: _Learned, said: Sequence[_Said], provenance: dict[str, Any])
     others = tuple(
         _together([(ensemble.combine(raw), rows.entities) for raw, rows in kind]) for kind in kinds
     )
-    tails, late, odd_level = tails_of(sessions, others, sum(one.of.past.benign_sessions for one in said))
+    total = sum(one.of.past.benign_sessions for one in said)
+    tails, late, odd_level = tails_of(sessions, others, total, len(said))
     return Prior(learned.recogniser, learned.quantiles, calibration, tails, late, odd_level, provenance)
 
 
