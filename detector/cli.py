@@ -78,10 +78,14 @@ def replay(
     page: Annotated[
         bool, typer.Option("--page", help="With --elasticsearch: as live alerts, which page people.")
     ] = False,
+    one_pass: Annotated[
+        bool, typer.Option("--one-pass", help="Without a profile: judge while reading, as the service does.")
+    ] = False,
 ) -> None:
     """Read query logs to the end and print what was found.
 
-    Without options, alerts and dead letters go to querywatch.sqlite.
+    Without a profile, files are read twice more before: what is normal is learned from them first, leaving
+    out what looks like an attack. Without options, alerts and dead letters go to querywatch.sqlite.
 
     Examples:
 
@@ -95,6 +99,7 @@ def replay(
         from detector import edge
         from detector.destinations import replay_files, replay_outputs
         from detector.errors import UsageError
+        from detector.history import of_these_logs
         from detector.replay import replay as run_replay
         from detector.replay import require_a_log
 
@@ -108,7 +113,8 @@ def replay(
         outputs = replay_outputs(settings, alerts, db, elasticsearch=elasticsearch, page=page)
         with outputs:
             core = edge.settings_of(settings, budget=budget, learn=learn)
-            account = run_replay(source, settings, core, profiles, outputs)
+            own = of_these_logs(logs, settings, core) if judge is None and not one_pass else {}
+            account = run_replay(source, settings, core, own or profiles, outputs, learned=bool(own))
         say(account.lines(), err=alerts is not None and str(alerts) == "-")
         require_a_log(account, source)
         if account.interrupted:

@@ -107,6 +107,17 @@ def fit(logs: Sequence[str], config: Config, settings: Settings) -> Fitted:
     return Fitted(profiles, missing, measuring.evaluation_points(), account)
 
 
+def of_these_logs(logs: Sequence[str], config: Config, settings: Settings) -> dict[str, ModelProfile]:
+    """Profiles of those models that have enough history in the very logs that are to be judged; none where
+    these can be read only once or hold no query. Raises SourceError."""
+    if any(name == STDIN or not Path(name).is_file() for name in expand(logs)):
+        return {}
+    try:
+        return fit(logs, config, settings).profiles
+    except InputError:
+        return {}  # judging them tells the same, and keeps what cannot be read
+
+
 def _read(source: FileSource, config: Config, label: str, account: Account) -> Iterator[Sequence[Record]]:
     log = read_log(source, config, account.add_letters)
     with Reading(label, source) as progress:

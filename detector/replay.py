@@ -29,8 +29,11 @@ def replay(
     settings: Settings,
     profiles: Mapping[str, ModelProfile],
     outputs: Outputs,
+    *,
+    learned: bool = False,
 ) -> Account:
-    """Read the logs to the end; what is found goes to `outputs`, which are open. The account of it.
+    """Read the logs to the end; what is found goes to `outputs`, which are open. The account of it, which
+    says whether the profiles were `learned` from these very logs or given.
 
     Ctrl-C ends it early, with `interrupted` in the account. Raises SourceError, SinkUnavailable or
     SinkNotReady; replaying the same logs again then doubles nothing.
@@ -65,7 +68,7 @@ def replay(
     account.late = log.late
     account.sessions = sum(state.begun for state in shard.models.values())
     account.known_before = outputs.duplicates
-    account.models = describe_models(shard, dict(profiles))
+    account.models = describe_models(shard, {} if learned else dict(profiles))
     return account
 
 

@@ -74,7 +74,7 @@ def test_learning_on_one_partition_gives_what_replay_gives(
 ) -> None:
     queries = traffic.mixed(traffic.benign(600, seed=2), traffic.inversion(seed=3, at=traffic.START + 2900.0))
     traffic.write(tmp_path / "log.ndjson", queries)
-    querywatch(tmp_path, "replay", "log.ndjson", "--alerts", "out.ndjson")
+    querywatch(tmp_path, "replay", "log.ndjson", "--one-pass", "--alerts", "out.ndjson")
     expected = replayed(tmp_path / "out.ndjson", namespace)
     assert "attacker-3" in {d["user"]["id"] for d in expected["alert"].values()}
     topic = kafka_topic(partitions=1)

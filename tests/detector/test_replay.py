@@ -120,11 +120,25 @@ def test_no_opinion_says_why(querywatch: Querywatch, toy_profile: Path) -> None:
     assert "of 1,024 queries needed" in alone.stdout
     assert "querywatch fit" in alone.stdout
     more = traffic.write(Path("more.ndjson"), traffic.benign(100, seed=4, model="other"))
-    begun = querywatch("replay", more)
+    begun = querywatch("replay", more, "--one-pass")
     assert "other: judged by prior-" in begun.stdout
     assert "of 16,384 evaluation points needed" in begun.stdout
     frozen = querywatch("replay", log, "--profile", toy_profile, "--frozen")
     assert "the profile does not know this model; and learning is off" in frozen.stdout
+
+
+def test_without_a_profile_files_teach_before_they_are_judged(querywatch: Querywatch) -> None:
+    """The search comes first, when nothing is known of this model yet."""
+    search = traffic.inversion(seed=3, at=traffic.START + 10.0)
+    log = traffic.write(Path("log.ndjson"), traffic.mixed(traffic.benign(200, seed=2), search))
+    result = querywatch("replay", log, "--alerts", "out.ndjson")
+    alerts = [d for d in documents(Path("out.ndjson")) if d["event"]["kind"] == "alert"]
+    assert [d["user"]["id"] for d in alerts] == ["attacker-3"]
+    assert "(learned from this traffic)" in result.stdout
+    for once in (("replay", log, "--one-pass"), ("replay", "-")):
+        said = querywatch(*once, "--alerts", "once.ndjson", stdin=log.read_bytes()).stdout
+        assert "judged by prior-" in said
+        assert "attacker-3" not in Path("once.ndjson").read_text()
 
 
 @pytest.mark.parametrize(
