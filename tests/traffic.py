@@ -79,7 +79,7 @@ def inversion(
     return out
 
 
-def beginnings(sessions: int, accounts: int, *, seconds: float, queries: int = 14) -> list[dict[str, Any]]:
+def beginnings(sessions: int, accounts: int, *, seconds: float, queries: int = 10) -> list[dict[str, Any]]:
     """The first queries of as many attacks, dealt over `accounts` and evenly over the first `seconds`."""
     out = []
     for n in range(sessions):
