@@ -51,7 +51,7 @@ FIRST_POINTS = Usual(40, 3.8)
 alone makes 19% of 28 excesses."""
 LATER_POINTS = Usual(10, 7.0)
 """Of sessions from then on, of which most histories hold few or none."""
-LIVES = Usual(10, 4.0)
+LIVES = Usual(10, 5.0)
 """Of other entities."""
 PRIOR_EDGE = 2.0
 """Smallest evidence at which the tail may begin."""

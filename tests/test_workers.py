@@ -64,8 +64,7 @@ def test_two_workers_give_what_replay_gives_through_a_stop_and_a_crash(
     kafka_topic: TopicFactory,
     namespace: str,
 ) -> None:
-    attacks = [traffic.inversion(seed=seed, at=traffic.START + 10 * seed) for seed in range(3, 9)]
-    queries = traffic.mixed(traffic.benign(60, seed=2), *attacks)
+    queries = traffic.mixed(traffic.benign(60, seed=2), *traffic.apart(range(3, 9), step=10.0))
     traffic.write(tmp_path / "log.ndjson", queries)
     fit_toy(tmp_path)
     expected = replay_frozen(tmp_path, namespace)

@@ -79,6 +79,13 @@ def inversion(
     return out
 
 
+def apart(seeds: Iterable[int], step: float = 0.0) -> list[list[dict[str, Any]]]:
+    """A search a seed, `step` seconds after one another, each by its own tenant: those of one tenant that
+    come to the same place are a campaign, as far as they are in one partition."""
+    searches = ((seed, inversion(seed=seed, at=START + 100.0 + step * n)) for n, seed in enumerate(seeds))
+    return [[query | {"tenant_id": f"t-{seed}"} for query in search] for seed, search in searches]
+
+
 def beginnings(sessions: int, accounts: int, *, seconds: float, queries: int = 10) -> list[dict[str, Any]]:
     """The first queries of as many attacks, dealt over `accounts` and evenly over the first `seconds`."""
     out = []

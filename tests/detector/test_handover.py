@@ -75,7 +75,7 @@ def test_a_partition_that_changes_hands_is_saved_and_read_on_by_the_other(
     client: Client,
     rebalance: Rebalance,
 ) -> None:
-    queries = traffic.mixed(*(traffic.inversion(seed=seed) for seed in range(3, 11)))
+    queries = traffic.mixed(*traffic.apart(range(3, 11)))
     half = len(queries) // 2
     kafka = Kafka(
         bootstrap_servers=(kafka_server.bootstrap,),
