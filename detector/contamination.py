@@ -16,7 +16,7 @@ import numpy.typing as npt
 from detector.evidence import DRIFT, session_maxima
 from detector.features.catalogue import FAMILIES, SIDES
 from detector.query import FloatArray, IntArray
-from detector.rows import Rows
+from detector.rows import Rows, ordinals
 from models.ensemble import fold_of
 from models.recogniser import Recogniser
 from models.tail import MINIMUM_ROWS, Tail
@@ -40,18 +40,14 @@ MOST = 0.25
 
 def thinned(entities: IntArray, most: int = POINTS) -> BoolArray:
     """True for at most `most` rows of each entity [n], its first and last among them, evenly spread."""
-    order = np.argsort(entities, kind="stable")
-    ordered = entities[order]
-    first = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])) if len(ordered) else order
-    count = np.diff(np.append(first, len(ordered)))
-    place = np.arange(len(ordered)) - np.repeat(first, count)
+    _, which = np.unique(entities, return_inverse=True)
+    count = np.bincount(which)[which]
+    place = ordinals(entities) - 1
     # The k-th of n rows teaches when it is the first to reach its share of the `most` places.
-    steps = np.repeat(np.maximum(count - 1, 1), count)
+    steps = np.maximum(count - 1, 1)
     share = place * (most - 1) // steps
     before = (place - 1) * (most - 1) // steps
-    keep = np.zeros(len(entities), dtype=np.bool_)
-    keep[order] = (np.repeat(count, count) <= most) | (place == 0) | (share > before)
-    return keep
+    return np.asarray((count <= most) | (place == 0) | (share > before), dtype=np.bool_)
 
 
 def groups_of(sessions: Rows, *others: Rows) -> list[IntArray]:

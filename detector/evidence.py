@@ -152,10 +152,6 @@ class SessionTail:
         return cls(edge, scale, share, int(sessions))
 
 
-NO_TAIL = SessionTail(np.inf, 1.0, 1.0, 0)
-"""Of what too little is known to raise an alert."""
-
-
 def tails_by_age(
     maxima: FloatArray, sessions: int, usual: Usual = FIRST_POINTS, models: int = 1
 ) -> tuple[SessionTail, SessionTail]:

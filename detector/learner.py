@@ -112,8 +112,7 @@ class Window:
 
     def rows(self) -> Rows:
         """What is in the window, in order."""
-        rows = joined(self._parts or [NO_ROWS])
-        rows = rows.where(np.arange(len(rows.entities)) >= len(rows.entities) - self._size)
+        rows = joined(self._parts or [NO_ROWS]).newest(self._size)
         self._parts = [rows]
         return rows
 
@@ -186,7 +185,7 @@ class Learner:
         """What may teach: the window, or the newest rows of it, without what alerted."""
         rows = self._windows[kind].rows()
         if newest is not None:
-            rows = rows.where(np.arange(len(rows.entities)) >= len(rows.entities) - newest)
+            rows = rows.newest(newest)
         owners = self.clients_alerted | (self.clients_with_alerts if kind != SESSION else set())
         keep = ~np.isin(rows.owners, _sorted(owners))
         if kind == SESSION:

@@ -206,8 +206,9 @@ def judge(
             heard[owner, kind] = points.when[m]
         if kind == CAMPAIGN and event != NOTHING:
             episodes.told_clients[s] = links.clients[s]
-            # Who is named by a revision only would have no alert if its own search were not told of.
-            for client in range(links.member.shape[0] if event == RAISE else 0):
+        if kind == CAMPAIGN and event == RAISE:
+            # Not at a revision: whom it alone names would have no alert if its own search were not told of.
+            for client in range(links.member.shape[0]):
                 if links.member[client] == s:
                     heard[client, kind] = points.when[m]
         if event != NOTHING:

@@ -25,9 +25,25 @@ class Rows(NamedTuple):
         """Some of the rows."""
         return Rows(self.features[keep], self.entities[keep], self.owners[keep], self.points[keep])
 
+    def newest(self, count: int) -> Rows:
+        """At most so many of the rows, as views."""
+        first = max(0, len(self.entities) - count)
+        return Rows(self.features[first:], self.entities[first:], self.owners[first:], self.points[first:])
+
     def copy(self) -> Rows:
         """The same rows, which nothing overwrites."""
-        return self.where(np.ones(len(self.entities), dtype=np.bool_))
+        return Rows(self.features.copy(), self.entities.copy(), self.owners.copy(), self.points.copy())
+
+
+def ordinals(entities: IntArray) -> IntArray:
+    """The how many-th of its entity each row is [n], from 1, of rows of entities with these serials [n]."""
+    order = np.argsort(entities, kind="stable")
+    ordered = entities[order]
+    first = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])) if len(ordered) else order
+    count = np.diff(np.append(first, len(ordered)))
+    out = np.empty(len(entities), dtype=np.int64)
+    out[order] = np.arange(1, len(ordered) + 1) - np.repeat(first, count)
+    return out
 
 
 def joined(parts: Sequence[Rows]) -> Rows:

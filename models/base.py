@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 Matrix = npt.NDArray[np.float64]
 Vector = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
 Arrays = dict[str, npt.NDArray[np.generic]]
 """What is saved, by name."""
 

@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from models.base import Arrays, Matrix, Model, Vector, under
+from models.base import Arrays, IntArray, Matrix, Model, Vector, under
 from models.compiled import jit
 from models.half_space_trees import HalfSpaceTrees
 from models.isolation_forest import IsolationForest
 from models.quantiles import Quantiles
-from models.recogniser import IntArray, Recogniser, described
+from models.recogniser import Recogniser, described
 from models.tail import Tail
 
 CAP = 25.0

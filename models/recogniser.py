@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models.base import Arrays, Matrix, Vector
+from models.base import Arrays, IntArray, Matrix, Vector
 from models.forest import Forest
 from models.shipped import read
 
@@ -36,7 +36,6 @@ _META = "meta"
 
 MANY = 32
 """Evaluation points from which more of them say no more."""
-IntArray = npt.NDArray[np.int64]
 
 
 class Stack:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from detector.learner import Learner
 from detector.model_state import ModelState, Settings
 from detector.query import DeadLetter, FloatArray, Record
 from detector.router import Router
+from detector.rows import ordinals
 from models.ensemble import fold_of
 from models.tail import Tail
 
@@ -74,12 +74,7 @@ class Points:
     @property
     def so_far(self) -> IntArray:
         """The how many-th of its session each point is [n], from 1."""
-        out = np.empty(len(self.sessions), dtype=np.int64)
-        seen: Counter[int] = Counter()
-        for i, session in enumerate(self.sessions.tolist()):
-            seen[session] += 1
-            out[i] = seen[session]
-        return out
+        return ordinals(self.sessions)
 
     def means(self) -> FloatArray:
         """Means [n, f] of the features over the points of the same session so far; NaN: none was known."""

@@ -45,13 +45,13 @@ def alerts_of(ensemble: Ensemble, thresholds: tuple[float, float], now: Points) 
     they are long."""
     low, high = thresholds
     evidence: dict[int, float] = defaultdict(float)
-    points: dict[int, int] = defaultdict(int)
     over: dict[int, list[int]] = defaultdict(list)
-    judged = ensemble.score(now.features, now.so_far).tolist()
-    for i, (session, score) in enumerate(zip(now.sessions.tolist(), judged, strict=True)):
+    so_far = now.so_far
+    judged = ensemble.score(now.features, so_far)
+    rows = zip(now.sessions.tolist(), judged.tolist(), so_far.tolist(), strict=True)
+    for i, (session, score, points) in enumerate(rows):
         evidence[session] = accumulate(evidence[session], score)
-        points[session] += 1
-        if evidence[session] >= (low if points[session] <= LATE else high):
+        if evidence[session] >= (low if points <= LATE else high):
             over[session].append(i)
     recogniser = ensemble.recogniser
     if recogniser is None:

@@ -18,9 +18,8 @@ from detector.config import Config
 from detector.edge import make_decoder
 from detector.model_state import Settings
 from detector.pipeline import Shard, warm_up
-from models.base import Matrix, Vector
+from models.base import IntArray, Matrix, Vector
 from models.ensemble import Ensemble
-from models.recogniser import IntArray
 
 
 class Silent(Ensemble):
