@@ -112,18 +112,25 @@ class ConfluentSource(TopicSource):
         self._consumer = consumer
 
     def _fetch_ready(self, timeout_seconds: float, max_records: int) -> None:
-        if not self._ready and self._problem is None:
-            # All at once would wait until there are as many, or the time is over.
-            messages = self._client.consume(1, timeout_seconds)
-            if messages and max_records > 1:
-                messages += self._client.consume(max_records - 1, 0)
-            self._sort(messages)
-        self._follow_group()
-        owned = [self._tp(partition, self._next[partition]) for partition in sorted(self._owned)]
-        self._group.fetch(self._client, owned, paused=self._paused)
+        try:
+            if not self._ready and self._problem is None:
+                self._sort(self._consume(timeout_seconds, max_records))
+            self._group.raise_kept()
+            self._follow_group()
+            owned = [self._tp(partition, self._next[partition]) for partition in sorted(self._owned)]
+            self._group.fetch(self._client, owned, paused=self._paused)
+        except KafkaException as error:
+            raise self._failed(error.args[0]) from error
         if self._problem is not None and not self._ready:
             problem, self._problem = self._problem, None
             raise problem
+
+    def _consume(self, timeout_seconds: float, max_records: int) -> list[Message]:
+        # All at once would wait until there are as many, or the time is over.
+        messages = self._client.consume(1, timeout_seconds)
+        if messages and max_records > 1:
+            messages += self._client.consume(max_records - 1, 0)
+        return messages
 
     def _sort(self, messages: list[Message]) -> None:
         by_partition: dict[int, list[Message]] = {}

@@ -2,6 +2,11 @@
 
 The client begins a partition at the group's committed offset when it is assigned without a position. So
 partitions are assigned to it only once the caller has said where each begins.
+
+Whatever a callback raises is kept for `raise_kept`. The client throws away the messages that it fetched in
+the call in which a callback raises; and an error of its own (a question to a client that is being closed)
+would leave it as a bare KafkaError, which is no BaseException: not even `except BaseException` catches it
+(confluent-kafka 2.16.1 with Python 3.11).
 """
 
 from __future__ import annotations
@@ -13,6 +18,8 @@ from confluent_kafka import Consumer, TopicPartition
 
 from connectors.kafka_partitions import Events
 
+_Callback = Callable[[Consumer, list[TopicPartition]], None]
+
 
 class Group(ABC):
     """The callbacks of `Consumer.subscribe`, which run on the thread that polls, and what is fetched."""
@@ -21,18 +28,43 @@ class Group(ABC):
         self._events = events
         self._member = self._to_begin = False
         self._failed: set[int] = set()
+        self._kept: Exception | None = None
 
-    @abstractmethod
     def on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """These are this member's now."""
+        self._keeping(self._assigned, consumer, partitions)
 
-    @abstractmethod
     def on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """These may go to others."""
+        self._keeping(self._revoked, consumer, partitions)
 
-    @abstractmethod
     def on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         """The membership is lost, and these with it."""
+        self._keeping(self._lost, consumer, partitions)
+
+    def raise_kept(self) -> None:
+        """Raise what a callback since the last call raised: KafkaException, or what the caller's raised."""
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            raise kept
+
+    def _keeping(self, callback: _Callback, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        try:
+            callback(consumer, partitions)
+        except Exception as error:
+            self._kept = self._kept or error
+
+    @abstractmethod
+    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """As `on_assign`."""
+
+    @abstractmethod
+    def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """As `on_revoke`."""
+
+    @abstractmethod
+    def _lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        """As `on_lost`."""
 
     def failed(self, partition: int) -> None:
         """The client would stand still at a partition, or go on behind the failure: it is to begin again."""
@@ -57,17 +89,17 @@ class Group(ABC):
 class Eager(Group):
     """Every rebalance takes all partitions, and gives most of them back: the assignment tells what went."""
 
-    def on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         consumer.assign([])
         self._member = self._to_begin = True
         self._events.put(("assigned", {tp.partition for tp in partitions}))
 
-    def on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         consumer.unassign()
         self._member = False
 
-    def on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self.on_revoke(consumer, partitions)
+    def _lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+        self._revoked(consumer, partitions)
         self._events.put(("assigned", set()))
 
     def _begin(self, consumer: Consumer, owned: list[TopicPartition]) -> list[TopicPartition]:
@@ -86,20 +118,20 @@ class Cooperative(Group):
         self._let_go = let_go
         self._all: set[int] = set()
 
-    def on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         consumer.incremental_assign([])
         self._member = self._to_begin = True
         self._all |= {tp.partition for tp in partitions}
         self._events.put(("assigned", set(self._all)))
 
-    def on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         try:
             self._note("revoked", partitions)
             self._let_go()
         finally:
             self._take_back(consumer, partitions)
 
-    def on_lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._member = False
         self._note("lost", partitions)
         self._take_back(consumer, partitions)

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 
 import msgspec
 import pytest
+from confluent_kafka import Consumer
+from confluent_kafka import TopicPartition as Partition
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import MemberToRemove
 from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment
 
 from connectors.kafka import KafkaSource, check
+from connectors.kafka_confluent_group import Cooperative, Eager, Group
 from connectors.kafka_group import Rebalances
 from connectors.kafka_partitions import Events
+from connectors.kafka_source import make_source
 from detector.config import Kafka
-from detector.errors import Fenced, SourceError
+from detector.errors import Fenced, SourceError, StateError
 from detector.query import RawBatch
 from tests.conftest import TopicFactory
 from tests.connectors.members import (
     PATIENCE_SECONDS,
     Client,
     Join,
+    Member,
     Rebalance,
     make_settings,
     produce,
@@ -192,6 +197,39 @@ def test_a_member_that_the_group_gave_up_loses_what_it_had_and_comes_back(
     until(lambda: member.source.commit({0: 1}), member)
 
 
+def test_a_member_can_be_closed_before_it_was_told_what_a_rebalance_takes(
+    kafka_server: KafkaServer, kafka_topic: TopicFactory, join: Join
+) -> None:
+    # kafka-python takes no part in a rebalance before it is polled.
+    settings = make_settings(kafka_server, kafka_topic(partitions=2), "confluent")
+    first = join(settings)
+    until(lambda: first.assigned == [[0, 1]], first)
+    second = join(settings)
+    group = _Group(settings)
+    until(lambda: group.members() == 2 and group.state() == "Stable", second)
+    first.source.close()
+    until(lambda: second.owned() == [0, 1], second)
+
+
+def test_what_the_caller_raises_while_partitions_go_comes_out_of_poll(
+    kafka_server: KafkaServer, kafka_topic: TopicFactory, client: Client
+) -> None:
+    def refuse(_: list[int]) -> None:
+        raise StateError("disk full")
+
+    settings = make_settings(kafka_server, kafka_topic(partitions=2), client)
+    first, second = (
+        make_source(settings, on_assigned=dict.fromkeys, on_revoked=on_revoked)
+        for on_revoked in (refuse, lambda _: None)
+    )
+    with closing(first), closing(second):
+        first.open()
+        until(lambda: first.lag() != {}, Member(first))
+        second.open()
+        with pytest.raises(StateError, match="disk full"):
+            until(lambda: False, Member(first), Member(second))
+
+
 @pytest.mark.parametrize("rebalance", ["cooperative", "eager"])
 def test_an_attempt_to_join_that_ends_between_two_polls_is_taken_up(
     kafka_server: KafkaServer, kafka_topic: TopicFactory, join: Join, rebalance: Rebalance
@@ -203,6 +241,18 @@ def test_an_attempt_to_join_that_ends_between_two_polls_is_taken_up(
         member.poll(0.001)
         time.sleep(0.2)
     assert member.assigned == [[0]]
+
+
+@pytest.mark.parametrize("group", [Cooperative(Events(), lambda: None), Eager(Events())])
+@pytest.mark.parametrize("callback", ["on_assign", "on_revoke", "on_lost"])
+def test_a_callback_of_confluent_kafka_raises_nothing_of_its_own(group: Group, callback: str) -> None:
+    # On a busy machine the client calls back when it is being closed, and does not answer any more.
+    consumer = Consumer({"bootstrap.servers": "127.0.0.1:9", "group.id": "g", "log_level": 2})
+    consumer.close()
+    getattr(group, callback)(consumer, [Partition("queries", 0)])
+    with pytest.raises(RuntimeError, match="closed"):
+        group.raise_kept()
+    group.raise_kept()
 
 
 def test_a_member_that_lost_its_place_claims_nothing() -> None:
@@ -250,6 +300,9 @@ class _Group:
 
     def state(self) -> str:
         return str(self._ask(lambda admin: admin.describe_groups([self._settings.group_id]))["group_state"])
+
+    def members(self) -> int:
+        return len(self._ask(lambda admin: admin.describe_groups([self._settings.group_id]))["members"])
 
     def remove_members(self) -> None:
         name = self._settings.group_id
