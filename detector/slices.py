@@ -46,7 +46,11 @@ class Slices(Sequence[bytes]):
     @classmethod
     def lines(cls, text: bytes) -> Slices:
         """The lines of a text of whole lines, behind which a zero byte was put."""
-        ends = np.flatnonzero(np.frombuffer(text, dtype=np.uint8) == ord("\n"))
+        from models.words import find_byte  # here, so that `--help` does not load the compiler
+
+        letters, line_break = np.frombuffer(text, dtype=np.uint8), np.uint8(ord("\n"))
+        ends = np.empty(find_byte(letters, line_break, _NO_ROWS), dtype=np.int64)
+        find_byte(letters, line_break, ends)
         begins = np.append(0, ends + 1)[: len(ends)]
         return cls([text], np.zeros_like(ends), begins, ends)
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from detector.keys import SECRET
 from detector.query import IntArray
 from models.compiled import inlined, lean
+from models.words import word
 
 
 def number(text: npt.NDArray[np.uint8], spans: IntArray) -> tuple[IntArray, IntArray]:
@@ -27,15 +28,6 @@ def number(text: npt.NDArray[np.uint8], spans: IntArray) -> tuple[IntArray, IntA
 
 
 @inlined
-def _word(text: Any, at: Any) -> Any:
-    """Eight bytes of text from `at` on, little-endian."""
-    word = np.uint64(text[at])
-    for byte in range(1, 8):
-        word |= np.uint64(text[at + np.uint64(byte)]) << np.uint64(8 * byte)
-    return word
-
-
-@inlined
 def _hash(text: Any, begin: Any, width: Any, h: Any, secret: Any) -> Any:
     """h and the `width` bytes of text from `begin` on, as 64 bits. The last word overlaps the one before."""
     eight = np.uint64(8)
@@ -46,10 +38,10 @@ def _hash(text: Any, begin: Any, width: Any, h: Any, secret: Any) -> Any:
         return h ^ (h >> np.uint64(32))
     at, last = begin, begin + width - eight
     while at < last:
-        h = (h ^ _word(text, at)) * secret
+        h = (h ^ word(text, at)) * secret
         h ^= h >> np.uint64(32)
         at += eight
-    h = (h ^ _word(text, last)) * secret
+    h = (h ^ word(text, last)) * secret
     return h ^ (h >> np.uint64(32))
 
 
@@ -57,7 +49,7 @@ def _hash(text: Any, begin: Any, width: Any, h: Any, secret: Any) -> Any:
 def _equal(text: Any, one: Any, other: Any, width: Any) -> bool:
     eight, j = np.uint64(8), np.uint64(0)
     while j + eight <= width:
-        if _word(text, one + j) != _word(text, other + j):
+        if word(text, one + j) != word(text, other + j):
             return False
         j += eight
     while j < width:

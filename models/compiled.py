@@ -97,16 +97,28 @@ def _part(_context: Any, array: Any, index: Any) -> Any:
 part: Any = intrinsic(_part)
 
 
-def _trailing_zeros(_context: Any, word: Any) -> Any:
-    """How many of the lowest bits of a word are 0, for kernels; all of them where it is 0."""
+def _of_bits(count: Callable[[Any, Any], Any], says: str) -> Any:
+    """A number of the bits of a word, for kernels."""
 
-    def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return builder.cttz(arguments[0], _BUILD.false_bit)
+    def typed(_context: Any, word: Any) -> Any:
+        def generate(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+            return count(builder, arguments[0])
 
-    return word(word), generate
+        return word(word), generate
+
+    typed.__doc__ = says
+    return intrinsic(typed)
 
 
-trailing_zeros: Any = intrinsic(_trailing_zeros)
+trailing_zeros = _of_bits(
+    lambda builder, word: builder.cttz(word, _BUILD.false_bit),
+    "How many of the lowest bits of a word are 0; all of them where it is 0.",
+)
+leading_zeros = _of_bits(
+    lambda builder, word: builder.ctlz(word, _BUILD.false_bit),
+    "How many of the highest bits of a word are 0; all of them where it is 0.",
+)
+ones = _of_bits(lambda builder, word: builder.ctpop(word), "How many of the bits of a word are 1.")
 
 
 def _compiled(function: Callable[P, R], **options: bool) -> Callable[P, R]:

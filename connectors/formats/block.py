@@ -9,7 +9,7 @@ same values.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,37 +18,23 @@ from connectors.formats.encoded import AT_ONCE, read_encoded
 from connectors.formats.fields import ID_LENGTH, MAX_CLASSES, MAX_SECONDS
 from connectors.formats.floats import blank, read_list, read_number
 from connectors.formats.instants import read_instant
+from connectors.formats.keys import NAMES, UNKNOWN, WIDTHS, is_next, key
+from connectors.formats.strings import closing, copied, repeated
 from detector.decoded import HAS_CONFIDENCE, HAS_LABEL, HAS_PROBABILITIES, Decoded
 from detector.slices import Slices
 from models.compiled import jit
+from models.words import MARKED
 
-NAMES = (
-    "model_id",
-    "client_id",
-    "session_id",
-    "request_id",
-    "source_ip",
-    "user_agent",
-    "tenant_id",
-    "timestamp",
-    "input",
-    "probabilities",
-    "confidence",
-    "label",
-)
 IDS = 7
 """So many of the names are ids."""
 _TIMESTAMP, _INPUT, _PROBABILITIES, _CONFIDENCE, _LABEL = range(IDS, len(NAMES))
-UNKNOWN = len(NAMES)
 _MODEL, _CLIENT = 0, 1
 _REQUIRED = 1 << _MODEL | 1 << _CLIENT | 1 << _TIMESTAMP | 1 << _INPUT
-_WIDTHS = np.array([len(name) for name in NAMES])
-_KEYS = np.array([list(name.encode().ljust(16, b"\0")) for name in NAMES], dtype=np.uint8)
 _MOST_FIELDS = 64
-_QUOTE, _BACKSLASH, _COMMA, _COLON = 34, 92, 44, 58
+_QUOTE, _COMMA, _COLON = 34, 44, 58
 _OPEN, _CLOSE = 123, 125
 _BLANKS = (32, 9, 10, 13)
-_U, _I, _ONE = cast(Any, np.uint64), cast(Any, np.int64), np.uint64(1)
+_Number = TypeVar("_Number", np.float64, np.uint8)
 
 
 def read_batch(
@@ -59,18 +45,22 @@ def read_batch(
     Returns columns of all n values, and which of them are ordinary [n]; the rows of the others mean nothing.
     """
     n = len(values)
-    # What is wrong may be read beyond its end, to that of its text at most.
-    total = sum(map(len, values.texts))
-    # As large as they could ever have to be, which costs nothing: memory is given where it is written to.
-    letters = np.empty(total, dtype=np.uint8)
-    inputs, answers = np.empty(total // 2 + 1), np.empty(total // 2 + 1)  # a number has two bytes at least
+    letters, inputs, answers = np.empty(0, dtype=np.uint8), np.empty(0), np.empty(0)
     ordinary = np.zeros(n, dtype=np.bool_)
     spans = np.zeros((n, IDS + 2, 2), dtype=np.int64)
     given, labels = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
     times, confidences = np.zeros(n), np.zeros(n)
     columns = (values.begins, values.ends, ordinary, spans, given, times, confidences, labels)
     used = np.zeros(5, dtype=np.int64)
+    total, before = sum(map(len, values.texts)), 0
     for text, rows in values.by_text():
+        # What is wrong may be read beyond its end, to that of its text at most. A number has two bytes at
+        # least.
+        numbers, read = len(text) // 2 + MARKED, before / total
+        letters = _with_room(letters, int(used[0]), len(text) + MARKED, read)
+        inputs = _with_room(inputs, int(used[1]), numbers, read)
+        answers = _with_room(answers, int(used[2]), numbers, read)
+        before += len(text)
         read_rows(
             np.frombuffer(text, dtype=np.uint8),
             min(latest, MAX_SECONDS),
@@ -97,63 +87,15 @@ def read_batch(
     return found, ordinary
 
 
-@jit
-def _copied(text: Any, at: int, letters: Any, to: int) -> Any:
-    """`_closing`, and what is before it into letters from `to` on."""
-    i, k = _U(at), _U(to)
-    c = text[i]
-    while c != _QUOTE:
-        if c < 32 or c >= 128 or c == _BACKSLASH:
-            return 0
-        letters[k] = c
-        i += _ONE
-        k += _ONE
-        c = text[i]
-    return _I(i)
-
-
-@jit
-def _repeated(letters: Any, begin: int, width: int, before: int) -> bool:
-    """Whether so many letters from `begin` on are those from `before` on."""
-    for j in range(_U(width)):
-        if letters[_U(begin) + j] != letters[_U(before) + j]:
-            return False
-    return True
-
-
-@jit
-def _closing(text: Any, at: int) -> Any:
-    """Where the string ends whose first character is there; 0: it is none, or not plain ASCII."""
-    i = _U(at)  # an index without a sign is not looked at for being negative
-    c = text[i]
-    while c != _QUOTE:
-        if c < 32 or c >= 128 or c == _BACKSLASH:
-            return 0
-        i += _ONE
-        c = text[i]
-    return _I(i)
-
-
-@jit
-def _key(text: Any, i: int, end: int, guess: int) -> int:
-    """Which of `NAMES` text [i..end] is, or UNKNOWN; `guess` is tried first."""
-    if _is(text, i, end, guess):
-        return guess
-    for k in range(len(_WIDTHS)):
-        if _is(text, i, end, k):
-            return k
-    return UNKNOWN
-
-
-@jit
-def _is(text: Any, i: int, end: int, k: int) -> bool:
-    if _WIDTHS[k] != end - i:
-        return False
-    begin = _U(i)
-    for j in range(_U(end - i)):
-        if text[begin + j] != _KEYS[k, j]:
-            return False
-    return True
+def _with_room(array: npt.NDArray[_Number], used: int, most: int, read: float) -> npt.NDArray[_Number]:
+    """The array, of which so many are used, with room for `most` more; and if it must be made longer, for all
+    that is to come if that is like what was read, a share of it. Much more than is needed would be new memory
+    for every batch."""
+    if used + most <= len(array):
+        return array
+    longer = np.empty(most + (int(used / read) if read else 0), dtype=array.dtype)
+    longer[:used] = array[:used]
+    return longer
 
 
 @jit
@@ -178,7 +120,7 @@ def _label(text: Any, i: int, row: int, labels: Any) -> int:
 def _other(text: Any, i: int, scratch: Any, bits: Any) -> int:
     """Pass over the value of an unknown field: a string or a number; scratch and bits [1] are overwritten."""
     if text[i] == _QUOTE:
-        end = _closing(text, i + 1)
+        end = closing(text, i + 1)
         return end + 1 if end else 0
     return read_number(text, i, scratch, bits, 0)
 
@@ -227,10 +169,13 @@ def read_rows(
         well = False
         for field in range(_MOST_FIELDS):
             i = blank(text, i + 1)
-            end = _closing(text, i + 1) if text[i] == _QUOTE else 0
-            if end == 0:
-                break
-            name = _key(text, i + 1, end, guesses[field])
+            name = guesses[field]  # mostly it is the one that was there before
+            end = i + 1 + WIDTHS[name]
+            if text[i] != _QUOTE or not is_next(text, i + 1, name):
+                end = closing(text, i + 1) if text[i] == _QUOTE else 0
+                if end == 0:
+                    break
+                name = key(text, i + 1, end)
             i = blank(text, end + 1)
             if text[i] != _COLON or (name < UNKNOWN and (found >> name) & 1):
                 break
@@ -239,12 +184,12 @@ def read_rows(
                 guesses[field] = name
                 found |= 1 << name
             if name < IDS:
-                end = _copied(text, i + 1, letters, at) if text[i] == _QUOTE else 0
+                end = copied(text, i + 1, letters, at) if text[i] == _QUOTE else 0
                 width = end - i - 1
                 if end == 0 or width > ID_LENGTH or (name <= _CLIENT and width == 0):
                     break
                 i = end + 1
-                if name == _MODEL and width == model_width and _repeated(letters, at, width, model_at):
+                if name == _MODEL and width == model_width and repeated(letters, at, width, model_at):
                     spans[row, name, 0], spans[row, name, 1] = model_at, model_at + width
                 else:
                     spans[row, name, 0], spans[row, name, 1] = at, at + width

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from connectors.formats.lists import read_plain
 from models.compiled import jit
 
 _LOWEST, _HIGHEST = -300, 280
@@ -179,6 +180,9 @@ def read_list(text: Any, at: int, most: int, out: Any, bits: Any, begin: int) ->
     all: indices are uint64, so that none is looked at for being negative, and most numbers (a point, at most
     15 digits) are read right here.
     """
+    i, k = read_plain(text, _U(at), _U(most), bits, _U(begin))
+    if i != _ZERO:
+        return _I(i), _I(k)
     i, k, last = _U(at), _U(begin), _U(begin + most)
     if text[i] != 91:
         return 0, begin

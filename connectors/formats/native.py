@@ -87,7 +87,7 @@ class NativeDecoder:
         from connectors.formats import block
 
         self._block = block
-        block.read_batch(Slices.of([b""]), [0], 0.0, record_bytes, input_length)
+        block.read_batch(Slices.lines(b"\n\0"), [0], 0.0, record_bytes, input_length)
 
     def decode(self, batch: RawBatch) -> tuple[Sequence[Record], list[DeadLetter]]:
         """Every value of the batch as one record or one dead letter, each list in the batch's order.

@@ -333,3 +333,29 @@ def test_few_values_are_read_each_alone(monkeypatch: pytest.MonkeyPatch) -> None
     at_one_go = plain(read.decode(batch))
     monkeypatch.setattr(native, "FEWEST_OF_A_BLOCK", 21)
     assert plain(read.decode(batch)) == at_one_go
+
+
+@pytest.mark.parametrize("place", [0, 1, 62, 63, 64, 65, 127, 128, 200])
+def test_long_ids_are_plain_to_their_last_letter(place: int) -> None:
+    long = bytes(33 + n % 58 for n in range(201)).replace(b'"', b"!")
+    values = [ORDINARY.replace(b'"c"', b'"%s"' % long[: place + 1])]
+    for odd in (b"\\", b"\x1f", b"\x7f", b"\xc3\xa9", b'"'):
+        values.append(ORDINARY.replace(b'"c"', b'"%s"' % (long[:place] + odd + long[place + 1 :])))
+    both_ways([ORDINARY] * FEWEST_OF_A_BLOCK + values + [ORDINARY] * 2)
+
+
+def test_later_texts_of_a_batch_may_hold_more_of_everything() -> None:
+    def value(letters: int, count: int) -> bytes:
+        answers = b'], "probabilities": [' + b", ".join([b"0.125"] * min(count, 500)) + b"]}"
+        numbers = b", ".join(b"%d.25" % n for n in range(count))
+        return ORDINARY.replace(b'"c"', b'"%s"' % (b"c" * letters)).replace(b"1.0, 2]}", numbers + answers)
+
+    few, many = TEXT_BYTES // len(value(1, 1)), TEXT_BYTES // len(value(400, 2000))
+    values = [*[value(1, 1)] * few, *[value(400, 2000)] * 3 * many, *[value(1, 1)] * few]
+    found, ordinary = read_batch(Slices.of(values), range(len(values)), LATEST, 50_000, 2000)
+    assert ordinary.all()
+    for row in (0, few - 1, few, few + many, few + 3 * many - 1, few + 3 * many, len(values) - 1):
+        expected = json.loads(values[row])
+        assert found[row].client_id == expected["client_id"]
+        assert list(found[row].input) == expected["input"]
+        assert list(found[row].probabilities or ()) == expected["probabilities"]
