@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from detector.clients import ClientTable
 from detector.columns import QueryBatch
-from detector.entities import POINTS, Entities, Points, Work
+from detector.entities import Entities
 from detector.features import layout
 from detector.features.catalogue import NAMES
 from detector.features.inputs import Inputs
@@ -20,6 +20,7 @@ from detector.features.kernel import scratch
 from detector.linking import follow_links
 from detector.links import DISTANCES, FIRST_DISTANCE, UNUSED, Links, allocate, leave
 from detector.looking import looking
+from detector.points import POINTS, Points, Work
 from detector.pool import longer
 from detector.query import IntArray
 from detector.sessions import EVICTED_SHARE, EXPIRE_EVERY

@@ -167,8 +167,11 @@ class Decoded(Records):
 
     def models(self) -> tuple[list[str], IntArray]:
         """As of all `Records`."""
-        spans = self.spans[:, [MODEL]]
-        codes, firsts = spans_of_text.number(self._letters, spans)
+        spans = self.spans[:, MODEL : MODEL + 1]
+        if len(spans) and (spans == spans[0]).all():  # as the decoder keeps a name that comes again
+            codes, firsts = np.zeros(len(spans), dtype=np.int64), np.zeros(1, dtype=np.int64)
+        else:
+            codes, firsts = spans_of_text.number(self._letters, spans)
         return [self.text[i:j].decode("ascii") for i, j in spans[firsts, 0].tolist()], codes
 
     def ids(self, which: int) -> list[str]:
@@ -183,7 +186,7 @@ class Decoded(Records):
 
     def keys(self, *ids: int) -> Keys:
         """As of all `Records`."""
-        every = self.spans[:, list(ids)]
+        every = self.spans.take(ids, axis=1)
         codes, firsts = spans_of_text.number(self._letters, every)
         spans = every[firsts]
         ends = np.cumsum((spans[:, :, 1] - spans[:, :, 0]).sum(axis=1) + 4 * len(ids))

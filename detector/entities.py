@@ -5,7 +5,6 @@ Whatever a query is attributed to, the kernels, the features and the models are 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,11 +16,9 @@ from detector.features import layout
 from detector.features.catalogue import NAMES
 from detector.features.inputs import Inputs
 from detector.features.kernel import advance, release_blocks, scratch
+from detector.points import POINTS, Points
 from detector.query import FloatArray, IntArray
 from models.base import Arrays, under
-
-POINTS = 512
-"""Evaluation points that are written at one go."""
 
 
 def bytes_each(d: int, sketch: int) -> int:
@@ -32,100 +29,6 @@ def bytes_each(d: int, sketch: int) -> int:
 
 def _row(d: int, sketch: int) -> np.dtype[np.void]:
     return layout.row_type([*layout.row_fields(d, sketch), *suspicion.ROW_FIELDS])
-
-
-@dataclass(frozen=True, slots=True)
-class Points:
-    """Evaluation points [m]: row in the batch, slot, what `advance` wrote of each."""
-
-    rows: IntArray
-    slots: IntArray
-    meta: FloatArray
-    features: FloatArray
-    series: FloatArray
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @property
-    def so_far(self) -> IntArray:
-        """The how many-th of its entity each one is [m], from 1."""
-        return layout.evaluations(self.meta[:, 0])
-
-    def part(self, begin: int, end: int) -> Points:
-        """Points begin..end, as views."""
-        return Points(
-            self.rows[begin:end],
-            self.slots[begin:end],
-            self.meta[begin:end],
-            self.features[begin:end],
-            self.series[begin:end],
-        )
-
-    def copy(self) -> Points:
-        """The same points, which nothing overwrites later."""
-        return Points(
-            self.rows.copy(), self.slots, self.meta.copy(), self.features.copy(), self.series.copy()
-        )
-
-
-def in_order(parts: list[tuple[int, Points]]) -> tuple[IntArray, Points]:
-    """Points of several kinds of entities in the order of their queries, then kinds; and the kinds [m]."""
-    kind = np.repeat([which for which, _ in parts], [len(part) for _, part in parts])
-    if len(parts) == 1:
-        return kind, parts[0][1]
-    columns = [
-        np.concatenate([getattr(part, name) for _, part in parts])
-        for name in ("rows", "slots", "meta", "features", "series")
-    ]
-    order = np.lexsort((kind, columns[0]))
-    return kind[order], Points(*(column[order] for column in columns))
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """Columns of a batch of n queries that are filled while it is accounted for.
-
-    slot of the session and whether it begins there; owner: number of the client; client: slot of the
-    client's entity, -1: none; client_fresh whether that begins; sessions that the client had begun by
-    then; campaign: its slot, -1: none; odd [n, 2] how strange the input is, NaN for a repeat; followed: slot
-    of the session's odd queries, -1: it is none that is followed; followed_fresh whether that begins.
-    """
-
-    slot: IntArray
-    fresh: Any
-    owner: IntArray
-    client: IntArray
-    client_fresh: Any
-    sessions: IntArray
-    campaign: IntArray
-    odd: FloatArray
-    followed: IntArray
-    followed_fresh: Any
-
-    @classmethod
-    def empty(cls, n: int) -> Work:
-        """For n queries."""
-
-        def numbers() -> IntArray:
-            return np.zeros(n, dtype=np.int64)
-
-        def flags() -> Any:
-            return np.zeros(n, dtype=np.bool_)
-
-        odd = np.full((n, 2), np.nan)
-        return cls(
-            slot=numbers(),
-            fresh=flags(),
-            owner=numbers(),
-            client=numbers(),
-            client_fresh=flags(),
-            sessions=numbers(),
-            campaign=numbers(),
-            odd=odd,
-            followed=numbers(),
-            followed_fresh=flags(),
-        )
 
 
 class Entities:

@@ -6,9 +6,10 @@ from typing import Any
 
 from detector.clients import ClientTable
 from detector.columns import QueryBatch
-from detector.entities import Entities, Points, Work
+from detector.entities import Entities
 from detector.features.inputs import Inputs
 from detector.lent import lend
+from detector.points import Points, Work
 from models.compiled import lean
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.compiled import inlined, jit, part
+from models.words import word
 
 Keys = npt.NDArray[np.uint64]
 
@@ -107,22 +108,6 @@ def _compress(h: Any, m: Any, count: int, last: bool) -> None:
     h[7] ^= v7 ^ v15
 
 
-@inlined
-def _word(text: Any, at: int) -> Any:
-    """Eight bytes of text from `at` on, little-endian."""
-    i = np.uint64(at)
-    return (
-        np.uint64(text[i])
-        | np.uint64(text[i + np.uint64(1)]) << np.uint64(8)
-        | np.uint64(text[i + np.uint64(2)]) << np.uint64(16)
-        | np.uint64(text[i + np.uint64(3)]) << np.uint64(24)
-        | np.uint64(text[i + np.uint64(4)]) << np.uint64(32)
-        | np.uint64(text[i + np.uint64(5)]) << np.uint64(40)
-        | np.uint64(text[i + np.uint64(6)]) << np.uint64(48)
-        | np.uint64(text[i + np.uint64(7)]) << np.uint64(56)
-    )
-
-
 @jit
 def blake2b_128(text: Any, ends: Any, out: Any) -> None:
     """BLAKE2b (RFC 7693) with digests of 16 bytes, of messages that lie one after the other in text [bytes].
@@ -141,7 +126,7 @@ def blake2b_128(text: Any, ends: Any, out: Any) -> None:
             stop = min(at + 128, end)
             words = (stop - at) >> 3
             for k in range(words):
-                m[k] = _word(text, at + 8 * k)
+                m[k] = word(text, np.uint64(at + 8 * k))
             for k in range(words, 16):
                 m[k] = np.uint64(0)
             for j in range(at + 8 * words, stop):

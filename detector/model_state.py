@@ -10,13 +10,13 @@ from detector import policy, prior
 from detector.alert import Alert
 from detector.columns import QueryBatch
 from detector.ecs import build_alert
-from detector.entities import POINTS, Points, Work, in_order
 from detector.features import inputs as units
 from detector.features import layout
 from detector.features.inputs import Inputs
 from detector.finding import Campaign, Finding, recognise
 from detector.following import follow_clients
 from detector.learner import FIRST_BUILD, KEPT_NUMBERS, WINDOW, InputSample, Learner
+from detector.points import POINTS, Points, Work, in_order
 from detector.policy import CAMPAIGN, CLIENT, ODD, SESSION, Judged
 from detector.profile import ModelProfile
 from detector.query import FloatArray, IntArray

@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from detector.columns import QueryBatch
-from detector.entities import Entities, Points, Work
+from detector.entities import Entities
 from detector.features.inputs import Inputs
 from detector.lent import LentSlots, lend
+from detector.points import Points, Work
 from detector.pool import longer
 from detector.query import IntArray
 from models.compiled import lean
