@@ -62,7 +62,7 @@ class Decoded(Records):
         self.offsets, self.values = offsets, values
 
     def __len__(self) -> int:
-        return len(self.values)
+        return len(self.times)
 
     @overload
     def __getitem__(self, index: int) -> Record: ...

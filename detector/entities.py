@@ -83,10 +83,10 @@ class Entities:
 
     def reserve(self, queries: int = 0, points: int = 0) -> None:
         """Make room for what may be lent at so many queries, and when so many points are judged."""
-        if self.rings.holds(len(self.more), queries) and self.shown.holds(len(self.series), points):
+        entities = len(self.rows)  # each is lent one block of a kind at most
+        more, series = len(self.more), len(self.series)
+        if self.rings.holds(more, queries, entities) and self.shown.holds(series, points, entities):
             return
-        # An entity is lent one of each at most.
-        entities = len(self.rows)
         more = min(
             pool.next_size(len(self.more), self.rings.wanted(queries, entities)),
             layout.blocks_for(self.bound),
@@ -157,7 +157,9 @@ class Entities:
         odd: FloatArray,
     ) -> list[Points]:
         """Account for queries start..stop of entities that no silence ends; all their points, copied."""
-        parts = []
+        parts: list[Points] = []
+        if not (slot[start:stop] >= 0).any():
+            return parts
         while start < stop:
             start, points = self.measure(batch, inputs, np.inf, start, stop, POINTS, slot, fresh, odd)
             if len(points):

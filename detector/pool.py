@@ -33,9 +33,10 @@ class Pool(NamedTuple):
         """Whether nothing is left to lend."""
         return bool(self.counters[BACK] == 0 and self.counters[HIGH] >= self.counters[BOUND])
 
-    def holds(self, size: int, requests: int) -> bool:
-        """Whether `size` blocks are enough for so many requests, whatever was given back."""
-        return requests == 0 or self.counters.item(HIGH) + requests <= size
+    def holds(self, size: int, requests: int, most: int) -> bool:
+        """Whether `size` blocks are enough for so many requests, whatever was given back; never more than
+        `most` are out."""
+        return requests == 0 or most <= size or self.counters.item(HIGH) + requests <= size
 
     def wanted(self, requests: int, most: int | None = None) -> int:
         """Blocks that must have been allocated before so many requests, where never more than `most` are out
