@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from connectors.formats.floats import blank
-from models.compiled import jit
+from models.compiled import lean
 
 _LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _QUOTE, _COMMA, _COLON, _OPEN, _CLOSE = 34, 44, 58, 123, 125
@@ -43,7 +43,7 @@ _WIDTHS = np.array([3, 5, 5])
 _FLOAT32 = np.frombuffer(b'"float32"', dtype=np.uint8)
 
 
-@jit
+@lean
 def _three_bytes(text: Any, i: Any) -> Any:
     """The bytes of four characters, the first lowest; at least `_STRAY` where one is no base64."""
     return (
@@ -54,7 +54,7 @@ def _three_bytes(text: Any, i: Any) -> Any:
     )
 
 
-@jit
+@lean
 def _widen(floats: Any, n: int, out: Any, k: int) -> bool:
     """The first n floats into out [k..k+n]; whether all are finite."""
     finite = True
@@ -64,7 +64,7 @@ def _widen(floats: Any, n: int, out: Any, k: int) -> bool:
     return finite
 
 
-@jit
+@lean
 def _numbers(text: Any, at: int, most: int, words: Any, floats: Any, out: Any, k: int) -> Any:
     """Read up to `most` float32 from the base64 at text from `at` on.
 
@@ -113,7 +113,7 @@ def _numbers(text: Any, at: int, most: int, words: Any, floats: Any, out: Any, k
     return _I(i) + 1, k + n
 
 
-@jit
+@lean
 def _product(text: Any, i: int) -> Any:
     """Read the list of sides at text from i on; returns the position behind (0: none) and their product."""
     product = 1
@@ -137,7 +137,7 @@ def _product(text: Any, i: int) -> Any:
             return 0, 0
 
 
-@jit
+@lean
 def _key(text: Any, i: int) -> int:
     """Which of `_KEYS` is the string whose first character is at i; -1: none."""
     for key in range(len(_WIDTHS)):
@@ -149,7 +149,7 @@ def _key(text: Any, i: int) -> int:
     return -1
 
 
-@jit
+@lean
 def read_encoded(text: Any, i: int, most: int, words: Any, floats: Any, out: Any, begin: int) -> Any:
     """Read an input of 1 to `most` float32 at text [bytes] from i on into out from `begin` on.
 

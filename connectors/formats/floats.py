@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from connectors.formats.lists import read_plain
-from models.compiled import jit
+from models.compiled import lean
 
 _LOWEST, _HIGHEST = -300, 280
 """Powers of ten that are read here; results beyond may be subnormal or infinite."""
@@ -21,7 +21,7 @@ _MAX_DIGITS = 19
 _EXACT = 2**53
 _U = np.uint64
 _I: Any = np.int64
-_ZERO, _ONE, _TEN, _TOP = _U(0), _U(1), _U(10), _U(1 << 63)
+_ZERO, _ONE, _FIVE, _TEN, _TOP = _U(0), _U(1), _U(5), _U(10), _U(1 << 63)
 _LOW_HALF, _HALF, _ALL = _U(0xFFFFFFFF), _U(32), _U(0xFFFFFFFFFFFFFFFF)
 _MINUS, _PLUS, _POINT, _EXPONENT, _SMALL_EXPONENT = 45, 43, 46, 69, 101
 
@@ -45,7 +45,7 @@ _POWERS = _powers_of_five()
 _TENS = np.array([10.0**k for k in range(23)])
 
 
-@jit
+@lean
 def blank(text: Any, i: int) -> int:
     """The first position from i on that is no white space."""
     while text[i] <= 32 and text[i] in (32, 9, 10, 13):
@@ -53,7 +53,7 @@ def blank(text: Any, i: int) -> int:
     return i
 
 
-@jit
+@lean
 def _product(a: Any, b: Any) -> Any:
     """The upper and the lower half of a 64 by 64 bit product."""
     a0, a1, b0, b1 = a & _LOW_HALF, a >> _HALF, b & _LOW_HALF, b >> _HALF
@@ -63,7 +63,7 @@ def _product(a: Any, b: Any) -> Any:
     return high, (middle << _HALF) | (low & _LOW_HALF)
 
 
-@jit
+@lean
 def _nearest(digits: Any, power: int) -> Any:
     """The bits of the float64 nearest to digits * 10^power, digits > 0; 0 where this does not tell."""
     shift = _ZERO
@@ -96,7 +96,7 @@ def _nearest(digits: Any, power: int) -> Any:
     return (mantissa & ~_U(1 << 52)) | (_U(exponent) << _U(52))
 
 
-@jit
+@lean
 def put_nearest(digits: Any, power: int, negative: bool, out: Any, bits: Any, k: int) -> bool:
     """Write the float64 nearest to digits * 10^power, digits > 0, into out [k]; False: not told here."""
     if digits <= _U(_EXACT) and power >= -22 and power <= 22:
@@ -113,66 +113,75 @@ def put_nearest(digits: Any, power: int, negative: bool, out: Any, bits: Any, k:
     return True
 
 
-@jit
-def read_number(text: Any, i: int, out: Any, bits: Any, k: int) -> int:
-    """Read the JSON number at text [bytes] from i into out [k] float64; returns the position behind it.
+@lean
+def read_number(text: Any, at: int, out: Any, bits: Any, k: int) -> int:
+    """Read the JSON number at text [bytes] from `at` on into out [k] float64; returns the position behind it.
 
     `bits` is a view of out as uint64.
 
     Returns 0 when it is no number, or none that is read here. The text must end in a byte that no number has.
     """
+    i = _U(at)
     negative = text[i] == _MINUS
     if negative:
-        i += 1
-    digits, significant, begin = _ZERO, 0, i
-    c = text[i]
-    while c >= 48 and c <= 57:
-        digits = digits * _TEN + _U(c - 48)
-        significant += 1 if significant > 0 or c != 48 else 0
-        i += 1
-        c = text[i]
-    if i == begin or (i > begin + 1 and text[begin] == 48):
+        i += _ONE
+    begin = i
+    while text[i] == 48:
+        i += _ONE
+    first, digits = i, _ZERO
+    digit = _U(text[i]) - _U(48)
+    while digit <= _U(9):
+        digits = digits * _TEN + digit
+        i += _ONE
+        digit = _U(text[i]) - _U(48)
+    significant = i - first
+    if i == begin or (i > begin + _ONE and first > begin):
         return 0
     power, whole = 0, True
-    if c == _POINT:
+    if text[i] == _POINT:
         whole = False
-        i += 1
+        i += _ONE
         begin = i
-        c = text[i]
-        while c >= 48 and c <= 57:
-            digits = digits * _TEN + _U(c - 48)
-            significant += 1 if significant > 0 or c != 48 else 0
-            i += 1
-            c = text[i]
-        power = begin - i
+        while significant == _ZERO and text[i] == 48:
+            i += _ONE
+        first = i
+        digit = _U(text[i]) - _U(48)
+        while digit <= _U(9):
+            digits = digits * _TEN + digit
+            i += _ONE
+            digit = _U(text[i]) - _U(48)
+        significant += i - first
+        power = -_I(i - begin)
         if power == 0:
             return 0
+    c = text[i]
     if c in (_EXPONENT, _SMALL_EXPONENT):
         whole = False
-        i += 1
+        i += _ONE
         c = text[i]
         sign = -1 if c == _MINUS else 1
         if c in (_MINUS, _PLUS):
-            i += 1
+            i += _ONE
             c = text[i]
         begin, exponent = i, 0
-        while c >= 48 and c <= 57 and i < begin + 5:
+        while c >= 48 and c <= 57 and i < begin + _FIVE:
             exponent = 10 * exponent + _I(c - 48)
-            i += 1
+            i += _ONE
             c = text[i]
-        if i == begin or i == begin + 5:
+        if i == begin or i == begin + _FIVE:
             return 0
         power += sign * exponent
-    if significant > _MAX_DIGITS:
+    if significant > _U(_MAX_DIGITS):
         return 0
     if digits == _ZERO:
         # An integer has no negative zero.
         out[k] = -0.0 if negative and not whole else 0.0
-        return i
-    return i if put_nearest(digits, power, negative, out, bits, k) else 0
+        return int(_I(i))
+    told = put_nearest(digits, power, negative, out, bits, k)
+    return int(_I(i)) if told else 0
 
 
-@jit
+@lean
 def read_list(text: Any, at: int, most: int, out: Any, bits: Any, begin: int) -> Any:
     """Read the flat list of 1 to `most` numbers at text [bytes] from `at` on into out from `begin` on.
 
@@ -210,14 +219,16 @@ def read_list(text: Any, at: int, most: int, out: Any, bits: Any, begin: int) ->
                 i += _ONE
                 digit = _U(text[i]) - _U(48)
             places = i - point
-        odd = whole * places == _ZERO or whole + places > _U(15)
+        odd = whole * places == _ZERO or whole + places > _U(_MAX_DIGITS)
         if odd or (whole > _ONE and text[first] == 48) or (text[i] | 32) == _SMALL_EXPONENT:
             i = _U(read_number(text, _I(start), out, bits, _I(k)))
             if i == _ZERO:
                 return 0, begin
-        else:
+        elif whole + places <= _U(15):
             result = np.float64(_I(value)) / _TENS[places]
             out[k] = -result if negative else result
+        elif not put_nearest(value, -_I(places), negative, out, bits, _I(k)):
+            return 0, begin
         k += _ONE
         while text[i] <= 32 and (text[i] == 32 or text[i] == 10 or text[i] == 13 or text[i] == 9):
             i += _ONE

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from connectors.formats.floats import put_nearest
-from models.compiled import jit
+from models.compiled import lean
 
 _QUOTE, _PLUS, _MINUS, _POINT, _COLON = 34, 43, 45, 46, 58
 _FIRST_YEAR = 1970
@@ -19,7 +19,7 @@ _LATEST = 10**10
 """From here on (year 2286) nine places of a second do not fit into 64 bits."""
 
 
-@jit
+@lean
 def _digits(text: Any, i: int, count: int) -> int:
     """The number that `count` digits from i on are; -1: they are no digits."""
     value = 0
@@ -31,7 +31,7 @@ def _digits(text: Any, i: int, count: int) -> int:
     return value
 
 
-@jit
+@lean
 def _day(year: int, month: int, day: int) -> int:
     """Days since 1970-01-01 in the Gregorian calendar; -1 for a day that does not exist, or before."""
     if year < _FIRST_YEAR or month < 1 or month > 12 or day < 1:
@@ -45,7 +45,7 @@ def _day(year: int, month: int, day: int) -> int:
     return 365 * y + y // 4 - y // 100 + y // 400 + (153 * m + 2) // 5 + day - 1 - 719468
 
 
-@jit
+@lean
 def read_instant(text: Any, i: int, out: Any, bits: Any) -> int:
     """Read the time whose quote is at text [bytes] i into out [1] float64; returns the position behind it.
 

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from models.compiled import inlined, jit
+from models.compiled import inlined, lean
 from models.words import word
 
 NAMES = (
@@ -33,7 +33,7 @@ _QUOTE = 34
 _U = cast(Any, np.uint64)
 
 
-@jit
+@lean
 def key(text: Any, i: int, end: int) -> int:
     """Which of `NAMES` text [i..end] is, or UNKNOWN."""
     for k in range(len(WIDTHS)):
@@ -42,7 +42,7 @@ def key(text: Any, i: int, end: int) -> int:
     return UNKNOWN
 
 
-@jit
+@lean
 def _is(text: Any, i: int, end: int, k: int) -> bool:
     if WIDTHS[k] != end - i:
         return False

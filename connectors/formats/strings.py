@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from models.compiled import jit, trailing_zeros
+from models.compiled import lean, trailing_zeros
 from models.words import MARKED, copy_string
 
 _QUOTE, _BACKSLASH = 34, 92
@@ -14,7 +14,7 @@ _U, _I = cast(Any, np.uint64), cast(Any, np.int64)
 _NONE, _ONE, _MARKED = np.uint64(0), np.uint64(1), np.uint64(MARKED)
 
 
-@jit
+@lean
 def closing(text: Any, at: int) -> Any:
     """Where the string ends whose first character is there; 0: it is none, or not plain ASCII."""
     i = _U(at)  # an index without a sign is not looked at for being negative
@@ -27,7 +27,7 @@ def closing(text: Any, at: int) -> Any:
     return _I(i)
 
 
-@jit
+@lean
 def copied(text: Any, at: int, letters: Any, to: int) -> Any:
     """`closing`, and what is before it into letters from `to` on, with 64 bytes to spare."""
     i, k = _U(at), _U(to)
@@ -49,7 +49,7 @@ def copied(text: Any, at: int, letters: Any, to: int) -> Any:
     return _I(i)
 
 
-@jit
+@lean
 def repeated(letters: Any, begin: int, width: int, before: int) -> bool:
     """Whether so many letters from `begin` on are those from `before` on."""
     for j in range(_U(width)):
