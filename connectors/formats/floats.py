@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from connectors.formats.lists import read_plain
-from models.compiled import lean
+from models.compiled import leading_zeros, lean
 
 _LOWEST, _HIGHEST = -300, 280
 """Powers of ten that are read here; results beyond may be subnormal or infinite."""
@@ -66,11 +66,8 @@ def _product(a: Any, b: Any) -> Any:
 @lean
 def _nearest(digits: Any, power: int) -> Any:
     """The bits of the float64 nearest to digits * 10^power, digits > 0; 0 where this does not tell."""
-    shift = _ZERO
-    for step in (32, 16, 8, 4, 2, 1):
-        if digits >> _U(64 - step) == _ZERO:
-            digits <<= _U(step)
-            shift += _U(step)
+    shift = leading_zeros(digits)
+    digits <<= shift
     high, low = _product(digits, _POWERS[power - _LOWEST, 0])
     if high & _U(0x1FF) == _U(0x1FF):
         more, _ = _product(digits, _POWERS[power - _LOWEST, 1])
