@@ -19,7 +19,17 @@ INVERSIONS = (
     "latent_differential_evolution",
     "genetic_search",
 )
-SEARCHES = ("sign_opt", "geo_da", "step_widening", "nes", "simba", "square")
+CLIMBS = ("hill_climbing", "evolution_strategy", "metropolis", "spsa", "pattern_search")
+SEARCHES = (
+    "sign_opt",
+    "geo_da",
+    "step_widening",
+    "nes",
+    "simba",
+    "square",
+    "noise_escalation",
+    "blending",
+)
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +58,12 @@ def test_inversions_reach_their_class(cancer: Target, name: str) -> None:
     assert answers[:, 1 - start].max() > 0.9
 
 
+@pytest.mark.parametrize("name", CLIMBS)
+def test_climbs_reach_more_classes_than_the_one_of_their_start(digits: Target, name: str) -> None:
+    reached = max((run(digits, name, 600, seed).answers.max(axis=0) > 0.9).sum() for seed in range(3))
+    assert reached > 1
+
+
 @pytest.mark.parametrize("name", SEARCHES)
 def test_evasions_change_the_label_of_a_row(cancer: Target, name: str) -> None:
     labels = run(cancer, name, 300).answers.argmax(axis=1)
@@ -73,6 +89,19 @@ def test_line_searches_move_one_column_at_a_time(cancer: Target) -> None:
     steps = unit_steps(cancer, run(cancer, "line_search", 300))
     changed = (np.abs(steps) > 1e-6).sum(axis=1)
     assert (changed <= 1).mean() > 0.5
+
+
+def test_grids_and_redrawn_columns_leave_the_others_at_rest(cancer: Target) -> None:
+    for name in ("grid_extraction", "column_extraction"):
+        steps = unit_steps(cancer, run(cancer, name, 300))
+        assert ((np.abs(steps) > 1e-6).sum(axis=1) <= 4).mean() > 0.8
+
+
+def test_mixtures_lie_between_rows(cancer: Target) -> None:
+    sent = cancer.dataset.to_unit(run(cancer, "mixture_extraction", 100).inputs)
+    own = cancer.dataset.to_unit(cancer.dataset.attacker)
+    assert (sent >= own.min(axis=0) - 1e-6).all()
+    assert (sent <= own.max(axis=0) + 1e-6).all()
 
 
 def test_antithetic_pairs_lie_round_their_centre(digits: Target) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from benchmarks.traces.attacks import (
+    by_hand,
     evasion,
     evasion_decision,
     evasion_score,
@@ -15,6 +16,7 @@ from benchmarks.traces.attacks import (
     inversion,
     inversion_search,
     membership,
+    pools_by_hand,
 )
 from benchmarks.traces.attacks.attacker import Attacker
 from benchmarks.traces.recorder import BudgetSpent
@@ -125,6 +127,39 @@ ATTACKS: dict[str, Attack] = {
         "extraction",
         extraction_active.active_thief_held_out,
         "own driver of ActiveThief, pool of the target's own distribution (hard)",
+    ),
+    "hill_climbing": Attack("inversion", by_hand.hill_climbing, "own code, random hill climbing"),
+    "evolution_strategy": Attack(
+        "inversion", by_hand.evolution_strategy, "own code of the (1+1)-ES (Rechenberg 1973)"
+    ),
+    "metropolis": Attack(
+        "inversion", by_hand.metropolis, "own code of simulated annealing (Kirkpatrick et al. 1983)"
+    ),
+    "spsa": Attack("inversion", by_hand.spsa, "own code of SPSA (Spall 1992)"),
+    "pattern_search": Attack(
+        "inversion", by_hand.pattern_search, "own code of pattern search (Hooke and Jeeves 1961)"
+    ),
+    "noise_escalation": Attack(
+        "evasion", by_hand.noise_escalation, "own code of repeated additive noise, as in foolbox"
+    ),
+    "blending": Attack("evasion", by_hand.blending, "own code of a search between two records"),
+    "gaussian_extraction": Attack(
+        "extraction", pools_by_hand.gaussian_inputs, "own code, normal noise like the data"
+    ),
+    "mixture_extraction": Attack(
+        "extraction", pools_by_hand.mixtures, "own code of mix-up (Zhang et al. 2018) as a pool"
+    ),
+    "grid_extraction": Attack("extraction", pools_by_hand.grids, "own code, grids over columns"),
+    "column_extraction": Attack(
+        "extraction", pools_by_hand.redrawn_columns, "own code, one column redrawn at a time"
+    ),
+    "neighbour_extraction": Attack(
+        "extraction", pools_by_hand.uncertain_neighbours, "own code, uncertainty sampling round own rows"
+    ),
+    "noise_membership": Attack(
+        "membership_inference",
+        pools_by_hand.noise_membership,
+        "own code of label-only noise (Choquette-Choo et al. 2021)",
     ),
 }
 
