@@ -33,9 +33,11 @@ LAPSE = EXPIRE_EVERY
 
 
 class Members(NamedTuple):
-    """Who takes part in a campaign: numbers of the clients, sessions in it, time and mark of its founding."""
+    """Who takes part in a campaign: numbers of the clients, how many of its queries each has sent, sessions
+    in it, time and mark of its founding."""
 
     clients: IntArray
+    sent: IntArray
     sessions: int
     founded: float
     mark: int
@@ -176,6 +178,7 @@ class Campaigns:
         clients = np.flatnonzero(self.links.member == campaign)
         return Members(
             clients,
+            self.links.sent[clients].astype(np.int64),
             int(self.links.sessions[clients].sum()),
             float(self.links.founded[campaign]),
             int(self.links.mark[campaign]),

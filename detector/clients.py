@@ -152,9 +152,14 @@ class ClientTable(Numbered):
         self.evicted += len(gone)
         return gone, self.slots.take_back(gone)
 
-    def names(self, numbers: IntArray) -> list[str]:
-        """Client ids, sorted."""
-        return sorted(_text(self._names[c]) for c in numbers.tolist() if self._register.taken[c])
+    def names(self, numbers: IntArray, sent: IntArray) -> list[str]:
+        """Client ids, who has sent most first."""
+        known = [
+            (-count, _text(self._names[number]))
+            for number, count in zip(numbers.tolist(), sent.tolist(), strict=True)
+            if self._register.taken[number]
+        ]
+        return [name for _, name in sorted(known)]
 
     def state(self) -> tuple[dict[str, Any], dict[str, npt.NDArray[np.generic]]]:
         """Everything, as values that `readable` makes ready for JSON, and arrays."""

@@ -52,9 +52,9 @@ class Fitted:
             yield f"              {tail.sessions:,} sessions, {self.points[name]:,} evaluation points"
             short, late = profile.thresholds(budget)[SESSION]
             yield f"              threshold {short:.1f} for a budget of {budget:g} " + PER
-            yield f"              threshold {late:.1f} after {LONG} distinct queries of a session"
-            yield f"              so many sessions can show {supported:.3g} at best" + (
-                ", less is extrapolated" if supported > budget else ""
+            yield f"              and {late:.1f} after {LONG} distinct queries: long sessions reach farther"
+            yield f"              so many sessions can show {supported:.3g} {PER}" + (
+                f"; beyond that the budget of {budget:g} is extrapolated" if supported > budget else ""
             )
             if profile.suspects:
                 yield f"              {profile.suspects:,} sessions look like attacks and taught nothing;"

@@ -249,7 +249,7 @@ class ModelState(Tables):
             record = batch.records[row]
             if self.learner is not None:
                 self.learner.alert(which, int(serial), int(self.clients.serial[owner[at]]))
-            campaign = self._campaign(s) if which == CAMPAIGN else None
+            campaign = self._campaign(s, judged, row) if which == CAMPAIGN else None
             at += 1
             if self.settings.declared.issuperset(campaign.clients if campaign else [record.client_id]):
                 self.suppressed[0] += 1
@@ -277,9 +277,14 @@ class ModelState(Tables):
             )
             alerts.append(build_alert(finding))
 
-    def _campaign(self, slot: int) -> Campaign:
+    def _campaign(self, slot: int, judged: Judged, row: int) -> Campaign:
+        """The campaign of that slot as it was at the query in `row`: what came later counts later."""
         members = self.campaigns.members(slot)
-        return Campaign(self.clients.names(members.clients), members.sessions, members.founded, members.mark)
+        later = judged.sender[row + 1 :][judged.campaign[row + 1 :] == slot]
+        sent = members.sent - np.bincount(later, minlength=self.clients.used)[members.clients]
+        return Campaign(
+            self.clients.names(members.clients, sent), members.sessions, members.founded, members.mark
+        )
 
     def _learn(
         self,
