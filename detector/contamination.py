@@ -27,7 +27,7 @@ MINIMUM_OWNERS = 20
 """Clients below which sessions, not clients, are kept together when one part judges the other."""
 POINTS = 16
 """Evaluation points of one session that teach at most, evenly spread over it."""
-SUSPECT = 20.0
+SUSPECT = 25.0
 """Forgetting sum of log-odds from which a session is taken for an attack."""
 SUSPECT_FOR_LIFE = 60.0
 """The same for other entities: clients and campaigns live longer, and odd queries are chosen for it."""

@@ -52,12 +52,14 @@ alone makes 19% of 28 excesses."""
 LATER_POINTS = Usual(10, 7.0)
 """Of sessions from then on, of which most histories hold few or none."""
 LIVES = Usual(10, 5.0)
-"""Of other entities."""
+"""Of other entities: clients and odd queries in their first evaluation points, and campaigns."""
+LONG_LIVES = Usual(10, 10.0)
+"""Of clients and odd queries from then on: both reach farther than sessions do."""
 PRIOR_EDGE = 2.0
 """Smallest evidence at which the tail may begin."""
 LATE = 24
 """Evaluation points after which a session is long: some 100 queries. Benign sessions seldom are."""
-LATE_SHARE = 0.1
+LATE_SHARE = 0.3
 """Part of the sessions' budget that long ones may spend from then on."""
 
 
@@ -70,33 +72,29 @@ def accumulate(evidence: float, score: float) -> float:
 
 
 @jit
-def _maxima(scores: Any, serials: Any, count: int) -> Any:
+def _maxima(scores: Any, serials: Any, ages: Any, count: int) -> Any:
     now = np.zeros(count)
-    points = np.zeros(count, dtype=np.int64)
-    most = np.zeros((count, 2))
-    most[:, 1] = np.nan
+    most = np.full((count, 2), np.nan)
     for i in range(scores.shape[0]):
-        s = serials[i]
+        s, age = serials[i], ages[i]
         now[s] = accumulate(now[s], scores[i])
-        if points[s] < LATE:
-            most[s, 0] = max(most[s, 0], now[s])
-        else:
-            most[s, 1] = now[s] if points[s] == LATE else max(most[s, 1], now[s])
-        points[s] += 1
+        most[s, age] = now[s] if np.isnan(most[s, age]) else max(most[s, age], now[s])
     return most
 
 
-def maxima_by_age(scores: FloatArray, sessions: IntArray) -> FloatArray:
+def maxima_by_age(scores: FloatArray, sessions: IntArray, points: IntArray) -> FloatArray:
     """Largest evidence of each session [k, 2], one row a distinct session: in its first LATE evaluation
-    points, and later (NaN: it has no later ones). scores [n] and sessions [n] in time order."""
+    points, and later (NaN: it has none such). scores [n] and sessions [n] in time order; points [n]: the how
+    many-th of its session each is, from 1."""
     _, dense = np.unique(sessions, return_inverse=True)
     count = int(dense.max()) + 1 if len(dense) else 0
-    return np.asarray(_maxima(scores, dense.astype(np.int64), count), dtype=np.float64)
+    ages = (points > LATE).astype(np.int64)
+    return np.asarray(_maxima(scores, dense.astype(np.int64), ages, count), dtype=np.float64)
 
 
 def session_maxima(scores: FloatArray, sessions: IntArray) -> FloatArray:
     """Largest evidence that each session ever had [k]; as in `maxima_by_age`."""
-    return np.asarray(np.fmax(*maxima_by_age(scores, sessions).T), dtype=np.float64)
+    return np.asarray(maxima_by_age(scores, sessions, np.ones_like(sessions))[:, 0], dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,14 +151,19 @@ class SessionTail:
 
 
 def tails_by_age(
-    maxima: FloatArray, sessions: int, usual: Usual = FIRST_POINTS, models: int = 1
+    maxima: FloatArray,
+    sessions: int,
+    usual: tuple[Usual, Usual] = (FIRST_POINTS, LATER_POINTS),
+    models: int = 1,
 ) -> tuple[SessionTail, SessionTail]:
-    """The tails of sessions in their first evaluation points, where they look like `usual`, and later.
-    `maxima_by_age` [k, 2] of those that were long enough to be evaluated, of `sessions` in all, of so many
-    models."""
-    early, late = maxima.T
-    later = SessionTail.fit(late[~np.isnan(late)], sessions, LATER_POINTS, models)
-    return SessionTail.fit(early, sessions, usual, models), later
+    """The tails of entities in their first evaluation points, and later; `usual` says how these look
+    elsewhere. `maxima_by_age` [k, 2] of those that were long enough to be evaluated; `sessions` as in
+    `SessionTail.fit`, of so many models."""
+    early, late = (
+        SessionTail.fit(some[~np.isnan(some)], sessions, known, models)
+        for some, known in zip(maxima.T, usual, strict=True)
+    )
+    return early, late
 
 
 def thresholds_by_age(early: SessionTail, late: SessionTail, budget: float) -> tuple[float, float]:

@@ -40,7 +40,7 @@ SESSION, CLIENT, CAMPAIGN, ODD = range(4)
 KINDS = 4
 OTHERS = (CLIENT, CAMPAIGN, ODD)
 """Those whose queries are the sessions' too."""
-AGED = (SESSION, ODD)
+AGED = (SESSION, CLIENT, ODD)
 """Those that are judged by another threshold once they are long (`detector.evidence`)."""
 KIND_NAMES = ("session", "client", "campaign", "odd")
 BUDGET_SHARES = (0.7, 0.1, 0.1, 0.1)

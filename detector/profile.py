@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from detector.contamination import groups_of, thinned, without_attacks
 from detector.errors import ProfileError
 from detector.evidence import (
     LIVES,
+    LONG_LIVES,
     USUAL_SCORE,
     SessionTail,
     maxima_by_age,
@@ -39,7 +40,7 @@ from models.base import Arrays, under
 from models.ensemble import Ensemble, Past
 from models.recogniser import shipped
 
-FORMAT = 8
+FORMAT = 9
 MINIMUM_SESSIONS = 100
 """Judged benign sessions below which a tail of session maxima means nothing."""
 MINIMUM_OTHERS = 100
@@ -47,6 +48,9 @@ MINIMUM_OTHERS = 100
 MINIMUM_ODD = 8
 """Benign sessions with enough odd queries to judge below which their level is not known, and their maxima
 and those of all queries make one tail."""
+
+
+_OTHERS = (LIVES, LONG_LIVES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,51 +151,61 @@ def build(
     if np.isnan(scores).all():
         return None
     tails = tails_of(
-        (scores, sessions.entities),
-        tuple((part, rows.entities) for part, rows in zip(other_scores, others, strict=True)),
+        Scored(scores, sessions.entities, sessions.points),
+        tuple(
+            Scored(part, rows.entities, rows.points) for part, rows in zip(other_scores, others, strict=True)
+        ),
         total_sessions - suspects,
     )
     return _versioned(sequence, inputs, near, ensemble, *tails, suspects)
 
 
+class Scored(NamedTuple):
+    """Scores [n] of evaluation points in time order, serials [n] of their entities, and the how many-th of
+    its entity each is [n], from 1."""
+
+    scores: FloatArray
+    entities: IntArray
+    points: IntArray
+
+
 def tails_of(
-    sessions: tuple[FloatArray, IntArray],
-    others: tuple[tuple[FloatArray, IntArray], ...],
-    total: int,
-    models: int = 1,
+    sessions: Scored, others: tuple[Scored, ...], total: int, models: int = 1
 ) -> tuple[tuple[SessionTail, ...], tuple[SessionTail, ...], float]:
-    """`tails`, `late` and `odd_level` of a profile, from scores [n] of evaluation points in time order and
-    serials [n] of their entities: those of sessions, and of the kinds `OTHERS`. `total` counts all sessions,
-    also those that were too short to be evaluated, of so many `models`."""
+    """`tails`, `late` and `odd_level` of a profile, from the points of sessions, and of the kinds `OTHERS`.
+    `total` counts all sessions, also those that were too short to be evaluated, of so many `models`."""
     by_age = maxima_by_age(*sessions)
-    maxima = np.fmax(*by_age.T)
-    total = max(total, len(maxima))
+    total = max(total, len(by_age))
+    clients, campaigns, odd = others
     early, late = tails_by_age(by_age, total, models=models)
-    tails = [early]
-    for scores, entities in others[:-1]:
-        theirs = session_maxima(scores, entities)
-        if len(theirs) < MINIMUM_OTHERS:
-            theirs = np.concatenate([theirs, maxima])
-        tails.append(SessionTail.fit(theirs, total, models=models))
-    (odd, odd_late), level = _odd_tails(*others[-1], by_age, total, models)
-    return (*tails, odd), (late, odd_late), level
+    of_clients = maxima_by_age(*clients)
+    if len(of_clients) < MINIMUM_OTHERS:
+        of_clients = np.concatenate([of_clients, by_age])
+    client, client_late = tails_by_age(of_clients, total, _OTHERS, models)
+    of_campaigns = session_maxima(campaigns.scores, campaigns.entities)
+    if len(of_campaigns) < MINIMUM_OTHERS:
+        of_campaigns = np.concatenate([of_campaigns, np.fmax(*by_age.T)])
+    campaign = SessionTail.fit(of_campaigns, total, models=models)
+    (odd_early, odd_late), level = _odd_tails(odd, by_age, total, models)
+    return (early, client, campaign, odd_early), (late, client_late, odd_late), level
 
 
 def _odd_tails(
-    scores: FloatArray, entities: IntArray, of_sessions: FloatArray, total: int, models: int
+    odd: Scored, of_sessions: FloatArray, total: int, models: int
 ) -> tuple[tuple[SessionTail, SessionTail], float]:
     """The tails of sessions' odd queries, and by how much these score higher than all queries usually do.
 
     What is chosen for being odd surprises more, honest or not. Half of the sessions are to score at most 1
     on average, as whole sessions do, or the evidence of each of them would grow until it saturates.
     """
-    _, which = np.unique(entities, return_inverse=True)
+    _, which = np.unique(odd.entities, return_inverse=True)
     count = np.bincount(which)
     if len(count) < MINIMUM_ODD:
-        maxima = np.concatenate([maxima_by_age(scores, entities), of_sessions])
-        return tails_by_age(maxima, total, LIVES, models), 0.0
-    level = max(0.0, float(np.median(np.bincount(which, scores) / count)) - USUAL_SCORE)
-    return tails_by_age(maxima_by_age(scores - level, entities), total, LIVES, models), level
+        maxima = np.concatenate([maxima_by_age(*odd), of_sessions])
+        return tails_by_age(maxima, total, _OTHERS, models), 0.0
+    level = max(0.0, float(np.median(np.bincount(which, odd.scores) / count)) - USUAL_SCORE)
+    maxima = maxima_by_age(odd.scores - level, odd.entities, odd.points)
+    return tails_by_age(maxima, total, _OTHERS, models), level
 
 
 def restore_profile(arrays: Arrays) -> ModelProfile:

@@ -36,7 +36,7 @@ def first_alerts(past: Points, now: Points, recogniser: Recogniser | None) -> di
     ensemble = Ensemble(SIDES, FAMILIES, recogniser)
     learned = Past(past.features, past.so_far, past.sessions)
     scores, _ = ensemble.fit_and_score(learned, thinned(past.sessions), ())
-    tails = tails_by_age(maxima_by_age(scores, past.sessions), past.benign_sessions)
+    tails = tails_by_age(maxima_by_age(scores, past.sessions, past.so_far), past.benign_sessions)
     return alerts_of(ensemble, thresholds_by_age(*tails, BUDGET), now)
 
 

@@ -19,7 +19,7 @@ from detector.query import FloatArray, IntArray
 from models.recogniser import Recogniser, Stack, described, judged
 
 FAMILIES = ("inversion", "membership_inference", "extraction", "evasion")
-TREES, LEAVES = 100, 12
+TREES, LEAVES = 100, 24
 TEACHES = 96
 """Evaluation points of one session that teach at most, evenly spread over it: very long ones know no more."""
 IMPOSSIBLE = -30.0

@@ -21,8 +21,8 @@ from detector.contamination import thinned
 from detector.features.catalogue import FAMILIES, SIDES
 from detector.policy import SESSION
 from detector.prior import Prior
-from detector.profile import tails_of
-from detector.query import FloatArray, IntArray
+from detector.profile import Scored, tails_of
+from detector.query import FloatArray
 from models.ensemble import Ensemble
 from models.quantiles import Quantiles
 from models.recogniser import Recogniser
@@ -105,10 +105,13 @@ def _prior(learned: _Learned, said: Sequence[_Said], provenance: dict[str, Any])
     calibration = Quantiles.fit(np.vstack([_some(one.raw, one.of) for one in said]), 1e-3)
     ensemble = learned.ensemble()
     ensemble.take_calibration(calibration)
-    sessions = _together([(ensemble.combine(one.raw), one.of.past.sessions) for one in said])
+    sessions = _together(
+        [Scored(ensemble.combine(one.raw), one.of.past.sessions, one.of.past.so_far) for one in said]
+    )
     kinds = zip(*((zip(one.others, one.of.others, strict=True)) for one in said), strict=True)
     others = tuple(
-        _together([(ensemble.combine(raw), rows.entities) for raw, rows in kind]) for kind in kinds
+        _together([Scored(ensemble.combine(raw), rows.entities, rows.points) for raw, rows in kind])
+        for kind in kinds
     )
     total = sum(one.of.past.benign_sessions for one in said)
     tails, late, odd_level = tails_of(sessions, others, total, len(said))
@@ -125,11 +128,12 @@ def _resting_on(prior: Prior, outcomes: Sequence[Outcome]) -> Prior:
     return replace(prior, tails=tails, late=late)
 
 
-def _together(parts: Sequence[tuple[FloatArray, IntArray]]) -> tuple[FloatArray, IntArray]:
-    """Scores and entities of several models, with numbers of their own for the entities of each."""
+def _together(parts: Sequence[Scored]) -> Scored:
+    """Scores of several models, with serials of their own for the entities of each."""
     numbers, count = [], 0
-    for _, entities in parts:
+    for _, entities, _ in parts:
         values, dense = np.unique(entities, return_inverse=True)
         numbers.append(dense.astype(np.int64) + count)
         count += len(values)
-    return np.concatenate([scores for scores, _ in parts]), np.concatenate(numbers)
+    scores, _, points = zip(*parts, strict=True)
+    return Scored(np.concatenate(scores), np.concatenate(numbers), np.concatenate(points))

@@ -52,7 +52,7 @@ def test_fit_tells_what_each_model_got(querywatch: Querywatch) -> None:
     assert f"plenty: profile {profile.version}" in result.stdout
     assert "300 sessions, 750 evaluation points" in result.stdout
     assert f"threshold {profile.thresholds(1.0)[SESSION, 0]:.1f} for a budget of 1 " in result.stdout
-    assert "so many sessions can show 100 false alerts per 10,000 sessions; beyond that the budget of 1 is" in result.stdout
+    assert "can show 100 false alerts per 10,000 sessions; beyond that the budget of 1 is" in result.stdout
     assert "little: no profile, " in result.stdout
     assert set(profiles.load(Path("p.qwp"))) == {"plenty"}
 

@@ -21,6 +21,7 @@ from detector.evidence import (
     session_maxima,
     tails_by_age,
 )
+from detector.rows import ordinals
 
 
 def test_evidence_adds_up_and_forgets() -> None:
@@ -55,10 +56,17 @@ def test_maxima_are_of_a_session_while_it_is_short_and_once_it_is_long() -> None
     short = [DRIFT + 3.0, *[DRIFT] * (LATE - 1)]
     scores = np.array([*short, DRIFT, DRIFT + 0.5, 0.0, *short])
     sessions = np.repeat([7, 8], [LATE + 3, LATE])
-    (long, alone) = maxima_by_age(scores, sessions)
+    (long, alone) = maxima_by_age(scores, sessions, ordinals(sessions))
     assert long.tolist() == pytest.approx([3.0, LEAK ** (LATE + 1) * 3.0 + 0.5])
     assert alone[0] == 3.0 and np.isnan(alone[1])
     assert session_maxima(scores, sessions).tolist() == [3.0, 3.0]
+
+
+def test_a_session_whose_beginning_is_not_known_any_more_is_not_short_again() -> None:
+    points = np.arange(LATE + 5, LATE + 8)
+    ((early, late),) = maxima_by_age(np.array([0.0, DRIFT + 1.0, 0.0]), np.full(3, 7), points)
+    assert np.isnan(early)
+    assert late == 1.0
 
 
 def exponential(rng: np.random.Generator, sessions: int, scale: float) -> SessionTail:
