@@ -37,11 +37,16 @@ def _active(attacker: Attacker, pool: FloatArray) -> None:
             chosen = _k_centre(pool, asked, left, each)
         else:
             copy = LogisticRegression(max_iter=500).fit(pool[asked], labels)
-            sure = np.sort(copy.predict_proba(pool[left]), axis=1)
-            chosen = left[np.argsort(sure[:, -1] - sure[:, -2], kind="stable")[:each]]
+            chosen = left[least_sure(copy, pool[left])[:each]]
         labels = np.concatenate([labels, attacker.ask(pool[chosen]).argmax(axis=1)])
         asked = np.concatenate([asked, chosen])
         left = np.setdiff1d(left, chosen)
+
+
+def least_sure(copy: LogisticRegression, rows: FloatArray) -> IntArray:
+    """The rows [n, d] by how near the copy's two likeliest classes are, the nearest first [n]."""
+    sure = np.sort(copy.predict_proba(rows), axis=1)
+    return np.argsort(sure[:, -1] - sure[:, -2], kind="stable")
 
 
 def _k_centre(pool: FloatArray, asked: IntArray, left: IntArray, count: int) -> IntArray:

@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 from benchmarks.traces.attacks.attacker import Attacker
 from benchmarks.traces.attacks.by_hand import asking
+from benchmarks.traces.attacks.extraction_active import least_sure
 
 
 def gaussian_inputs(attacker: Attacker) -> None:
@@ -75,8 +76,7 @@ def uncertain_neighbours(attacker: Attacker) -> None:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)  # a rough copy does
                 copy = LogisticRegression(max_iter=300).fit(known, labels)
-            sure = np.sort(copy.predict_proba(tried), axis=1)
-            tried = tried[np.argsort(sure[:, -1] - sure[:, -2], kind="stable")]
+            tried = tried[least_sure(copy, tried)]
         labels = np.concatenate([labels, ask(tried[:each]).argmax(axis=1)])
         known = np.vstack([known, tried[:each]])
 
