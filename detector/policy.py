@@ -20,7 +20,13 @@ from detector.evidence import LATE, accumulate
 from detector.features.layout import EVERY, FIRST_EVALUATION
 from detector.query import FloatArray, IntArray
 from detector.suspicion import EPISODES, LEVEL, OPEN, REVISION, SHOWN_FROM, SILENT, keep, open_session
+from models.ahead import ask_for
 from models.compiled import lean
+
+AHEAD = 4
+"""The episode of the point that comes so many later is asked for."""
+EIGHTS, FOURS = 32, 32
+"""Bytes of an episode's fields of eight bytes, from `evidence` on, and of those of four, from `counts` on."""
 
 MOST_REVISIONS = 8
 HIGH, CRITICAL = 1.5, 2.5
@@ -155,6 +161,9 @@ def judge(
     for m in range(start, points.kind.shape[0]):
         kind, s, owner = points.kind[m], points.slots[m], points.owner[m]
         episodes = kinds[kind]
+        soon = min(m + AHEAD, points.kind.shape[0] - 1)
+        ask_for(kinds[points.kind[soon]].evidence, points.slots[soon], 0, EIGHTS)
+        ask_for(kinds[points.kind[soon]].counts, points.slots[soon], 0, FOURS)
         queries = points.meta[m, 3]
         if points.meta[m, 0] == FIRST_EVALUATION:
             open_session(episodes, s)

@@ -24,10 +24,13 @@ from detector.features.similarity import (
     scale_input,
     strangeness,
 )
+from models.ahead import ask_for
 from models.compiled import inlined, lean, part
 
 QUERIES, DISTINCT, SERIAL, START, LAST_TIME = at.QUERIES, at.DISTINCT, at.SERIAL, at.START, at.LAST_TIME
 TARGET = at.TARGET
+AHEAD = 2
+"""The row of the query that comes so many later is asked for."""
 
 
 @inlined
@@ -145,6 +148,16 @@ def see_input(x: Any, key: int, slots: Any, s: int, inputs: Any, work: Scratch, 
     return float(length)
 
 
+@inlined
+def ask_quarter(slots: Any, s: int, quarter: int) -> None:
+    """Ask memory for a quarter, from 0 to 3, of the row of slot s: for all of it at once, a processor would
+    have to wait for some of its lines before it could go on."""
+    size = slots.last_input.strides[0] // 4
+    ask_for(
+        slots.last_input, s, quarter * size, (quarter + 1) * size
+    )  # the first field: where the row begins
+
+
 @lean
 def advance(
     slots: Any,
@@ -188,6 +201,8 @@ def advance(
         s = slot[i]
         if s < 0:
             continue
+        soon = max(slot[min(i + AHEAD, stop - 1)], 0)
+        ask_quarter(slots, soon, 0)
         slots.changed[s] = 1
         counts, row, input_ = part(slots.counts, s), part(slots.stats, s), part(x, i)
         new = fresh[i] or time[i] - slots.times[s, LAST_TIME] > gap
@@ -197,6 +212,7 @@ def advance(
         slots.times[s, LAST_TIME] = max(slots.times[s, LAST_TIME], time[i])
         counts[QUERIES] += 1
         scale_input(input_, inputs, work.z, work.sketch)
+        ask_quarter(slots, soon, 1)
         key = ring_key(part(bits, i), words)
         repeat = is_repeat(slots, s, input_, key)
         blend(row, at.EXACT, 1.0 if repeat else 0.0, rate(counts[QUERIES]))
@@ -205,7 +221,9 @@ def advance(
         counts[DISTINCT] += 1
         n = counts[DISTINCT]
         length = see_input(input_, key, slots, s, inputs, work, part(out_odd, i))
+        ask_quarter(slots, soon, 2)
         see_answer(part(p, i), confidence[i], margin[i], label[i], length, slots, s, row, work)
+        ask_quarter(slots, soon, 3)
         slots.recent[s, n % RECENT, 0] = confidence[i]
         slots.recent[s, n % RECENT, 1] = work.distances[0]
         if n >= FIRST_EVALUATION and n % EVERY == 0:
