@@ -16,6 +16,7 @@ from detector.features import layout
 from detector.features.catalogue import NAMES
 from detector.features.inputs import Inputs
 from detector.features.kernel import advance, release_blocks, scratch
+from detector.growing import Growing
 from detector.points import POINTS, Points
 from detector.query import FloatArray, IntArray
 from models.base import Arrays, under
@@ -39,15 +40,15 @@ class Entities:
 
     def __init__(self, bound: int, d: int, sketch: int) -> None:
         self.bound = bound
-        self.rows = np.zeros(layout.FEWEST, dtype=_row(d, sketch))
-        self.more = np.zeros(layout.FEWEST, dtype=layout.block_type(sketch))
-        self.series = suspicion.no_series(0)
+        self._held = {
+            "rows": Growing(np.zeros(layout.FEWEST, dtype=_row(d, sketch))),
+            "more": Growing(np.zeros(layout.FEWEST, dtype=layout.block_type(sketch))),
+            "series": Growing(suspicion.no_series(0)),
+        }
         self.rings = pool.make(layout.blocks_for(bound))
         self.shown = pool.make(suspicion.blocks_for(bound))
         self.counters = np.zeros(2, dtype=np.int64)
-        self.changed = {
-            name: np.zeros(len(getattr(self, name)), dtype=np.uint8) for name in ("rows", "more", "series")
-        }
+        self.changed = {name: np.zeros(len(held.array), dtype=np.uint8) for name, held in self._held.items()}
         """By array: 1 where a row was written to since it was saved."""
         self._view()
         self._row = np.zeros(POINTS, dtype=np.int64)
@@ -56,12 +57,39 @@ class Entities:
         self._series = np.zeros((POINTS, layout.RECENT, 2))
         self._scratch = scratch(d, sketch)
 
+    @property
+    def rows(self) -> npt.NDArray[np.void]:
+        """Of each entity, by slot: [capacity]."""
+        return self._held["rows"].array
+
+    @property
+    def more(self) -> npt.NDArray[np.void]:
+        """Blocks that rings go on in: [blocks]."""
+        return self._held["more"].array
+
+    @property
+    def series(self) -> npt.NDArray[np.float32]:
+        """Blocks for what an alert shows, as in `detector.suspicion`: [blocks, ...]."""
+        return self._held["series"].array
+
+    def _lengthen(self, **rows: int) -> None:
+        """Have at least so many rows in the arrays named."""
+        del self.slots, self.episodes
+        for name, wanted in rows.items():
+            self._held[name].lengthen(wanted)
+        self._view()
+
     def _view(self) -> None:
         for name, flags in self.changed.items():
-            pool.longer(flags, len(getattr(self, name)))
+            pool.longer(flags, len(self._held[name].array))
         rows, more, series = self.changed.values()
         self.slots = layout.views(self.rows, self.more, self.rings, self.counters, rows, more)
         self.episodes = suspicion.views(self.rows, self.series, self.shown, series)
+
+    @property
+    def last_times(self) -> FloatArray:
+        """Of each entity's last query: [capacity], a view."""
+        return self.slots.times[:, layout.LAST_TIME]
 
     @property
     def nbytes(self) -> int:
@@ -78,8 +106,7 @@ class Entities:
     def grow(self, capacity: int) -> None:
         """Make room for `capacity` entities, if there is less."""
         if capacity > len(self.rows):
-            pool.longer(self.rows, capacity)
-            self._view()
+            self._lengthen(rows=capacity)
 
     def reserve(self, queries: int = 0, points: int = 0) -> None:
         """Make room for what may be lent at so many queries, and when so many points are judged."""
@@ -96,11 +123,9 @@ class Entities:
             suspicion.blocks_for(self.bound),
         )
         if more > len(self.more) or series > len(self.series):
-            pool.longer(self.more, more)
-            pool.longer(self.series, series)
             pool.longer(self.rings.back, more)
             pool.longer(self.shown.back, series)
-            self._view()
+            self._lengthen(more=more, series=series)
 
     def measure(
         self,
@@ -198,13 +223,11 @@ class Entities:
 
     def load(self, arrays: Arrays) -> None:
         """The inverse of `state`; bounds that are smaller than what was saved give way."""
+        self._lengthen(**{name: len(arrays[name]) for name in self._held})
         for name, kept in (("rows", self.rows), ("more", self.more)):
             rows = np.ascontiguousarray(arrays[name])
-            pool.longer(kept, len(rows))
             kept[: len(rows)] = rows.reshape(-1).view(kept.dtype)
-        series = arrays["series"]
-        pool.longer(self.series, len(series))
-        self.series[: len(series)] = series
+        self.series[: len(arrays["series"])] = arrays["series"]
         self.counters[:] = arrays["counters"]
         self.rings = pool.load(under(arrays, "rings/"), layout.blocks_for(self.bound), len(self.more))
         self.shown = pool.load(under(arrays, "shown/"), suspicion.blocks_for(self.bound), len(self.series))

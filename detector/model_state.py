@@ -11,7 +11,6 @@ from detector.alert import Alert
 from detector.columns import QueryBatch
 from detector.ecs import build_alert
 from detector.features import inputs as units
-from detector.features import layout
 from detector.features.inputs import Inputs
 from detector.finding import Campaign, Finding, recognise
 from detector.following import follow_clients
@@ -117,8 +116,8 @@ class ModelState(Tables):
                     self.entities[CLIENT].release(slots)
                     self.campaigns.forget(gone)
             if self.sessions.sweep_due:
-                last_times = self.entities[SESSION].slots.times[:, layout.LAST_TIME]
-                self._release(self.sessions.sweep(last_times, self.settings.gap))
+                gone = self.sessions.sweep(self.entities[SESSION].last_times, self.settings.gap)
+                self._release(gone)
                 self.campaigns.sweep(self.sessions.queries)
             if start < n and self.sessions.full:
                 self._release(self.sessions.evict(self.entities[SESSION].suspicion(self.threshold)))
