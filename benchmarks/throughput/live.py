@@ -1,7 +1,8 @@
 """Many live sessions at once, or one very long one: speed, memory, and saving the state.
 
-`python -m benchmarks.throughput.live JSON` is one measurement in a process of its own, so that its memory is
-its own; `benchmarks.throughput` runs it.
+`python -m benchmarks.throughput.live JSON` is a process of its own, so that its memory is its own;
+`benchmarks.throughput` runs it. Of many sessions it measures what it is asked for on standard input, a `take`
+or a `save`, so that several numbers of sessions can take turns on a machine whose speed changes.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ POOL = 4093
 """Different inputs; a prime, so that sessions do not get the same ones in step."""
 STEP = 1e-5
 """Seconds between two queries: all sessions stay within the gap."""
+AGED = 4
+"""Queries that a session gets at most, on average, while speed is measured."""
 
 
 class Traffic:
@@ -52,7 +55,6 @@ class Traffic:
         self._answers = [packed_numbers(row, 6) for row in p]
         self._decoder = make_decoder(Config())
         self._n = 0
-        self.alerts = 0
 
     def batches(self, sessions: NDArray[np.int64]) -> Iterator[RawBatch]:
         for first in range(0, len(sessions), BATCH):
@@ -78,9 +80,8 @@ class Traffic:
         for raw in self.batches(sessions):
             records, _ = self._decoder.decode(raw)
             begun = time.process_time()
-            outcome = shard.process(records)
+            shard.process(records)
             seconds += time.process_time() - begun
-            self.alerts += len(outcome.alerts)
         return seconds
 
 
@@ -89,53 +90,73 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
-def many(sessions: int, numbers: int, each: int, queries: int, profile: str) -> dict[str, float]:
-    """`sessions` live sessions of `each` queries, then `queries` more spread over them at random, and a save
-    of what these changed.
+class Crowd:
+    """Live sessions of `each` queries of `numbers` numbers, judged by a profile and saved in a folder."""
 
-    Before those, the sessions get 0 to 3 queries each, so that however many there are, every fourth of the
-    queries that are timed is an evaluation point: sessions in step would give none, or nothing else.
-    """
-    known = profiles.load(Path(profile))
-    warm_up(known)
-    traffic = Traffic(numbers)
-    traffic.through(Shard(Settings(learn=False), known), np.arange(BATCH))
-    base = resident()
-    settings = Settings(learn=False, memory=max(1 << 26, sessions * 20_000))
-    shard = Shard(settings, known)
-    every = np.arange(sessions)
-    for _ in range(each):
-        traffic.through(shard, every)
-    held = resident() - base
-    for more in range(1, EVERY):
-        traffic.through(shard, every[every % EVERY >= more])
-    with tempfile.TemporaryDirectory(prefix="querywatch-") as folder:
-        return _measured(shard, traffic, Path(folder), sessions, numbers, queries) | {"resident": held}
+    def __init__(self, folder: Path, sessions: int, numbers: int, each: int, profile: str) -> None:
+        self._known = profiles.load(Path(profile))
+        warm_up(self._known)
+        self._sessions, self._numbers, self._each = sessions, numbers, each
+        self._rng = np.random.default_rng(4)
+        self._traffic = Traffic(numbers)
+        self._traffic.through(Shard(Settings(learn=False), self._known), np.arange(BATCH))
+        base = resident()
+        self._begin(each)
+        self._resident = resident() - base
+        self._spread()
+        self._store = StateStore(folder, "bench", shard_state.VERSION)
+        self._store.open()
+        begun = time.perf_counter()
+        whole = shard_state.snapshot(self._shard)
+        self._all_copied = time.perf_counter() - begun
+        self._pieces = _written_in_parts(self._store, whole.changes)
 
+    def _begin(self, each: int) -> None:
+        """All sessions, from their first query on."""
+        settings = Settings(learn=False, memory=max(1 << 26, self._sessions * 20_000))
+        self._shard = Shard(settings, self._known)
+        for _ in range(each):
+            self._traffic.through(self._shard, np.arange(self._sessions))
 
-def _measured(
-    shard: Shard, traffic: Traffic, folder: Path, sessions: int, numbers: int, queries: int
-) -> dict[str, float]:
-    """All but the memory that they take."""
-    store = StateStore(folder, "bench", shard_state.VERSION)
-    store.open()
-    begun = time.perf_counter()
-    whole = shard_state.snapshot(shard)
-    all_copied = time.perf_counter() - begun
-    pieces = _written_in_parts(store, whole.changes)
-    del whole
-    drawn = np.random.default_rng(4).integers(sessions, size=queries)
-    state = next(iter(shard.models.values()))
-    before = _points(state)
-    seconds = traffic.through(shard, drawn)
-    found = {
-        "live": float(len(state.sessions)),
-        "seconds": seconds / queries,
-        "points": float(_points(state) - before),
-        "alerts": float(traffic.alerts),
-        "kept by default": float(ModelState("bench", numbers, Settings(), None).sessions.bound),
-    }
-    return found | {"all copied": all_copied} | saving(shard, store, pieces)
+    def _spread(self) -> None:
+        """0 to 3 queries more each, so that every fourth of those that come is an evaluation point: sessions
+        in step would give none, or nothing else."""
+        every = np.arange(self._sessions)
+        for more in range(1, EVERY):
+            self._traffic.through(self._shard, every[every % EVERY >= more])
+
+    def take(self, queries: int) -> dict[str, float]:
+        """Processor seconds a query, of so many at random, and evaluation points among them.
+
+        Sessions become dearer with age, and a few would age much more than many do: they are begun anew
+        before they get more than AGED queries each, and are as old on average as those of a crowd.
+        """
+        most = AGED * self._sessions
+        seconds, points = 0.0, 0
+        for first in range(0, queries, most):
+            if most < queries:
+                self._begin(self._each - AGED // 2)
+                self._spread()
+            count = min(most, queries - first)
+            before = _points(self._state)
+            drawn = self._rng.integers(self._sessions, size=count)
+            seconds += self._traffic.through(self._shard, drawn)
+            points += _points(self._state) - before
+        return {"seconds": seconds / queries, "points": float(points)}
+
+    def save(self) -> dict[str, float]:
+        """Memory that the sessions took at first, and a save of what changed since all was saved."""
+        found = {
+            "live": float(len(self._state.sessions)),
+            "resident": float(self._resident),
+            "all copied": self._all_copied,
+            "kept by default": float(ModelState("bench", self._numbers, Settings(), None).sessions.bound),
+        }
+        return found | saving(self._shard, self._store, self._pieces)
+
+    @property
+    def _state(self) -> ModelState:
+        return next(iter(self._shard.models.values()))
 
 
 def _points(state: ModelState) -> int:
@@ -207,7 +228,16 @@ def main() -> None:
     calm_collector()
     wanted = json.loads(sys.argv[1])
     kind = wanted.pop("kind")
-    print(json.dumps(many(**wanted) if kind == "many" else one(**wanted)))
+    if kind == "one":
+        print(json.dumps(one(**wanted)))
+        return
+    with tempfile.TemporaryDirectory(prefix="querywatch-") as folder:
+        crowd = Crowd(Path(folder), **wanted)
+        print("{}", flush=True)
+        for line in sys.stdin:
+            word, *numbers = line.split()
+            found = crowd.take(*map(int, numbers)) if word == "take" else crowd.save()
+            print(json.dumps(found), flush=True)
 
 
 if __name__ == "__main__":

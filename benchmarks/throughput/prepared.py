@@ -95,6 +95,39 @@ def run_part(module: str, **arguments: object) -> dict[str, Any]:
     return found
 
 
+class Part:
+    """`python -m MODULE` with arguments as in `run_part`, which answers each line that it is sent with one of
+    JSON; the first one says that it is ready. Raises SystemExit when it ends instead."""
+
+    def __init__(self, module: str, **arguments: object) -> None:
+        self._command = [sys.executable, "-m", module, json.dumps(arguments)]
+        self._process = subprocess.Popen(
+            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self._answer()
+
+    def ask(self, line: str) -> dict[str, Any]:
+        """The answer to one line."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def _answer(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        if not (line := self._process.stdout.readline()):
+            raise SystemExit(f"{' '.join(self._command)} ended with {self._process.wait()}")
+        found = json.loads(line)
+        assert isinstance(found, dict)
+        return found
+
+    def __enter__(self) -> Part:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()
+
+
 def _children() -> float:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
+from statistics import median
 
 from benchmarks.throughput import servers
 from benchmarks.throughput import stages as stage
 from benchmarks.throughput.bare import decode_only
-from benchmarks.throughput.prepared import Prepared, run_part
+from benchmarks.throughput.prepared import Part, Prepared, run_part
 from benchmarks.throughput.quix import quix
 from benchmarks.throughput.service import Topic, from_kafka
 from tests.servers.elasticsearch import ElasticsearchServer
@@ -17,6 +19,8 @@ from tests.servers.kafka import KafkaServer
 ALERTS = 10_000
 FEW = 20_000
 """Queries that the peers get."""
+TURNS = 10
+"""Takes of each number of live sessions."""
 CLIENTS = ("kafka-python", "confluent")
 GOALS = {
     "decode": 0.5,
@@ -68,33 +72,46 @@ def stages(prepared: Prepared, *, learn: bool, calls: bool) -> None:
 
 
 def live(prepared: Prepared, sessions: list[int], each: int) -> None:
-    """Speed, memory and saving with many live sessions."""
+    """Speed, memory and saving with many live sessions; each number of them in a process of its own."""
     _head(f"live sessions of {each} queries of {prepared.numbers} numbers, after decoding")
-    first = 0.0
-    for count in sessions:
-        found = run_part(
-            "benchmarks.throughput.live",
-            kind="many",
-            sessions=count,
-            numbers=prepared.numbers,
-            each=each,
-            queries=min(100_000, prepared.queries),
-            profile=str(prepared.profile),
-        )
-        first = first or found["seconds"]
+    queries = min(100_000, prepared.queries) // TURNS
+    with ExitStack() as stack:
+        crowds = {
+            count: stack.enter_context(
+                Part(
+                    "benchmarks.throughput.live",
+                    kind="many",
+                    sessions=count,
+                    numbers=prepared.numbers,
+                    each=each,
+                    profile=str(prepared.profile),
+                )
+            )
+            for count in sessions
+        }
+        takes = [
+            {count: crowd.ask(f"take {queries}") for count, crowd in crowds.items()} for _ in range(TURNS)
+        ]
+        saves = {count: crowd.ask("save") for count, crowd in crowds.items()}
+    first = [take[sessions[0]]["seconds"] for take in takes]
+    for count, saved in saves.items():
+        seconds = [take[count]["seconds"] for take in takes]
+        points = sum(take[count]["points"] for take in takes)
+        turns = [one / other for one, other in zip(first, seconds, strict=True)]
         _rate(
-            f"{found['live']:,.0f} live sessions",
+            f"{saved['live']:,.0f} live sessions",
             1.0,
-            found["seconds"],
-            f"{first / found['seconds']:.2f} of the first (goal {GOALS['live']:g}), "
-            f"{found['points']:,.0f} evaluation points, {found['resident'] / count:,.0f} bytes a session",
+            min(seconds),
+            f"{min(first) / min(seconds):.2f} of the first (goal {GOALS['live']:g}), "
+            f"{median(turns):.2f} in the median of {TURNS} turns; {points:,.0f} evaluation points, "
+            f"{saved['resident'] / count:,.0f} bytes a session",
         )
         print(
-            f"{'':6}save of {found['bytes'] / 2**20:,.0f} MiB, {found['changed']:,.0f} entities changed: "
-            f"pause {1000 * found['pause']:,.0f} ms, stop {found['stop']:.1f} s (wall clock); "
-            f"copying all takes {1000 * found['all copied']:,.0f} ms"
+            f"{'':6}save of {saved['bytes'] / 2**20:,.0f} MiB, {saved['changed']:,.0f} entities changed: "
+            f"pause {1000 * saved['pause']:,.0f} ms, stop {saved['stop']:.1f} s (wall clock); "
+            f"copying all takes {1000 * saved['all copied']:,.0f} ms"
         )
-    print(f"  sessions.memory_mb = 1024 keeps {found['kept by default']:,.0f} sessions a model and partition")
+    print(f"  sessions.memory_mb = 1024 keeps {saved['kept by default']:,.0f} sessions a model and partition")
 
 
 def one(prepared: Prepared, queries: int) -> None:

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from benchmarks.throughput import report
 from benchmarks.throughput.__main__ import app
 from benchmarks.throughput.bare import decode_only
-from benchmarks.throughput.live import many, one
+from benchmarks.throughput.live import Crowd, one
 from benchmarks.throughput.log import packed_input, write_log
 from benchmarks.throughput.plain_loop import from_kafka as events_from_kafka
 from benchmarks.throughput.plain_loop import numbers, run
@@ -69,16 +70,24 @@ def test_every_stage_takes_its_time(prepared: Prepared) -> None:
     assert found["columns, sessions, features"] > 0.0
 
 
-def test_live_sessions_are_all_live(prepared: Prepared) -> None:
-    few, more = (
-        many(sessions=n, numbers=NUMBERS, each=8, queries=1200, profile=str(prepared.profile))
-        for n in (40, 300)
-    )
-    assert (few["live"], more["live"]) == (40.0, 300.0)
-    assert few["points"] == pytest.approx(300.0, rel=0.2)  # a fair pair: as much is scored in both
-    assert more["points"] == pytest.approx(300.0, rel=0.2)
-    assert more["bytes"] > 0.0
+def test_live_sessions_are_all_live(prepared: Prepared, tmp_path: Path) -> None:
+    for sessions in (40, 300):
+        crowd = Crowd(tmp_path / str(sessions), sessions, NUMBERS, 8, str(prepared.profile))
+        takes = [crowd.take(600) for _ in range(2)]
+        saved = crowd.save()
+        assert saved["live"] == sessions
+        assert saved["bytes"] > 0.0
+        for take in takes:
+            assert take["points"] == pytest.approx(150.0, rel=0.2)  # fair: as much is scored in both
+            assert take["seconds"] > 0.0
     assert one(NUMBERS, 1000, str(prepared.profile))["last"] > 0.0
+
+
+def test_live_sessions_are_printed(prepared: Prepared, capsys: pytest.CaptureFixture[str]) -> None:
+    report.live(prepared, [40, 300], 8)
+    printed = capsys.readouterr().out
+    assert re.search(r"^  40 live sessions .* 1\.00 of the first", printed, re.MULTILINE)
+    assert "  300 live sessions" in printed
 
 
 def test_the_plain_loop_has_the_features_that_querywatch_has(prepared: Prepared) -> None:
