@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 PAGE = 2**21
 """Bytes of a large page."""
-LARGE = 16 * PAGE
+LARGE = 4 * PAGE
 """Arrays of more bytes lie in large pages. The last one is in memory as a whole, whatever is in use of it."""
 
 
