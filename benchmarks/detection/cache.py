@@ -83,6 +83,7 @@ class Stored(msgspec.Struct):
     inputs: bytes
     answers: bytes
     calls: tuple[int, ...]
+    natural: bool
 
     @classmethod
     def of(cls, recording: Recording) -> Stored:
@@ -96,6 +97,7 @@ class Stored(msgspec.Struct):
             recording.inputs.astype("<f8").tobytes(),
             recording.answers.astype("<f8").tobytes(),
             recording.calls,
+            recording.natural,
         )
 
     def recording(self) -> Recording:
@@ -103,4 +105,6 @@ class Stored(msgspec.Struct):
         inputs = np.frombuffer(self.inputs, "<f8").reshape(-1, self.columns)
         answers = np.frombuffer(self.answers, "<f8").reshape(-1, self.classes)
         own = np.ones(len(inputs), dtype=np.bool_)
-        return Recording(self.kind, self.model_id, self.digits, inputs, answers, self.calls, own)
+        return Recording(
+            self.kind, self.model_id, self.digits, inputs, answers, self.calls, own, self.natural
+        )

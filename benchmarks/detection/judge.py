@@ -18,7 +18,7 @@ from benchmarks.traces.log import Session
 class Found(msgspec.Struct, frozen=True):
     """An attack, and the first alert that found it: the attack's own queries until then (None: missed),
     ordinary ones included, the technique and kind of entity that it named; and the technique that the last
-    alert or revision named."""
+    alert or revision named. `natural`: it writes rows as the data's own source does."""
 
     kind: str
     family: str
@@ -30,6 +30,7 @@ class Found(msgspec.Struct, frozen=True):
     technique: str = ""
     entity: str = ""
     in_the_end: str = ""
+    natural: bool = False
 
 
 class FalseAlert(msgspec.Struct, frozen=True):
@@ -92,6 +93,7 @@ class _Attack:
             after_all=after_all,
             technique=technique,
             entity=entity,
+            natural=first.natural,
         )
 
 

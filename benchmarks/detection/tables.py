@@ -48,6 +48,9 @@ def attacks(found: Iterable[Found], title: str) -> Table:
     everything = [one for group in groups.values() for one in group]
     for (family, kind), group in sorted(groups.items()):
         table.add_row(family, kind, *_attack_cells(group))
+    for written, told in ((False, "own numbers"), (True, "as the data's source writes")):
+        if some := [one for one in everything if one.natural == written]:
+            table.add_row("all", told, *_attack_cells(some))
     table.add_row("all", "", *_attack_cells(everything), style="bold")
     return table
 

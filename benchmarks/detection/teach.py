@@ -53,6 +53,8 @@ FEWER = 4
 """Of so many points one teaches the recognisers that are only tried: points of one session are much alike."""
 HISTORY, TRACE, REPEATS = 6000, 2500, 10
 """Benign sessions of a deployment, and attacks of each kind, over all its models."""
+NATURAL = 0.5
+"""Share of attackers that write rows as the data's own source does."""
 FORMS: tuple[dict[str, Any], ...] = (
     {},
     {"rescale": True},
@@ -98,6 +100,7 @@ def main(
         "forms": [json.dumps(form, sort_keys=True, default=Variant.settings) for form in FORMS],
         "sessions": [HISTORY, TRACE],
         "repeats": REPEATS,
+        "natural": NATURAL,
         "scikit-learn": version("scikit-learn"),
     }
     points = [part for one in deployments for part in (one.past, one.now)]
@@ -173,6 +176,7 @@ def _recorded(
             benign_sessions=TRACE,
             attacks=tuple(ATTACKS),
             models=order,
+            natural=NATURAL,
             **{"repeats": REPEATS, **form},
         )
         parts = (*collect(Path(directory), truth), collect_unlearned(Path(directory), truth))

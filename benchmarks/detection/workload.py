@@ -25,7 +25,8 @@ HISTORY_DAYS, TRACE_DAYS = 14.0, 4.0
 @dataclass(frozen=True)
 class Plan:
     """seed; data sets; benign sessions that teach and that report; attacks, each with every budget
-    [queries] on every model; whether all columns are logged in other units."""
+    [queries] on every model; whether all columns are logged in other units; the share of attackers that write
+    rows as the data's own source does."""
 
     seed: int
     models: tuple[str, ...]
@@ -34,6 +35,7 @@ class Plan:
     attacks: tuple[str, ...]
     budgets: tuple[int, ...]
     rescale: bool = False
+    natural: float = 0.5
 
 
 @dataclass
@@ -82,15 +84,19 @@ class Workload:
 
     def _recording(self, name: str, model: int, budget: int) -> Recording:
         plan = self.plan
-        rng = np.random.default_rng([plan.seed, 3, zlib.crc32(name.encode()), model, budget])
+        which = [zlib.crc32(name.encode()), model, budget]
+        rng = np.random.default_rng([plan.seed, 3, *which])
+        natural = bool(np.random.default_rng([plan.seed, 6, *which]).random() < plan.natural)
 
         def make() -> Stored:
             with threadpool_limits(1):
                 digits = int(rng.choice([6, 7, 9]))
-                return Stored.of(record(self.deployment.targets[model], name, budget, digits, rng))
+                target = self.deployment.targets[model]
+                return Stored.of(record(target, name, budget, digits, rng, natural))
 
         data_set = plan.models[model]
         key: dict[str, object] = {"seed": plan.seed, "model": data_set, "attack": name, "budget": budget}
+        key["natural"] = natural
         return self.cache.get(key, TRACES, Stored, make).recording()
 
     @cached_property

@@ -47,6 +47,9 @@ def command(
     pause: Annotated[
         tuple[float, float] | None, typer.Option(help="Seconds between an attacker's queries: least, most.")
     ] = None,
+    natural: Annotated[
+        float, typer.Option(help="Share of attackers that write rows as the data's own source does.")
+    ] = 0.0,
     outputs: Annotated[
         Outputs, typer.Option(help="What the log tells of the model's answers.")
     ] = "probabilities",
@@ -72,6 +75,7 @@ def command(
             repeats=repeats,
             queries=(least, most),
             variant=Variant(dilution, jitter, shuffle, accounts, session_queries, pause),
+            natural=natural,
             outputs=outputs,
             models=model or ("digits", "cancer"),
             progress=lambda line: typer.echo(f"[{time.monotonic() - begun:6.1f} s] {line}", err=True),

@@ -53,6 +53,7 @@ def deal(
             times=times[mine],
             own=sent.own[mine],
             campaign=campaign,
+            natural=sent.natural,
         )
         for (a, _), mine in zip(members, rows, strict=True)
         if mine.size

@@ -59,12 +59,19 @@ class Deployment:
         return made
 
     def attack(
-        self, target: Target, name: str, budget: int, variant: Variant, period: Period
+        self,
+        target: Target,
+        name: str,
+        budget: int,
+        variant: Variant,
+        period: Period,
+        natural: bool = False,
     ) -> list[log.Session]:
-        """The sessions of one attack of at most `budget` queries of its own, cut there, in this variant."""
+        """The sessions of one attack of at most `budget` queries of its own, cut there, in this variant;
+        `natural` as in `record`."""
         who = self._directory.pick(target.model_id)
         rng = np.random.default_rng(self.rng.integers(2**63))
-        recording = record(target, name, budget, who.digits, rng)
+        recording = record(target, name, budget, who.digits, rng, natural)
         return deal(recording, variant, target, who, self._directory, self.rng, period)
 
     def _honest(self, target: Target, name: str, kind: Kind, who: Identity, period: Period) -> log.Session:

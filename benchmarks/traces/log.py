@@ -26,6 +26,7 @@ class Session:
 
     own [n]     True for queries that an attack made
     campaign    the attack that this session is one of several of, else empty
+    natural     True for an attack that writes rows as the data's own source does
     """
 
     session_id: str
@@ -41,6 +42,7 @@ class Session:
     times: FloatArray
     own: BoolArray
     campaign: str = ""
+    natural: bool = False
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,8 @@ class SessionTruth(msgspec.Struct, frozen=True, omit_defaults=True):
     """What one session of the trace really was; times in epoch seconds.
 
     `attack_queries` is below `queries` where the attacker mixed ordinary ones in. Sessions that one attack
-    was spread over carry the same `campaign`.
+    was spread over carry the same `campaign`. `natural`: the attacker's program writes rows as the data's own
+    source does.
     """
 
     session_id: str
@@ -41,6 +42,7 @@ class SessionTruth(msgspec.Struct, frozen=True, omit_defaults=True):
     first: float
     last: float
     campaign: str = ""
+    natural: bool = False
 
 
 class Truth(msgspec.Struct, frozen=True):
@@ -70,6 +72,7 @@ def make(
     repeats: int = 1,
     queries: tuple[int, int] = (150, 600),
     variant: Variant = PLAIN,
+    natural: float = 0.0,
     outputs: log.Outputs = "probabilities",
     models: Sequence[str] = ("digits", "cancer"),
     progress: Progress = lambda _: None,
@@ -78,11 +81,15 @@ def make(
     the same bytes.
 
     Each name of `attacks` (default `DEFAULT_ATTACKS`) makes `repeats` sessions; the models take turns.
-    Budgets are drawn from the range `queries`. `variant` is how the attackers hide. Raises ValueError for a
-    value out of its range or an unknown name.
+    Budgets are drawn from the range `queries`. `variant` is how the attackers hide; the share `natural` of
+    them writes rows as the data's own source does (see `benchmarks.traces.recorder`). Raises ValueError for
+    a value out of its range or an unknown name.
     """
     names = list(DEFAULT_ATTACKS if attacks is None else attacks)
     _check(names, models, queries, variant, history_sessions, benign_sessions)
+    if not 0.0 <= natural <= 1.0:
+        raise ValueError(f"natural must be 0 to 1, not {natural}")
+    writing = np.random.default_rng([seed, 6])
     with threadpool_limits(1):  # results of parallel sums may differ in the last digit
         progress("training the targets")
         deployment = Deployment(seed, models)
@@ -99,7 +106,9 @@ def make(
             progress(
                 f"attack {i + 1} of {len(names) * repeats}: {name} on {target.model_id}, {budget} queries"
             )
-            trace += deployment.attack(target, name, budget, variant, period)
+            trace += deployment.attack(
+                target, name, budget, variant, period, bool(writing.random() < natural)
+            )
     rng = np.random.default_rng([seed, 2])
     units = (
         {t.model_id: log.Units.draw(rng, t.dataset.columns) for t in deployment.targets} if rescale else None
@@ -117,6 +126,7 @@ def make(
             "benign_sessions": benign_sessions,
             "dilution": variant.dilution,
             "models": list(models),
+            "natural": natural,
             "outputs": outputs,
             "queries": list(queries),
             "repeats": repeats,
@@ -144,6 +154,7 @@ def _truth(s: log.Session) -> SessionTruth:
         first=float(s.times[0]),
         last=float(s.times[-1]),
         campaign=s.campaign,
+        natural=s.natural,
     )
 
 

@@ -20,20 +20,50 @@ def significant(x: FloatArray, digits: int) -> FloatArray:
     return np.asarray(np.round(x * scale) / scale)
 
 
+IN_VAIN = 20
+"""Calls in a row that send nothing new after which a program sends a row again."""
+FROM_MEMORY = 3
+"""Answers from memory, in budgets, after which a program gives up: its search stands still."""
+
+
 class Recorder:
     """Scores rows with the target and keeps them, in order, until the budget is spent.
 
-    Rows are first rounded to the client's `digits`, so the model answers exactly what the log shows.
+    Rows are first rounded to the client's `digits`, so the model answers exactly what the log shows. A
+    `natural` program sends rows as the data's own source writes them, as an interface with typed fields asks
+    for (whole grey values, known categories), and does not ask twice for the same one: it remembers answers.
+    `again` counts rows that it sent twice all the same, for want of new ones.
     """
 
-    def __init__(self, target: Target, budget: int, digits: int) -> None:
-        self.target, self.digits, self.left = target, digits, budget
+    def __init__(self, target: Target, budget: int, digits: int, natural: bool = False) -> None:
+        self.target, self.digits, self.left, self.natural = target, digits, budget, natural
         self.calls: list[int] = []
+        self.again = 0
         self._inputs: list[FloatArray] = []
         self._answers: list[FloatArray] = []
+        self._known: dict[bytes, FloatArray] = {}
+        self._in_vain = 0
+        self._from_memory = FROM_MEMORY * budget
 
     def predict(self, x: FloatArray) -> FloatArray:
         """Probabilities [n, k] of raw inputs x [n, d]. Raises BudgetSpent when not all could be scored."""
+        if not self.natural:
+            return self._score(x)
+        rows = significant(self.target.dataset.snap(np.asarray(x, dtype=np.float64)), self.digits)
+        keys = [row.tobytes() for row in rows]
+        new = {key: row for key, row in zip(keys, rows, strict=True) if key not in self._known}
+        self._in_vain = 0 if new else self._in_vain + 1
+        if self._in_vain == IN_VAIN:
+            self._in_vain, self.again, new = 0, self.again + 1, {keys[0]: rows[0]}
+        if new:
+            answers = self._score(np.array(list(new.values())))
+            self._known.update(zip(new, answers, strict=True))
+        self._from_memory -= len(keys) - len(new)
+        if self._from_memory < 0:
+            raise BudgetSpent
+        return np.array([self._known[key] for key in keys])
+
+    def _score(self, x: FloatArray) -> FloatArray:
         if not self.left:
             raise BudgetSpent
         sent = significant(np.asarray(x, dtype=np.float64)[: self.left], self.digits)

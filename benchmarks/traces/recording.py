@@ -25,6 +25,7 @@ class Recording:
     inputs     [n, d] as sent
     answers    [n, k] what the model answered to exactly these
     calls      rows of each call of the attack's program
+    natural    whether its program writes rows as the data's own source does
     own        [n] False for ordinary queries that were mixed in
     """
 
@@ -35,6 +36,7 @@ class Recording:
     answers: FloatArray
     calls: tuple[int, ...]
     own: BoolArray
+    natural: bool = False
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -60,7 +62,7 @@ class Recording:
 
     def resent(self, inputs: FloatArray, target: Target) -> Recording:
         """Other inputs [n, d] in place of its own, as its program writes them, answered by the model."""
-        written = significant(inputs, self.digits)
+        written = significant(target.dataset.snap(inputs) if self.natural else inputs, self.digits)
         return replace(self, inputs=written, answers=target.predict(written))
 
     def insert(self, position: IntArray, rows: FloatArray, answers: FloatArray) -> Recording:
@@ -75,16 +77,32 @@ class Recording:
         )
 
 
-def record(target: Target, kind: str, budget: int, digits: int, rng: np.random.Generator) -> Recording:
-    """Carries out the attack with at most `budget` queries, cut there."""
-    recorder = Recorder(target, budget, digits)
+MOST_AGAIN, LEAST_SENT = 0.25, 0.25
+"""Share of rows that were sent before, and of the budget that was spent: with more of the first or less of
+the second a search is lost in the rounding."""
+
+
+def record(
+    target: Target, kind: str, budget: int, digits: int, rng: np.random.Generator, natural: bool = False
+) -> Recording:
+    """Carries out the attack with at most `budget` queries, cut there. With `natural`, its program writes
+    rows as the data's own source does, unless its steps are lost in the rounding: then it writes its own
+    numbers after all."""
+    state = rng.bit_generator.state
+    recorder = _carried_out(target, kind, budget, digits, rng, natural)
+    sent = budget - recorder.left
+    if natural and (recorder.again > MOST_AGAIN * sent or sent < LEAST_SENT * budget):
+        rng.bit_generator.state = state
+        recorder = _carried_out(target, kind, budget, digits, rng, natural=False)
+    inputs = recorder.inputs
+    own = np.ones(len(inputs), dtype=np.bool_)
+    calls = tuple(recorder.calls)
+    return Recording(kind, target.model_id, digits, inputs, recorder.answers, calls, own, recorder.natural)
+
+
+def _carried_out(
+    target: Target, kind: str, budget: int, digits: int, rng: np.random.Generator, natural: bool
+) -> Recorder:
+    recorder = Recorder(target, budget, digits, natural)
     carry_out(kind, Attacker(recorder, rng, budget))
-    return Recording(
-        kind,
-        target.model_id,
-        digits,
-        recorder.inputs,
-        recorder.answers,
-        tuple(recorder.calls),
-        np.ones(len(recorder.inputs), dtype=np.bool_),
-    )
+    return recorder

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from benchmarks.traces.attacks import ATTACKS
+from benchmarks.traces.recorder import IN_VAIN, BudgetSpent, Recorder
 from benchmarks.traces.recording import Recording, record
 from benchmarks.traces.targets import Target, train
+from benchmarks.traces.variants import Variant, disguise
 from detector.query import FloatArray
 
 INVERSIONS = (
@@ -123,3 +125,52 @@ def test_score_membership_sends_ordinary_rows_once(cancer: Target) -> None:
     rows = {row.tobytes() for row in np.round(np.vstack([data.train, data.attacker]), 6)}
     assert all(row.tobytes() in rows for row in np.round(sent, 6))
     assert len(np.unique(sent, axis=0)) == len(sent)
+
+
+@pytest.fixture(scope="module")
+def phishing() -> Target:
+    return train("phishing", 3)
+
+
+@pytest.mark.parametrize(
+    "name", ["hop_skip_jump", "cma_es_inversion", "jacobian_extraction", "spsa", "grid_extraction"]
+)
+def test_natural_attackers_write_rows_as_the_source_does_and_ask_once(digits: Target, name: str) -> None:
+    found = record(digits, name, 120, 9, np.random.default_rng(1), natural=True)
+    assert found.natural
+    np.testing.assert_array_equal(found.inputs, np.round(found.inputs))
+    assert found.inputs.min() >= 0.0 and found.inputs.max() <= 16.0
+    assert len(np.unique(found.inputs, axis=0)) == len(found) == 120
+    np.testing.assert_allclose(found.answers, digits.predict(found.inputs))
+
+
+def test_natural_attackers_on_codes_send_known_codes_only(phishing: Target) -> None:
+    sent = record(phishing, "differential_evolution", 200, 9, np.random.default_rng(1), natural=True).inputs
+    for column, known in zip(sent.T, phishing.dataset.train.T, strict=True):
+        assert set(column.tolist()) <= set(known.tolist())
+
+
+def test_a_search_that_is_lost_in_the_rounding_writes_its_own_numbers(phishing: Target) -> None:
+    lost = record(phishing, "zoo", 200, 9, np.random.default_rng(1), natural=True)
+    raw = record(phishing, "zoo", 200, 9, np.random.default_rng(1))
+    assert not lost.natural
+    np.testing.assert_array_equal(lost.inputs, raw.inputs)
+
+
+def test_natural_attackers_stay_natural_when_they_jitter(digits: Target) -> None:
+    found = record(digits, "spsa", 60, 9, np.random.default_rng(1), natural=True)
+    sent = disguise(found, Variant(jitter=0.05), digits, np.random.default_rng(2)).inputs
+    np.testing.assert_array_equal(sent, np.round(sent))
+    assert not np.array_equal(sent, found.inputs)
+
+
+def test_a_natural_recorder_remembers_answers_and_asks_again_only_in_vain(digits: Target) -> None:
+    recorder = Recorder(digits, 10, 9, natural=True)
+    row = digits.dataset.live[:1]
+    answer = recorder.predict(row)
+    for _ in range(IN_VAIN):
+        np.testing.assert_array_equal(recorder.predict(row + 0.2), answer)
+    assert (len(recorder.inputs), recorder.again, recorder.left) == (2, 1, 8)
+    with pytest.raises(BudgetSpent):
+        recorder.predict(digits.dataset.live[:20])
+    assert len(recorder.inputs) == 10

@@ -184,7 +184,11 @@ def test_the_recorder_keeps_what_it_scored_and_stops_at_the_budget(targets: dict
 
 @pytest.mark.parametrize(
     ("arguments", "told"),
-    [(["--attack", "nonsense"], "unknown attacks nonsense"), (["--least", "9", "--most", "3"], "range")],
+    [
+        (["--attack", "nonsense"], "unknown attacks nonsense"),
+        (["--least", "9", "--most", "3"], "range"),
+        (["--natural", "1.5"], "natural must be 0 to 1"),
+    ],
 )
 def test_the_command_says_what_is_wrong(tmp_path: Path, arguments: list[str], told: str) -> None:
     result = CliRunner().invoke(app, [str(tmp_path), *arguments])

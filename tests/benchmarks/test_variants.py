@@ -124,3 +124,10 @@ def test_named_variants_are_in_range_and_differ() -> None:
 def test_values_out_of_range_are_refused(change: dict[str, Any], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         replace(PLAIN, **change).check()
+
+
+def test_the_truth_tells_who_writes_as_the_source_does(tmp_path: Path) -> None:
+    attacks = ("spsa", "random_extraction")
+    truth = make(tmp_path, 1, history_sessions=1, benign_sessions=1, attacks=attacks, repeats=6, natural=0.5)
+    assert {session.natural for session in truth.attacks()} == {True, False}
+    assert not any(session.natural for session in truth.sessions if session.family == "benign")
