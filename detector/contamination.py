@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from detector.evidence import DRIFT, session_maxima
+from detector.evidence import greatest_sums
 from detector.features.catalogue import FAMILIES, SIDES
 from detector.query import FloatArray, IntArray
 from detector.rows import Rows, ordinals
@@ -31,6 +31,8 @@ SUSPECT = 25.0
 """Forgetting sum of log-odds from which a session is taken for an attack."""
 SUSPECT_FOR_LIFE = 60.0
 """The same for other entities: clients and campaigns live longer, and odd queries are chosen for it."""
+LEAK = 0.97
+"""How these sums forget, at each evaluation point."""
 AT_FIRST = 0.8
 """Share of the sessions, the least surprising ones, that the first look is taken from."""
 LOOKS = 4
@@ -71,7 +73,7 @@ def without_attacks(
     surprise = _out_of_fold(sessions, sessions, teaches, None)
     known = surprise[~np.isnan(surprise)]
     if len(known):
-        most = session_maxima(surprise - float(np.median(known)) + DRIFT, sessions.entities)
+        most = greatest_sums(surprise - float(np.median(known)), sessions.entities, LEAK)
         unusual = np.unique(sessions.entities)[most > np.quantile(most, AT_FIRST)]
         outside = np.isin(sessions.entities, unusual)
     suspects: IntArray = np.empty(0, dtype=np.int64)
@@ -110,7 +112,7 @@ def attack_sums(odds: FloatArray, entities: IntArray) -> FloatArray:
 
     It falls where an attack is less likely than honesty, and nothing else is taken off.
     """
-    return session_maxima(odds + DRIFT, entities)
+    return greatest_sums(odds, entities, LEAK)
 
 
 def _out_of_fold(rows: Rows, sessions: Rows, teaches: BoolArray, recogniser: Recogniser | None) -> FloatArray:

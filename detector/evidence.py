@@ -27,8 +27,8 @@ from scipy.special import gammaincinv
 from detector.query import FloatArray, IntArray
 from models.compiled import jit
 
-LEAK = 0.97
-DRIFT = 2.0
+LEAK = 0.99
+DRIFT = 2.5
 USUAL_SCORE = 1.0
 """Mean score of benign traffic."""
 TAIL_FROM = 0.90
@@ -53,7 +53,7 @@ LATER_POINTS = Usual(10, 7.0)
 """Of sessions from then on, of which most histories hold few or none."""
 LIVES = Usual(10, 5.0)
 """Of other entities: clients and odd queries in their first evaluation points, and campaigns."""
-LONG_LIVES = Usual(10, 10.0)
+LONG_LIVES = Usual(10, 16.0)
 """Of clients and odd queries from then on: both reach farther than sessions do."""
 PRIOR_EDGE = 2.0
 """Smallest evidence at which the tail may begin."""
@@ -64,20 +64,25 @@ LATE_SHARE = 0.3
 
 
 @jit
-def accumulate(evidence: float, score: float) -> float:
-    """Evidence after one more score; NaN (no opinion) leaves it as it is."""
+def _step(sum_so_far: float, score: float, leak: float, drift: float) -> float:
     if np.isnan(score):
-        return evidence
-    return max(0.0, LEAK * evidence + score - DRIFT)
+        return sum_so_far
+    return max(0.0, leak * sum_so_far + score - drift)
 
 
 @jit
-def _maxima(scores: Any, serials: Any, ages: Any, count: int) -> Any:
+def accumulate(evidence: float, score: float) -> float:
+    """Evidence after one more score; NaN (no opinion) leaves it as it is."""
+    return _step(evidence, score, LEAK, DRIFT)
+
+
+@jit
+def _maxima(scores: Any, serials: Any, ages: Any, count: int, leak: float, drift: float) -> Any:
     now = np.zeros(count)
     most = np.full((count, 2), np.nan)
     for i in range(scores.shape[0]):
         s, age = serials[i], ages[i]
-        now[s] = accumulate(now[s], scores[i])
+        now[s] = _step(now[s], scores[i], leak, drift)
         most[s, age] = now[s] if np.isnan(most[s, age]) else max(most[s, age], now[s])
     return most
 
@@ -86,15 +91,24 @@ def maxima_by_age(scores: FloatArray, sessions: IntArray, points: IntArray) -> F
     """Largest evidence of each session [k, 2], one row a distinct session: in its first LATE evaluation
     points, and later (NaN: it has none such). scores [n] and sessions [n] in time order; points [n]: the how
     many-th of its session each is, from 1."""
-    _, dense = np.unique(sessions, return_inverse=True)
-    count = int(dense.max()) + 1 if len(dense) else 0
-    ages = (points > LATE).astype(np.int64)
-    return np.asarray(_maxima(scores, dense.astype(np.int64), ages, count), dtype=np.float64)
+    return _most(scores, sessions, (points > LATE).astype(np.int64), LEAK, DRIFT)
 
 
 def session_maxima(scores: FloatArray, sessions: IntArray) -> FloatArray:
     """Largest evidence that each session ever had [k]; as in `maxima_by_age`."""
     return np.asarray(maxima_by_age(scores, sessions, np.ones_like(sessions))[:, 0], dtype=np.float64)
+
+
+def greatest_sums(scores: FloatArray, sessions: IntArray, leak: float) -> FloatArray:
+    """Greatest forgetting sum of each session's scores [k], at least 0, by ascending serial: before each
+    score the sum so far is multiplied by `leak`. Scores and sessions [n] in time order."""
+    return _most(scores, sessions, np.zeros(len(scores), dtype=np.int64), leak, 0.0)[:, 0]
+
+
+def _most(scores: FloatArray, sessions: IntArray, ages: IntArray, leak: float, drift: float) -> FloatArray:
+    _, dense = np.unique(sessions, return_inverse=True)
+    count = int(dense.max()) + 1 if len(dense) else 0
+    return np.asarray(_maxima(scores, dense.astype(np.int64), ages, count, leak, drift), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)

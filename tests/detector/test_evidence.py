@@ -17,6 +17,7 @@ from detector.evidence import (
     PRIOR_EDGE,
     SessionTail,
     accumulate,
+    greatest_sums,
     maxima_by_age,
     session_maxima,
     tails_by_age,
@@ -45,10 +46,17 @@ def test_a_steady_score_levels_off(score: float) -> None:
 
 
 def test_session_maxima_are_of_each_session_alone() -> None:
-    scores = np.array([5.0, 3.0, 0.0, 9.0, np.nan, 2.0])
+    scores = DRIFT + np.array([3.0, 1.0, -2.0, 7.0, np.nan, 0.0])
     sessions = np.array([70, 5, 70, 5, 5, 900])
     assert session_maxima(scores, sessions).tolist() == pytest.approx([LEAK * 1.0 + 7.0, 3.0, 0.0])
     assert session_maxima(np.empty(0), np.empty(0, dtype=np.int64)).tolist() == []
+
+
+def test_greatest_sums_forget_and_never_fall_below_nothing() -> None:
+    scores = np.array([4.0, -9.0, -3.0, 2.0, np.nan, 1.0])
+    sums = greatest_sums(scores, np.array([7, 3, 7, 7, 7, 3]), 0.5)
+    assert sums.tolist() == [1.0, 4.0]
+    assert greatest_sums(np.array([2.0, 3.0]), np.array([1, 1]), 0.5).tolist() == [4.0]
 
 
 def test_maxima_are_of_a_session_while_it_is_short_and_once_it_is_long() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from detector import links, policy, pool
-from detector.evidence import DRIFT, LATE
+from detector.evidence import DRIFT, LATE, LEAK
 from detector.features.catalogue import NAMES
 from detector.features.layout import EVERY, FIRST_EVALUATION, RECENT
 from detector.policy import CRITICAL, HIGH, LONG, MOST_REVISIONS, NOTHING, RAISE, REVISE, Judged
@@ -95,7 +95,7 @@ def reaching(*evidence: float) -> list[float]:
     """Scores that take the evidence to these values, one after the other."""
     scores, now = [], 0.0
     for value in evidence:
-        scores.append(value - 0.97 * now + DRIFT)
+        scores.append(value - LEAK * now + DRIFT)
         now = value
     return scores
 
