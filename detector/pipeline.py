@@ -31,6 +31,7 @@ from dataclasses import replace
 import numpy as np
 
 from detector import prior
+from detector.collector import give_back_holes
 from detector.decoded import plain_rows
 from detector.features.catalogue import NAMES
 from detector.features.layout import FIRST_EVALUATION
@@ -42,6 +43,9 @@ from detector.router import Outcome, Router
 from detector.shares import Shares
 
 __all__ = ["Outcome", "Settings", "Shard", "warm_up"]
+
+GROWN = 2**24
+"""Bytes that all models together grow by before the heap is tidied."""
 
 
 class Shard(Router[ModelState]):
@@ -64,6 +68,7 @@ class Shard(Router[ModelState]):
         self.made: dict[str, int] = {}
         """States made so far of each model: it begins anew when its inputs change their length."""
         self.shares = Shares(settings.memory)
+        self._tidied = 0
         expected = {name: profile.input_length for name, profile in profiles.items()}
         self.groups = Groups(settings.tenant)
         super().__init__(make, expected, source, partition)
@@ -75,10 +80,14 @@ class Shard(Router[ModelState]):
         return outcome
 
     def divide(self) -> None:
-        """Divide the memory anew among the models."""
-        self.shares.divide({name: state.held for name, state in self.models.items()})
+        """Divide the memory anew among the models; by now, columns that grew have left holes behind."""
+        held = {name: state.held for name, state in self.models.items()}
+        self.shares.divide(held)
         for name, state in self.models.items():
             state.use_memory(self.shares.given[name])
+        if sum(held.values()) > self._tidied + GROWN:
+            self._tidied = sum(held.values())
+            give_back_holes()
 
     def first_seen(self, name: str) -> None:
         """Give a new model its share of the memory."""
