@@ -85,8 +85,9 @@ class Shard(Router[ModelState]):
         self.shares.divide(held)
         for name, state in self.models.items():
             state.use_memory(self.shares.given[name])
-        if sum(held.values()) > self._tidied + GROWN:
-            self._tidied = sum(held.values())
+        total = sum(held.values())
+        if total > self._tidied + GROWN:
+            self._tidied = total
             give_back_holes()
 
     def first_seen(self, name: str) -> None:

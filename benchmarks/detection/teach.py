@@ -28,6 +28,7 @@ from benchmarks.detection.left_out import Outcome, by_attack, by_data_set, first
 from benchmarks.detection.lessons import Lessons, teach
 from benchmarks.detection.teach_prior import teach_prior
 from benchmarks.detection.unlearned import Unlearned, collect_unlearned
+from benchmarks.detection.workload import NATURAL
 from benchmarks.traces import Variant, make
 from benchmarks.traces.attacks import ATTACKS, UNSEEN
 from detector.prior import SHIPPED as PRIOR
@@ -53,8 +54,6 @@ FEWER = 4
 """Of so many points one teaches the recognisers that are only tried: points of one session are much alike."""
 HISTORY, TRACE, REPEATS = 6000, 2500, 10
 """Benign sessions of a deployment, and attacks of each kind, over all its models."""
-NATURAL = 0.5
-"""Share of attackers that write rows as the data's own source does."""
 FORMS: tuple[dict[str, Any], ...] = (
     {},
     {"rescale": True},

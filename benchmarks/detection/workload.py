@@ -20,6 +20,8 @@ from benchmarks.traces.schedule import DAY, Period
 from benchmarks.traces.variants import Variant
 
 HISTORY_DAYS, TRACE_DAYS = 14.0, 4.0
+NATURAL = 0.5
+"""Share of attackers that write rows as the data's own source does, of those that teach and are measured."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Plan:
     attacks: tuple[str, ...]
     budgets: tuple[int, ...]
     rescale: bool = False
-    natural: float = 0.5
+    natural: float = NATURAL
 
 
 @dataclass
@@ -94,9 +96,13 @@ class Workload:
                 target = self.deployment.targets[model]
                 return Stored.of(record(target, name, budget, digits, rng, natural))
 
-        data_set = plan.models[model]
-        key: dict[str, object] = {"seed": plan.seed, "model": data_set, "attack": name, "budget": budget}
-        key["natural"] = natural
+        key: dict[str, object] = {
+            "seed": plan.seed,
+            "model": plan.models[model],
+            "attack": name,
+            "budget": budget,
+            "natural": natural,
+        }
         return self.cache.get(key, TRACES, Stored, make).recording()
 
     @cached_property

@@ -86,9 +86,7 @@ def make(
     a value out of its range or an unknown name.
     """
     names = list(DEFAULT_ATTACKS if attacks is None else attacks)
-    _check(names, models, queries, variant, history_sessions, benign_sessions)
-    if not 0.0 <= natural <= 1.0:
-        raise ValueError(f"natural must be 0 to 1, not {natural}")
+    _check(names, models, queries, variant, natural, history_sessions, benign_sessions)
     writing = np.random.default_rng([seed, 6])
     with threadpool_limits(1):  # results of parallel sums may differ in the last digit
         progress("training the targets")
@@ -163,6 +161,7 @@ def _check(
     models: Sequence[str],
     queries: tuple[int, int],
     variant: Variant,
+    natural: float,
     history_sessions: int,
     benign_sessions: int,
 ) -> None:
@@ -173,5 +172,7 @@ def _check(
     if not 1 <= queries[0] <= queries[1]:
         raise ValueError(f"queries must be a range of at least 1, such as 150 to 600, not {queries}")
     variant.check()
+    if not 0.0 <= natural <= 1.0:
+        raise ValueError(f"natural must be 0 to 1, not {natural}")
     if history_sessions < 1 or benign_sessions < 0:
         raise ValueError("history_sessions must be at least 1 and benign_sessions at least 0")

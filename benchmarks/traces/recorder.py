@@ -20,6 +20,12 @@ def significant(x: FloatArray, digits: int) -> FloatArray:
     return np.asarray(np.round(x * scale) / scale)
 
 
+def written(x: FloatArray, target: Target, digits: int, natural: bool) -> FloatArray:
+    """Raw inputs x [n, d] as a program sends them: with so many significant digits, and, if it is
+    `natural`, as the data's own source writes rows."""
+    return significant(target.dataset.snap(x) if natural else x, digits)
+
+
 IN_VAIN = 20
 """Calls in a row that send nothing new after which a program sends a row again."""
 FROM_MEMORY = 3
@@ -47,9 +53,10 @@ class Recorder:
 
     def predict(self, x: FloatArray) -> FloatArray:
         """Probabilities [n, k] of raw inputs x [n, d]. Raises BudgetSpent when not all could be scored."""
-        if not self.natural:
-            return self._score(x)
-        rows = significant(self.target.dataset.snap(np.asarray(x, dtype=np.float64)), self.digits)
+        rows = written(np.asarray(x, dtype=np.float64), self.target, self.digits, self.natural)
+        return self._remembered(rows) if self.natural else self._score(rows)
+
+    def _remembered(self, rows: FloatArray) -> FloatArray:
         keys = [row.tobytes() for row in rows]
         new = {key: row for key, row in zip(keys, rows, strict=True) if key not in self._known}
         self._in_vain = 0 if new else self._in_vain + 1
@@ -63,16 +70,16 @@ class Recorder:
             raise BudgetSpent
         return np.array([self._known[key] for key in keys])
 
-    def _score(self, x: FloatArray) -> FloatArray:
+    def _score(self, rows: FloatArray) -> FloatArray:
         if not self.left:
             raise BudgetSpent
-        sent = significant(np.asarray(x, dtype=np.float64)[: self.left], self.digits)
+        sent = rows[: self.left]
         answers = self.target.predict(sent)
         self._inputs.append(sent)
         self._answers.append(answers)
         self.calls.append(len(sent))
         self.left -= len(sent)
-        if len(sent) < len(x):
+        if len(sent) < len(rows):
             raise BudgetSpent
         return answers
 

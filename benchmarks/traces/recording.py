@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.traces.attacks import ATTACKS, Attacker, carry_out
-from benchmarks.traces.recorder import Recorder, significant
+from benchmarks.traces.recorder import Recorder, written
 from benchmarks.traces.targets import Target
 from detector.query import FloatArray, IntArray
 
@@ -62,8 +62,8 @@ class Recording:
 
     def resent(self, inputs: FloatArray, target: Target) -> Recording:
         """Other inputs [n, d] in place of its own, as its program writes them, answered by the model."""
-        written = significant(target.dataset.snap(inputs) if self.natural else inputs, self.digits)
-        return replace(self, inputs=written, answers=target.predict(written))
+        sent = written(inputs, target, self.digits, self.natural)
+        return replace(self, inputs=sent, answers=target.predict(sent))
 
     def insert(self, position: IntArray, rows: FloatArray, answers: FloatArray) -> Recording:
         """Foreign rows [m, d] with their answers put before the queries at `position` [m], ascending."""
