@@ -152,10 +152,9 @@ def see_input(x: Any, key: int, slots: Any, s: int, inputs: Any, work: Scratch, 
 def ask_quarter(slots: Any, s: int, quarter: int) -> None:
     """Ask memory for a quarter, from 0 to 3, of the row of slot s: for all of it at once, a processor would
     have to wait for some of its lines before it could go on."""
-    size = slots.last_input.strides[0] // 4
-    ask_for(
-        slots.last_input, s, quarter * size, (quarter + 1) * size
-    )  # the first field: where the row begins
+    first_field = slots.last_input  # it begins where the row does
+    size = first_field.strides[0] // 4
+    ask_for(first_field, s, quarter * size, (quarter + 1) * size)
 
 
 @lean
