@@ -61,9 +61,15 @@ class Dataset:
         """x [n, d] with every discrete input at its nearest value, and nothing else changed."""
         kept = np.array(x, dtype=np.float64)
         for field in self.fields:
-            away = kept[:, None, field.columns] - field.values
-            kept[:, field.columns] = field.values[(away**2).sum(axis=2).argmin(axis=1)]
+            kept[:, field.columns] = field.values[field.nearest(kept)]
         return kept
+
+    @property
+    def inputs(self) -> list[IntArray]:
+        """Columns that count as one input: those of a discrete one together, every other by itself."""
+        together = [field.columns for field in self.fields]
+        taken = {column for columns in together for column in columns.tolist()}
+        return together + [np.array([c]) for c in range(self.columns) if c not in taken]
 
     def field_of(self, column: int) -> Field | None:
         """The discrete input that the column belongs to, or None if it is continuous."""

@@ -9,8 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from benchmarks.traces.benign import Client, Kind
-from benchmarks.traces.data import Dataset
-from detector.query import FloatArray, IntArray
+from detector.query import FloatArray
 
 SAMPLES = 100
 """Perturbed copies of one record."""
@@ -53,7 +52,7 @@ def shap(client: Client, n: int) -> FloatArray:
     """SHAP's permutation explainer (Lundberg and Lee 2017): from a record to a background row, one input
     after the other in random order, and back in the same order."""
     rng, dataset = client.rng, client.population.dataset
-    inputs = _inputs(dataset)
+    inputs = dataset.inputs
     sent: list[FloatArray] = []
     while len(sent) < n:
         record, background = client.rows(2)
@@ -65,13 +64,6 @@ def shap(client: Client, n: int) -> FloatArray:
                 at[inputs[which]] = other[inputs[which]]
                 sent.append(at.copy())
     return np.array(sent[:n])
-
-
-def _inputs(dataset: Dataset) -> list[IntArray]:
-    """Columns that an explainer treats as one input: those of a discrete field, every other by itself."""
-    together = [field.columns for field in dataset.fields]
-    taken = {column for columns in together for column in columns.tolist()}
-    return together + [np.array([c]) for c in range(dataset.columns) if c not in taken]
 
 
 KINDS: dict[str, Kind] = {

@@ -40,6 +40,11 @@ class Field:
     columns: IntArray
     values: FloatArray
 
+    def nearest(self, x: FloatArray) -> IntArray:
+        """[n] which of the values is nearest to what rows x [n, d] hold in its columns."""
+        away = x[:, None, self.columns] - self.values
+        return np.asarray((away**2).sum(axis=2).argmin(axis=1))
+
 
 @dataclass(frozen=True)
 class Source:

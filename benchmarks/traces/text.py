@@ -32,6 +32,10 @@ CHARACTERS, WORDS, LETTERS = (100, 700), 15, 0.85
 """A paragraph has so many characters, at least so many words, and so large a share of letters and spaces."""
 
 
+WORD = 0.15
+"""The length of one word's vector beside a paragraph's, some 50 words long."""
+
+
 def texts(seed: int) -> tuple[FloatArray, IntArray]:
     """Vectors [n, 256] of as many paragraphs of each topic, others for every seed, and topics [n]."""
     rng = np.random.default_rng([seed, 10])
