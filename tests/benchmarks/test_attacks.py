@@ -20,6 +20,10 @@ INVERSIONS = (
     "latent_cma_es",
     "latent_differential_evolution",
     "genetic_search",
+    "surrogate_search",
+    "zeroth_order_adam",
+    "policy_search",
+    "powell",
 )
 CLIMBS = ("hill_climbing", "evolution_strategy", "metropolis", "spsa", "pattern_search")
 SEARCHES = (
@@ -31,6 +35,13 @@ SEARCHES = (
     "square",
     "noise_escalation",
     "blending",
+    "surfree",
+    "rays",
+    "triangle",
+    "bandits",
+    "pointwise",
+    "sparse_search",
+    "transplants",
 )
 
 
@@ -48,9 +59,14 @@ def run(target: Target, name: str, budget: int, seed: int = 1) -> Recording:
     return record(target, name, budget, 9, np.random.default_rng(seed))
 
 
+def unit(target: Target, recording: Recording) -> FloatArray:
+    """Queries [n, d] in ranges of the columns."""
+    return target.dataset.to_unit(recording.inputs)
+
+
 def unit_steps(target: Target, recording: Recording) -> FloatArray:
     """Steps [n-1, d] between successive queries, in ranges of the columns."""
-    return np.diff(target.dataset.to_unit(recording.inputs), axis=0)
+    return np.diff(unit(target, recording), axis=0)
 
 
 @pytest.mark.parametrize("name", INVERSIONS)
@@ -104,6 +120,47 @@ def test_mixtures_lie_between_rows(cancer: Target) -> None:
     own = cancer.dataset.to_unit(cancer.dataset.attacker)
     assert (sent >= own.min(axis=0) - 1e-6).all()
     assert (sent <= own.max(axis=0) + 1e-6).all()
+
+
+@pytest.mark.parametrize("name", ["surfree", "rays", "triangle", "pointwise"])
+def test_decision_based_evasions_come_nearer_to_their_record(cancer: Target, name: str) -> None:
+    nearer = 0
+    for seed in range(6):
+        sent = run(cancer, name, 120, seed)
+        labels = sent.answers.argmax(axis=1)
+        away = np.linalg.norm(unit(cancer, sent) - unit(cancer, sent)[0], axis=1)[labels != labels[0]]
+        nearer += len(away) > 1 and away.min() < 0.8 * away[0]
+    assert nearer >= 4
+
+
+@pytest.mark.parametrize("name", ["sparse_search", "transplants"])
+def test_sparse_evasions_change_few_columns_of_a_record(cancer: Target, name: str) -> None:
+    for seed in range(6):
+        record, changed = unit(cancer, run(cancer, name, 2, seed))
+        assert 0.0 < (np.abs(changed - record) > 1e-6).mean() < 0.3
+
+
+def test_neighbours_of_a_candidate_have_columns_of_other_records(cancer: Target) -> None:
+    sent = unit(cancer, run(cancer, "neighbour_membership", 7))
+    changed = np.abs(sent[1:] - sent[0]) > 1e-6
+    assert changed.any(axis=1).mean() > 0.5 and changed.sum(axis=1).max() <= 3
+
+
+def test_crossings_lie_between_two_rows(cancer: Target) -> None:
+    steps = np.diff(unit(cancer, run(cancer, "crossing_membership", 60)), axis=0)
+    lengths = np.linalg.norm(steps, axis=1)
+    halves = np.abs(lengths[1:] / lengths[:-1] - 0.5) < 1e-3
+    assert halves.mean() > 0.4
+
+
+def test_response_curves_are_even_steps_of_the_same_columns(cancer: Target) -> None:
+    second = np.diff(unit(cancer, run(cancer, "curve_extraction", 200)), n=2, axis=0)
+    assert (np.abs(second) < 1e-6).all(axis=1).mean() > 0.5
+
+
+def test_data_free_inputs_reach_more_than_one_class(cancer: Target) -> None:
+    answers = [run(cancer, "data_free_extraction", 200, seed).answers for seed in range(4)]
+    assert max(len(set(one.argmax(axis=1).tolist())) for one in answers) > 1
 
 
 def test_antithetic_pairs_lie_round_their_centre(digits: Target) -> None:

@@ -9,13 +9,18 @@ from benchmarks.traces.attacks import (
     by_hand,
     evasion,
     evasion_decision,
+    evasion_geometry,
     evasion_score,
+    evasion_sparse,
     extraction,
     extraction_active,
+    extraction_curves,
     extraction_exact,
     inversion,
+    inversion_guided,
     inversion_search,
     membership,
+    membership_neighbours,
     pools_by_hand,
 )
 from benchmarks.traces.attacks.attacker import Attacker
@@ -160,6 +165,65 @@ ATTACKS: dict[str, Attack] = {
         "membership_inference",
         pools_by_hand.noise_membership,
         "own code of label-only noise (Choquette-Choo et al. 2021)",
+    ),
+    "surfree": Attack("evasion", evasion_geometry.surfree, "own code of SurFree (Maho et al. 2021)"),
+    "rays": Attack("evasion", evasion_geometry.rays, "own code of RayS (Chen and Gu 2020)"),
+    "triangle": Attack(
+        "evasion", evasion_geometry.triangle, "own code of Triangle Attack (Wang et al. 2022)"
+    ),
+    "bandits": Attack("evasion", evasion_score.bandits, "own code of bandits (Ilyas et al. 2019)"),
+    "pointwise": Attack("evasion", evasion_sparse.pointwise, "own code of Pointwise (Schott et al. 2019)"),
+    "sparse_search": Attack(
+        "evasion", evasion_sparse.sparse_search, "own code of Sparse-RS (Croce et al. 2022)"
+    ),
+    "transplants": Attack(
+        "evasion", evasion_sparse.transplants, "own code of mimicry (after Pierazzi et al. 2020)"
+    ),
+    "surrogate_search": Attack(
+        "inversion", inversion_guided.surrogate_search, "own code of SMAC (Hutter et al. 2011), extra trees"
+    ),
+    "zeroth_order_adam": Attack(
+        "inversion", inversion_guided.zeroth_order_adam, "own code of ZO-AdaMM (Chen et al. 2019)"
+    ),
+    "policy_search": Attack(
+        "inversion", inversion_guided.policy_search, "own code of REINFORCE (after RLB-MI, Han et al. 2023)"
+    ),
+    "powell": Attack("inversion", inversion_guided.powell, "SciPy Powell"),
+    "data_free_extraction": Attack(
+        "extraction", extraction_curves.data_free, "own code of data-free extraction (Truong et al. 2021)"
+    ),
+    "curve_extraction": Attack(
+        "extraction", extraction_curves.response_curves, "own code, one column over its range at a time"
+    ),
+    "spread_extraction": Attack(
+        "extraction",
+        extraction_curves.spread_uncertainty,
+        "own code of query by committee with spread (Seung et al. 1992)",
+    ),
+    "crossing_membership": Attack(
+        "membership_inference",
+        membership_neighbours.crossing_distance,
+        "own code of label-only distance (Choquette-Choo et al. 2021)",
+    ),
+    "radius_membership": Attack(
+        "membership_inference",
+        membership_neighbours.growing_radius,
+        "own code of growing noise (Rahimian et al. 2020)",
+    ),
+    "neighbour_membership": Attack(
+        "membership_inference",
+        membership_neighbours.changed_neighbours,
+        "own code of neighbourhood comparison (Mattern et al. 2023)",
+    ),
+    "flatness_membership": Attack(
+        "membership_inference",
+        membership_neighbours.flatness,
+        "own code of gradient size (Nasr et al. 2019), by differences",
+    ),
+    "masking_membership": Attack(
+        "membership_inference",
+        membership_neighbours.masking,
+        "own code, columns left out until the label goes",
     ),
 }
 

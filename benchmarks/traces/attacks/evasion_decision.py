@@ -26,7 +26,7 @@ def sign_opt(attacker: Attacker) -> None:
             SignOPTAttack(classifier, **settings).generate(source[None].astype(np.float32))
 
 
-class _Decisions:
+class Decisions:
     """One source row: is an input taken for another class than it?"""
 
     def __init__(self, attacker: Attacker, source: FloatArray) -> None:
@@ -66,7 +66,7 @@ def geo_da(attacker: Attacker) -> None:
     sigma = float(rng.choice([0.002, 0.01, 0.05]))
     each = int(rng.choice([20, 50, 80]))
     for source in attacker.own_rows()[0]:
-        one = _Decisions(attacker, source)
+        one = Decisions(attacker, source)
         boundary = one.back(one.far(), 0.01)
         normal = np.zeros(source.size)
         for step in range(5):
@@ -106,7 +106,7 @@ def step_widening(attacker: Attacker) -> None:
     oracle = _Oracle(attacker, float(rng.choice([0.3, 0.5, 0.8])))
     directions, steps, samples = int(rng.choice([20, 40])), int(rng.integers(6, 13)), 10
     for source in attacker.own_rows()[0]:
-        one = _Decisions(attacker, source)
+        one = Decisions(attacker, source)
         here = one.back(one.far(step=0.05), 0.25)
         low, high = 0.01, 2.0
         for _ in range(steps):

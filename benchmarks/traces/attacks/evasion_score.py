@@ -1,4 +1,4 @@
-"""Score-based evasion: the confidence of the true class is pushed down. NES, SimBA and Square."""
+"""Score-based evasion: the confidence of the true class is pushed down. NES, bandits, SimBA and Square."""
 
 from __future__ import annotations
 
@@ -32,6 +32,27 @@ def nes(attacker: Attacker) -> None:
             moved = x - step * np.sign(gradient)
             x = np.clip(np.clip(moved, source - limit, source + limit), 0.0, 1.0)
             answer = attacker.ask(x[None])[0]
+
+
+def bandits(attacker: Attacker) -> None:
+    """Bandits (Ilyas et al. 2019): a guess of the gradient is kept from step to step, and turned by one pair
+    of queries to either side of it; a step along its sign."""
+    rng = attacker.rng
+    reach, explore = float(rng.choice([0.01, 0.05, 0.2])), float(rng.choice([0.3, 1.0]))
+    step, learning = float(rng.choice([0.005, 0.02, 0.05])), float(rng.choice([0.5, 2.0]))
+    limit = float(rng.choice([0.1, 0.3]))
+    for source in attacker.own_rows()[0]:
+        answer = attacker.ask(source[None])[0]
+        label, x, guess = int(answer.argmax()), source.copy(), np.zeros(source.size)
+        for _ in range(70):
+            aside = rng.normal(size=x.size) / np.sqrt(x.size)
+            sides = np.stack([guess + explore * aside, guess - explore * aside])
+            sides *= reach * np.sqrt(x.size) / np.maximum(np.linalg.norm(sides, axis=1, keepdims=True), 1e-9)
+            answers = attacker.ask(np.clip(x + sides, 0.0, 1.0))
+            if (answers.argmax(axis=1) != label).any():
+                break
+            guess = 0.9 * guess + learning * (answers[1, label] - answers[0, label]) * aside
+            x = np.clip(np.clip(x + step * np.sign(guess), source - limit, source + limit), 0.0, 1.0)
 
 
 def _network(attacker: Attacker, shape: tuple[int, int, int]) -> Any:

@@ -20,7 +20,7 @@ class _Reached(Exception):
     """The target class's confidence is high enough; unwinds the optimiser."""
 
 
-class _Goal:
+class Goal:
     """What a minimiser sees of the model: 1 - confidence of one class, at points [k] of the search space."""
 
     def __init__(self, attacker: Attacker, decode: Decode, target: int) -> None:
@@ -38,7 +38,7 @@ class _Goal:
         return float(self.many(point[None])[0])
 
 
-def _class_after_class(attacker: Attacker, search: Callable[[int], None]) -> None:
+def class_after_class(attacker: Attacker, search: Callable[[int], None]) -> None:
     while True:
         for target in attacker.rng.permutation(attacker.classes):
             try:
@@ -70,7 +70,7 @@ def _evolve(attacker: Attacker, decode: Decode, low: float, high: float, k: int)
     population = int(rng.choice([15, 30, 60]))
 
     def search(target: int) -> None:
-        goal = _Goal(attacker, decode, target)
+        goal = Goal(attacker, decode, target)
 
         def everyone(points: FloatArray) -> Any:
             """Values [n] at columns [k, n]; SciPy's types know of one value at a time only."""
@@ -87,7 +87,7 @@ def _evolve(attacker: Attacker, decode: Decode, low: float, high: float, k: int)
             rng=rng,
         )
 
-    _class_after_class(attacker, search)
+    class_after_class(attacker, search)
 
 
 def dual_annealing(attacker: Attacker) -> None:
@@ -95,11 +95,11 @@ def dual_annealing(attacker: Attacker) -> None:
     from scipy.optimize import dual_annealing as anneal
 
     def search(target: int) -> None:
-        goal = _Goal(attacker, _cube, target)
+        goal = Goal(attacker, _cube, target)
         bounds = [(0.0, 1.0)] * attacker.columns
         anneal(goal.one, bounds, maxiter=200, no_local_search=True, rng=attacker.rng)
 
-    _class_after_class(attacker, search)
+    class_after_class(attacker, search)
 
 
 def nelder_mead(attacker: Attacker) -> None:
@@ -108,14 +108,14 @@ def nelder_mead(attacker: Attacker) -> None:
 
     def search(target: int) -> None:
         start = attacker.own_rows()[0][0]
-        goal = _Goal(attacker, _cube, target)
+        goal = Goal(attacker, _cube, target)
         cube = Bounds(np.zeros(start.size), np.ones(start.size))
         most = 8 * attacker.columns
         minimize(
             goal.one, start, method="Nelder-Mead", bounds=cube, options={"maxfev": most, "adaptive": True}
         )
 
-    _class_after_class(attacker, search)
+    class_after_class(attacker, search)
 
 
 def latent_cma_es(attacker: Attacker) -> None:
@@ -125,7 +125,7 @@ def latent_cma_es(attacker: Attacker) -> None:
     rng, latent = attacker.rng, Latent(attacker)
 
     def search(target: int) -> None:
-        goal = _Goal(attacker, latent.decode, target)
+        goal = Goal(attacker, latent.decode, target)
         options = {"seed": int(rng.integers(1, 2**31)), "verbose": -9, "maxiter": 40}
         with attacker.seeded_numpy():
             strategy = cma.CMAEvolutionStrategy(np.zeros(latent.size), 1.0, options)
@@ -133,7 +133,7 @@ def latent_cma_es(attacker: Attacker) -> None:
                 generation = strategy.ask()
                 strategy.tell(generation, goal.many(np.asarray(generation)).tolist())
 
-    _class_after_class(attacker, search)
+    class_after_class(attacker, search)
 
 
 def nes_inversion(attacker: Attacker) -> None:
@@ -143,7 +143,7 @@ def nes_inversion(attacker: Attacker) -> None:
     pairs = int(rng.choice([5, 10, 25]))
 
     def search(target: int) -> None:
-        goal = _Goal(attacker, _cube, target)
+        goal = Goal(attacker, _cube, target)
         x = np.full(attacker.columns, 0.5)
         for _ in range(40):
             goal.one(x)
@@ -154,7 +154,7 @@ def nes_inversion(attacker: Attacker) -> None:
             norm = max(float(np.linalg.norm(gradient)), 1e-12)
             x = np.clip(x - step * gradient / norm, 0.0, 1.0)
 
-    _class_after_class(attacker, search)
+    class_after_class(attacker, search)
 
 
 def genetic_search(attacker: Attacker) -> None:
@@ -164,7 +164,7 @@ def genetic_search(attacker: Attacker) -> None:
     elite = size // 5
 
     def search(target: int) -> None:
-        goal = _Goal(attacker, latent.decode, target)
+        goal = Goal(attacker, latent.decode, target)
         codes = rng.normal(size=(size, latent.size))
         values = goal.many(codes)
         for _ in range(10):
@@ -176,7 +176,7 @@ def genetic_search(attacker: Attacker) -> None:
             codes = np.vstack([codes[best], children])
             values = np.concatenate([values[best], goal.many(children)])
 
-    _class_after_class(attacker, search)
+    class_after_class(attacker, search)
 
 
 def sphere_sampling(attacker: Attacker) -> None:
