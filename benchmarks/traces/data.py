@@ -71,6 +71,18 @@ class Dataset:
         taken = {column for columns in together for column in columns.tolist()}
         return together + [np.array([c]) for c in range(self.columns) if c not in taken]
 
+    @property
+    def discrete(self) -> bool:
+        """Whether all inputs are discrete."""
+        return len(self.inputs) == len(self.fields)
+
+    def box(self, rng: np.random.Generator, least: float, most: float) -> IntArray:
+        """The columns of a random box in the image, each edge a share of `least` to `most` of the side."""
+        edges = np.maximum(1, np.round(rng.uniform(least, most, 2) * self.side).astype(np.int64))
+        top, left = (int(rng.integers(0, self.side - edge + 1)) for edge in edges)
+        pixels = np.arange(self.columns).reshape(self.side, self.side)
+        return np.asarray(pixels[top : top + edges[0], left : left + edges[1]]).ravel()
+
     def field_of(self, column: int) -> Field | None:
         """The discrete input that the column belongs to, or None if it is continuous."""
         return next((field for field in self.fields if column in field.columns), None)

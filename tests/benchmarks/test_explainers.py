@@ -62,7 +62,7 @@ def test_a_few_benign_sessions_are_very_long() -> None:
     deployment = Deployment(SEED, ("iris",))
     sessions = deployment.benign(1500, Period(deployment.first_day, 4.0))
     long = Counter(s.kind for s in sessions if len(s.times) >= 1000)
-    assert set(long) == {"long_batch", "long_drift", "long_shared_address"}
+    assert set(long) == {"long_batch", "long_drift", "long_wander", "long_shared_address"}
     assert 3 <= sum(long.values()) <= 20
     assert max(len(s.times) for s in sessions if not s.kind.startswith("long")) <= 500
     for kind in long:

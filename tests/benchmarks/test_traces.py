@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from benchmarks.traces import HISTORY, TRACE, TRUTH, Truth, make
 from benchmarks.traces.__main__ import app
 from benchmarks.traces.attacks import ATTACKS
-from benchmarks.traces.benign import KINDS, Client
+from benchmarks.traces.benign import KINDS
 from benchmarks.traces.recorder import BudgetSpent, Recorder, significant
 from benchmarks.traces.targets import Target, train
 
@@ -151,21 +151,6 @@ def test_outputs_say_what_the_log_tells(tmp_path: Path, outputs: Any, fields: se
         assert record.keys() & {"probabilities", "confidence", "label"} == fields
         if outputs == "rounded":
             assert record["confidence"] == round(record["confidence"], 2)
-
-
-@pytest.mark.parametrize("name", KINDS)
-def test_benign_inputs_are_natural(name: str, targets: dict[str, Target]) -> None:
-    computed = {"augmentation", "drift", "long_drift", "long_shared_address"}
-    for target in targets.values():
-        data = target.dataset
-        for seed in range(4):
-            rng = np.random.default_rng(seed)
-            sent = KINDS[name].draw(Client(target.population, rng, rng.dirichlet(np.ones(data.classes))), 37)
-            assert sent.shape == (37, data.columns)
-            assert (sent >= data.low - 1e-9).all()
-            assert (sent <= data.high + 1e-9).all()
-            if name not in computed:
-                np.testing.assert_array_equal(sent, data.snap(sent))
 
 
 def test_the_recorder_keeps_what_it_scored_and_stops_at_the_budget(targets: dict[str, Target]) -> None:

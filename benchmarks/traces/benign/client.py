@@ -10,6 +10,9 @@ import numpy as np
 from benchmarks.traces.targets import Population
 from detector.query import FloatArray
 
+POOL = 48
+"""Rows that differences are taken of."""
+
 
 @dataclass(frozen=True)
 class Client:
@@ -22,6 +25,19 @@ class Client:
     def rows(self, n: int) -> FloatArray:
         """n natural rows of this client's own mix."""
         return self.population.draw(self.rng, n, self.mix)
+
+    def differences(self, n: int) -> FloatArray:
+        """[n, d] differences of two of this client's rows each, scaled to vary as much as the rows do."""
+        pool = self.rows(POOL)
+        first = self.rng.integers(0, POOL, n)
+        second = (first + self.rng.integers(1, POOL, n)) % POOL
+        return np.asarray((pool[first] - pool[second]) / np.sqrt(2.0))
+
+    def of_one_class(self) -> Client:
+        """A client who meets nearly nothing but one class."""
+        mix = np.full(self.mix.size, 0.02 / self.mix.size)
+        mix[self.rng.integers(mix.size)] += 0.98
+        return Client(self.population, self.rng, mix)
 
 
 @dataclass(frozen=True)

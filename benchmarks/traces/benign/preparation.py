@@ -73,3 +73,52 @@ def new_population(client: Client, n: int) -> FloatArray:
         theirs = np.flatnonzero(rng.random(n) < rng.uniform(0.0, 0.6))
         moved[np.ix_(theirs, field.columns)] = rng.choice(field.values)
     return dataset.snap(moved)
+
+
+def two_arms(client: Client, n: int) -> FloatArray:
+    """An A/B comparison: each row twice, one after the other or page by page, the second prepared a little
+    otherwise: in another scale (by two per mille to five per cent), in coarser steps, or with one input
+    derived otherwise (a discrete one: one of its values taken for another). Fractions stay in half of the
+    clients; what is lost in the rounding is sent twice. Texts: with a few words more or less, always the
+    same."""
+    rng = client.rng
+    first = client.rows(-(-n // 2))
+    second = _of_other_arm(client, first)
+    page = np.arange(len(first)) // int(rng.choice([1, 1, 1, 10, 50]))
+    order = np.argsort(np.concatenate([2 * page, 2 * page + 1]), kind="stable")
+    return np.vstack([first, second])[order][:n]
+
+
+def _of_other_arm(client: Client, rows: FloatArray) -> FloatArray:
+    rng, dataset = client.rng, client.population.dataset
+    if dataset.texts:
+        return with_or_without(rows, rng)
+    factor = 1.0 + rng.choice([-1.0, 1.0]) * np.exp(rng.uniform(np.log(0.002), np.log(0.05)))
+    how = str(rng.choice(["scale", "steps"] if dataset.side else ["scale", "steps", "derived"]))
+    if dataset.discrete:
+        how = "derived"
+    if how == "scale":
+        other = rows * factor
+    elif how == "steps":
+        step = np.maximum(rng.uniform(0.05, 0.3) * client.population.spread, 1e-9)
+        other = np.round(rows / step) * step
+    else:
+        inputs = dataset.inputs
+        columns = inputs[int(rng.integers(len(inputs)))]
+        field = dataset.field_of(int(columns[0]))
+        other = rows.copy()
+        if field is None:
+            shift = rng.normal(0, 0.02) * client.population.spread[columns]
+            other[:, columns] = rows[:, columns] * factor + shift
+        else:
+            this, that = rng.choice(len(field.values), 2, replace=False)
+            other[np.ix_(np.flatnonzero(field.nearest(rows) == this), columns)] = field.values[that]
+    if rng.random() < 0.5:
+        return dataset.snap(other)
+    return dataset.keep_discrete(np.clip(other, dataset.low, dataset.high))
+
+
+def with_or_without(rows: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Texts [n, d] with the same few words more each, or without the n-grams of these."""
+    words = some_words(rng, int(rng.integers(1, 5))).sum(axis=0)
+    return to_length_one(rows + WORD * words if rng.random() < 0.5 else np.where(words != 0.0, 0.0, rows))

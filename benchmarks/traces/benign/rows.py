@@ -15,9 +15,7 @@ def ordinary(client: Client, n: int) -> FloatArray:
 
 def class_skewed(client: Client, n: int) -> FloatArray:
     """Nearly all inputs of one class: a clinic for one disease, a form with one field."""
-    mix = np.full(client.mix.size, 0.02 / client.mix.size)
-    mix[client.rng.integers(mix.size)] += 0.98
-    return client.population.draw(client.rng, n, mix)
+    return client.of_one_class().rows(n)
 
 
 def retries(client: Client, n: int) -> FloatArray:
@@ -32,6 +30,19 @@ def health_check(client: Client, n: int) -> FloatArray:
     """A monitor's constant input, or two to three in turn."""
     pool = client.rows(int(client.rng.choice([1, 1, 1, 2, 3])))
     return pool[np.arange(n) % len(pool)]
+
+
+def nearest_first(client: Client, n: int) -> FloatArray:
+    """Pages of search results: some rows of a pool in the order of their distance from the first."""
+    sent: list[FloatArray] = []
+    while len(sent) < n:
+        page = int(client.rng.choice([10, 20, 50, 100]))
+        page = min(page, n - len(sent))
+        pool = client.rows(int(page * client.rng.uniform(2, 10)))
+        unit = client.population.dataset.to_unit(pool)
+        order = np.argsort(((unit - unit[0]) ** 2).sum(axis=1), kind="stable")
+        sent += list(pool[order[:page]])
+    return np.array(sent)
 
 
 def load_test(client: Client, n: int) -> FloatArray:

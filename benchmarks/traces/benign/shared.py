@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks.traces.benign.client import Client
-from benchmarks.traces.benign.edits import what_if
+from benchmarks.traces.benign.edits import crossed_grid, habitual, recourse, what_if
 from benchmarks.traces.benign.preparation import augmentation
 from benchmarks.traces.benign.rows import class_skewed, ordinary, retries
 from detector.query import FloatArray
@@ -35,4 +35,7 @@ SINGLE_USER: tuple[Callable[[Client, int], FloatArray], ...] = (
     retries,
     what_if,
     augmentation,
+    habitual,
+    recourse,
+    crossed_grid,
 )
