@@ -139,7 +139,17 @@ class Campaigns:
             self.links.counters[UNUSED] = len(fresh)
             grown = {
                 name: np.concatenate([column, np.zeros(wider - slots, dtype=column.dtype)])
-                for name in ("clients", "begun", "elder", "last", "pause", "founded", "mark")
+                for name in (
+                    "clients",
+                    "begun",
+                    "elder",
+                    "last",
+                    "pause",
+                    "founded",
+                    "mark",
+                    "left",
+                    "left_most",
+                )
                 for column in [getattr(self.links, name)]
             }
             self.links = self.links._replace(free=unused, **grown)

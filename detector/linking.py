@@ -10,6 +10,7 @@ from detector.features.kernel import Scratch, advance
 from detector.features.similarity import fingerprint, scale_input
 from detector.links import (
     COPY,
+    FADE,
     FULL,
     GO_ON,
     JOIN,
@@ -187,6 +188,8 @@ def follow_links(
         if links.clients[campaign] < SMALLEST_CAMPAIGN:
             continue
         links.sent[c] += 1
+        links.left[campaign] *= FADE
+        links.left_most[campaign] *= FADE
         out_slot[i] = campaign
         out_fresh[i] = links.begun[campaign] == 0
         links.begun[campaign] += 1

@@ -51,6 +51,9 @@ SPREAD = 1.1
 """Strange queries are linked within so many times their distance to the benign subspace."""
 SMALLEST_CAMPAIGN = 3
 """Clients from which a campaign's queries are followed."""
+FADE = 0.9975
+"""What the count of queries by clients that left keeps at each query of the campaign: as evidence forgets at
+each evaluation point, one in four."""
 
 
 class Links(NamedTuple):
@@ -63,7 +66,8 @@ class Links(NamedTuple):
     sessions [clients] begun in it, sent [clients] queries to it, spoke [clients] number of the last
     By campaign: clients [slots]; begun [slots] queries followed so far; elder [slots] number of its
     founding; last [slots] newest query; pause [slots] usual queries of the model between two; founded [slots]
-    time, mark [slots] fingerprint of the founding query; free [slots] stack of unused slots
+    time, mark [slots] fingerprint of the founding query; left [slots] fading count of queries by clients that
+    left, left_most [slots] of the one of them that sent most; free [slots] stack of unused slots
     counters [4]: odd queries, distances, campaigns founded so far; slots on the stack
     """
 
@@ -84,6 +88,8 @@ class Links(NamedTuple):
     pause: FloatArray
     founded: FloatArray
     mark: IntArray
+    left: FloatArray
+    left_most: FloatArray
     free: IntArray
     counters: IntArray
 
@@ -113,6 +119,8 @@ def allocate(sketch: int, clients: int, slots: int) -> Links:
         pause=np.zeros(slots),
         founded=np.zeros(slots),
         mark=np.zeros(slots, dtype=np.int64),
+        left=np.zeros(slots),
+        left_most=np.zeros(slots),
         free=np.arange(slots - 1, -1, -1, dtype=np.int64),
         counters=np.array([0, 0, 0, slots], dtype=np.int64),
     )
@@ -156,12 +164,15 @@ def unite(links: Links, c: int, other: int, query: int, time: float, mark: Any) 
         links.mark[mine] = mark
         links.last[mine] = query
         links.pause[mine] = 0.0
+        links.left[mine] = links.left_most[mine] = 0.0
     elif mine >= 0 and theirs >= 0 and mine != theirs:
         old, young = (mine, theirs) if links.elder[mine] < links.elder[theirs] else (theirs, mine)
         for member in range(links.member.shape[0]):
             if links.member[member] == young:
                 links.member[member] = old
         links.clients[old] += links.clients[young]
+        links.left[old] += links.left[young]
+        links.left_most[old] = max(links.left_most[old], links.left_most[young])
         _free(links, young)
         return True
     campaign = max(mine, theirs)
@@ -190,6 +201,8 @@ def leave(links: Links, c: int) -> None:
     if campaign >= 0:
         links.member[c] = -1
         links.clients[campaign] -= 1
+        links.left[campaign] += links.sent[c]
+        links.left_most[campaign] = max(links.left_most[campaign], links.sent[c])
         if links.clients[campaign] == 0:
             _free(links, campaign)
 

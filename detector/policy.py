@@ -9,7 +9,7 @@ Entities of several kinds hold the same queries, so an episode that another kind
 one that was under way there, with an alert out that named the client, at some time since this entity's
 evidence began to rise.
 A campaign is silent while that is so for the clients that sent most of its queries, and while one client
-sent most of them: that is one client's search, and the rest are near it by chance.
+sent most of them, also one that has left: that is one client's search, and the rest are near it by chance.
 """
 
 from __future__ import annotations
@@ -123,7 +123,9 @@ def _is_silent(
             if _told_elsewhere(kind, since, heard[client]):
                 told += sent
     _count_later(s, when, links, points, 1)
-    return largest > ONE_CLIENT * total or told > KNOWN * total
+    # Who has left would not be named, but the evidence may be theirs.
+    was_one_client = links.left_most[s] > ONE_CLIENT * (total + links.left[s])
+    return was_one_client or largest > ONE_CLIENT * total or told > KNOWN * total
 
 
 @lean

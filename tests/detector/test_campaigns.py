@@ -116,6 +116,23 @@ def test_a_campaign_names_first_who_sent_most_of_it() -> None:
     assert named[0] == "sybil-7"
 
 
+def test_who_came_near_one_clients_search_is_not_named_once_that_client_is_gone() -> None:
+    """One client sends thirteen of sixteen queries, three come near. It leaves; they go on for a while."""
+    searching = traffic.inversion(seed=3, queries=500)
+    log = []
+    for n, query in enumerate(searching):
+        name = f"near-{n % 3}" if n >= 400 or n % 16 > 12 else "busy"
+        at = query["timestamp"] + (10_000.0 if n >= 400 else 0.0)
+        log.append(query | {"client_id": name, "session_id": f"{name}-{n // 80}", "timestamp": at})
+    between = [
+        query | {"timestamp": log[399]["timestamp"] + 10.0 + n, "client_id": f"other-{n // 16}"}
+        for n, query in enumerate(traffic.benign(60, seed=9))
+    ]
+    found = alerts_on([*log[:400], *between, *log[400:]])
+    assert any(alert.get("user", {}).get("id") == "busy" for alert in found)
+    assert [alert["related"]["user"] for alert in found if "campaign" in alert["querywatch"]] == []
+
+
 def test_clients_that_send_the_same_content_are_not_linked() -> None:
     """Forty clients send one odd series each, byte for byte the same: a shared job, a published example."""
     series = traffic.inversion(seed=3, queries=7)
