@@ -28,6 +28,8 @@ from detector.sessions import EVICTED_SHARE, EXPIRE_EVERY
 CAPACITY = 8
 BY_CLIENT = ("recent", "member", "sessions", "sent", "spoke")
 """Columns of the links with one entry a client."""
+BY_CAMPAIGN = ("clients", "begun", "elder", "last", "pause", "founded", "mark", "left", "left_most")
+"""Those with one entry a campaign."""
 LAPSE = EXPIRE_EVERY
 """A campaign that sent nothing for so many queries of the model is over."""
 
@@ -139,17 +141,7 @@ class Campaigns:
             self.links.counters[UNUSED] = len(fresh)
             grown = {
                 name: np.concatenate([column, np.zeros(wider - slots, dtype=column.dtype)])
-                for name in (
-                    "clients",
-                    "begun",
-                    "elder",
-                    "last",
-                    "pause",
-                    "founded",
-                    "mark",
-                    "left",
-                    "left_most",
-                )
+                for name in BY_CAMPAIGN
                 for column in [getattr(self.links, name)]
             }
             self.links = self.links._replace(free=unused, **grown)

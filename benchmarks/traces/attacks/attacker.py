@@ -57,6 +57,12 @@ class Attacker:
         order = self.rng.permutation(len(dataset.train))
         return dataset.to_unit(dataset.train[order]), dataset.train_labels[order]
 
+    def candidates(self) -> Iterator[FloatArray]:
+        """Records [d] of the unit cube, each a member or not with the same chance."""
+        inside, outside = self.members()[0], self.own_rows()[0]
+        for i in range(min(len(inside), len(outside))):
+            yield (inside if self.rng.random() < 0.5 else outside)[i]
+
     def art_classifier(self, least_classes: int = 2, natural: bool = False) -> Any:
         """The target as ART's BlackBoxClassifier over the unit cube, said to have at least so many classes
         (some of ART's attacks refuse two); those that it has not are never answered. `natural` is for
@@ -91,6 +97,11 @@ class Attacker:
                 yield
         finally:
             np.random.set_state(state)
+
+
+def both_sides(x: FloatArray, steps: FloatArray) -> FloatArray:
+    """Points [2 n, d] round x [d]: for each of the steps [n, d] in turn x with it, then its mirror image."""
+    return np.stack([x + steps, x - steps], axis=1).reshape(-1, x.size)
 
 
 class _SeededState(np.random.RandomState):

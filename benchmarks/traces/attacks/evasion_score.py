@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.traces.attacks.attacker import Attacker
+from benchmarks.traces.attacks.attacker import Attacker, both_sides
 from detector.query import FloatArray
 
 
@@ -25,9 +25,8 @@ def nes(attacker: Attacker) -> None:
             if answer.argmax() != label:
                 break
             noise = rng.normal(size=(pairs, x.size))
-            # In turn: one point, then its mirror image.
-            tried = np.stack([x + sigma * noise, x - sigma * noise], axis=1).reshape(-1, x.size)
-            score = attacker.ask(np.clip(tried, 0.0, 1.0))[:, label].reshape(-1, 2)
+            tried = np.clip(both_sides(x, sigma * noise), 0.0, 1.0)
+            score = attacker.ask(tried)[:, label].reshape(-1, 2)
             gradient = ((score[:, 0] - score[:, 1])[:, None] * noise).mean(axis=0)
             moved = x - step * np.sign(gradient)
             x = np.clip(np.clip(moved, source - limit, source + limit), 0.0, 1.0)

@@ -12,13 +12,9 @@ from detector.query import FloatArray, IntArray
 
 def _blocks(attacker: Attacker, most: int) -> list[IntArray]:
     """The columns in random order as at most `most` blocks; those of one discrete input stay together."""
-    dataset = attacker.recorder.target.dataset
-    fields = [np.asarray(field.columns, dtype=np.int64) for field in dataset.fields]
-    coded = np.concatenate(fields) if fields else np.empty(0, dtype=np.int64)
-    alone = [np.array([column]) for column in np.setdiff1d(np.arange(attacker.columns), coded)]
-    units = [*fields, *alone]
-    order = attacker.rng.permutation(len(units))
-    return [np.concatenate([units[i] for i in part]) for part in np.array_split(order, min(most, len(units)))]
+    inputs = attacker.recorder.target.dataset.inputs
+    parts = np.array_split(attacker.rng.permutation(len(inputs)), min(most, len(inputs)))
+    return [np.concatenate([inputs[i] for i in part]) for part in parts]
 
 
 def pointwise(attacker: Attacker) -> None:

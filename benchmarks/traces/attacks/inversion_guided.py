@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.ensemble import ExtraTreesRegressor
 
-from benchmarks.traces.attacks.attacker import Attacker
+from benchmarks.traces.attacks.attacker import Attacker, both_sides
 from benchmarks.traces.attacks.inversion_search import Goal, class_after_class
 from benchmarks.traces.attacks.latent import Latent
 from detector.query import FloatArray
@@ -67,8 +67,7 @@ def zeroth_order_adam(attacker: Attacker) -> None:
         first, second = np.zeros(space.size), np.zeros(space.size)
         for t in range(1, 40):
             aside = rng.normal(size=(directions, space.size))
-            pairs = np.stack([x + size * aside, x - size * aside], axis=1).reshape(-1, space.size)
-            value = np.log(goal.many(pairs) + 1e-3).reshape(-1, 2)
+            value = np.log(goal.many(both_sides(x, size * aside)) + 1e-3).reshape(-1, 2)
             gradient = ((value[:, 0] - value[:, 1])[:, None] * aside).mean(axis=0) / (2 * size)
             first, second = 0.8 * first + 0.2 * gradient, 0.95 * second + 0.05 * gradient**2
             scale = np.sqrt(second / (1 - 0.95**t)) + 1e-6

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.traces.attacks.attacker import Attacker
+from benchmarks.traces.attacks.attacker import Attacker, both_sides
 from benchmarks.traces.attacks.inversion import ENOUGH
 from benchmarks.traces.attacks.latent import Latent
 from detector.query import FloatArray
@@ -148,8 +148,7 @@ def nes_inversion(attacker: Attacker) -> None:
         for _ in range(40):
             goal.one(x)
             noise = rng.normal(size=(pairs, x.size))
-            tried = np.stack([x + sigma * noise, x - sigma * noise], axis=1).reshape(-1, x.size)
-            value = goal.many(tried).reshape(-1, 2)
+            value = goal.many(both_sides(x, sigma * noise)).reshape(-1, 2)
             gradient = ((value[:, 0] - value[:, 1])[:, None] * noise).mean(axis=0)
             norm = max(float(np.linalg.norm(gradient)), 1e-12)
             x = np.clip(x - step * gradient / norm, 0.0, 1.0)

@@ -38,9 +38,7 @@ def augmentation(attacker: Attacker) -> None:
     rng, side = attacker.rng, attacker.recorder.target.dataset.side
     variants = int(rng.choice([8, 12, 20]))
     size = float(rng.choice([0.01, 0.03, 0.1]))
-    inside, outside = attacker.members()[0], attacker.own_rows()[0]
-    for i in range(min(len(inside), len(outside))):
-        x = (inside if rng.random() < 0.5 else outside)[i]
+    for x in attacker.candidates():
         if side:
             tried = np.array([_moved(x.reshape(side, side), rng) for _ in range(variants)])
         else:

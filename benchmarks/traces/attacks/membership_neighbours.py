@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
-from benchmarks.traces.attacks.attacker import Attacker
+from benchmarks.traces.attacks.attacker import Attacker, both_sides
 from benchmarks.traces.attacks.by_hand import asking
-from detector.query import FloatArray
-
-
-def candidates(attacker: Attacker) -> Iterator[FloatArray]:
-    """Records [d] of the unit cube, half of them members, in random order."""
-    inside, outside = attacker.members()[0], attacker.own_rows()[0]
-    for i in range(min(len(inside), len(outside))):
-        yield (inside if attacker.rng.random() < 0.5 else outside)[i]
 
 
 def crossing_distance(attacker: Attacker) -> None:
@@ -24,7 +14,7 @@ def crossing_distance(attacker: Attacker) -> None:
     rng, ask = attacker.rng, asking(attacker)
     others, halvings = int(rng.choice([1, 2, 4])), int(rng.choice([5, 8, 12]))
     rows = attacker.own_rows()[0]
-    for x in candidates(attacker):
+    for x in attacker.candidates():
         label = ask(x[None])[0].argmax()
         for other in rows[rng.choice(len(rows), others, replace=False)]:
             if ask(other[None])[0].argmax() == label:
@@ -41,7 +31,7 @@ def growing_radius(attacker: Attacker) -> None:
     rng, ask = attacker.rng, asking(attacker)
     first, growth = float(rng.choice([0.01, 0.03])), float(rng.choice([1.3, 1.6, 2.0]))
     tries = int(rng.choice([3, 5, 10]))
-    for x in candidates(attacker):
+    for x in attacker.candidates():
         label, radius = ask(x[None])[0].argmax(), first
         for _ in range(10):
             labels = ask(x + radius * rng.normal(size=(tries, x.size))).argmax(axis=1)
@@ -56,7 +46,7 @@ def changed_neighbours(attacker: Attacker) -> None:
     rng, ask = attacker.rng, asking(attacker)
     many, columns = int(rng.choice([6, 12, 25])), int(rng.choice([1, 2, max(2, attacker.columns // 10)]))
     rows = attacker.own_rows()[0]
-    for x in candidates(attacker):
+    for x in attacker.candidates():
         near = np.repeat(x[None], many + 1, axis=0)
         for neighbour in near[1:]:
             changed = rng.choice(attacker.columns, min(columns, attacker.columns), replace=False)
@@ -70,12 +60,11 @@ def flatness(attacker: Attacker) -> None:
     rng, ask = attacker.rng, asking(attacker)
     directions, size = int(rng.choice([4, 8, 16])), float(rng.choice([0.02, 0.05, 0.15]))
     sparse = bool(rng.random() < 0.5)
-    for x in candidates(attacker):
+    for x in attacker.candidates():
         aside = rng.normal(size=(directions, x.size))
         if sparse:
             aside *= rng.random(aside.shape) < max(0.15, 2 / x.size)
-        pairs = np.stack([x + size * aside, x - size * aside], axis=1).reshape(-1, x.size)
-        ask(np.vstack([x[None], pairs]))
+        ask(np.vstack([x[None], both_sides(x, size * aside)]))
 
 
 def masking(attacker: Attacker) -> None:
@@ -84,7 +73,7 @@ def masking(attacker: Attacker) -> None:
     shares = np.linspace(0.1, float(rng.choice([0.4, 0.7])), int(rng.choice([3, 5, 8])))
     tries = int(rng.choice([1, 2, 4]))
     middle = attacker.own_rows()[0].mean(axis=0)
-    for x in candidates(attacker):
+    for x in attacker.candidates():
         ask(x[None])
         for share in shares:
             ask(np.where(rng.random((tries, x.size)) < share, middle, x))

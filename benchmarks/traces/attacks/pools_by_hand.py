@@ -86,9 +86,7 @@ def noise_membership(attacker: Attacker) -> None:
     rng, ask = attacker.rng, asking(attacker)
     sizes = np.geomspace(0.01, float(rng.choice([0.1, 0.2, 0.4])), int(rng.choice([3, 5])))
     tries = int(rng.choice([2, 4, 8]))
-    inside, outside = attacker.members()[0], attacker.own_rows()[0]
-    for i in range(min(len(inside), len(outside))):
-        x = (inside if rng.random() < 0.5 else outside)[i]
+    for x in attacker.candidates():
         ask(x[None])
         for size in sizes:
             ask(x + size * rng.normal(size=(tries, x.size)))
