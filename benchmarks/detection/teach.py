@@ -50,6 +50,8 @@ DATA_SETS = (
     "flares",
     "survey",
 )
+VARIED_ROUND = 2
+"""Every second round of the forms has crowds and attackers that are varied: see `benchmarks.traces.make`."""
 FEWER = 4
 """Of so many points one teaches the recognisers that are only tried: points of one session are much alike."""
 HISTORY, TRACE, REPEATS = 6000, 2500, 10
@@ -87,6 +89,8 @@ def main(
     deployments: list[Recorded] = []
     for number in range(rounds * len(FORMS)):
         form = FORMS[number % len(FORMS)]
+        if number // len(FORMS) % VARIED_ROUND == VARIED_ROUND - 1:
+            form = form | {"varied": True}
         # Models and attacks take turns, so another order gives other pairs of them.
         order = tuple(np.roll(DATA_SETS, number).tolist())
         deployments += _recorded(recordings, seed + number, order, form, whole=not only_recogniser)

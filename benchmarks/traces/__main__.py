@@ -56,6 +56,9 @@ def command(
     rescale: Annotated[
         bool, typer.Option("--rescale", help="Log every column in another, random unit.")
     ] = False,
+    varied: Annotated[
+        bool, typer.Option("--varied", help="Draw each model's mix of honest clients, and attackers' scales.")
+    ] = False,
     model: Annotated[
         list[str] | None, typer.Option(help=f"Target (repeatable): {', '.join(DATASETS)}.")
     ] = None,
@@ -76,6 +79,7 @@ def command(
             queries=(least, most),
             variant=Variant(dilution, jitter, shuffle, accounts, session_queries, pause),
             natural=natural,
+            varied=varied,
             outputs=outputs,
             models=model or ("digits", "cancer"),
             progress=lambda line: typer.echo(f"[{time.monotonic() - begun:6.1f} s] {line}", err=True),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
@@ -86,6 +86,24 @@ class Dataset:
     def field_of(self, column: int) -> Field | None:
         """The discrete input that the column belongs to, or None if it is continuous."""
         return next((field for field in self.fields if column in field.columns), None)
+
+    def as_seen_by_attacker(self, deviations: float) -> Dataset:
+        """The same with the range of each column that the attacker's own rows give: their mean and so many
+        standard deviations to either side, within the public range, to which rows of the attacker and
+        candidates are clipped. Discrete inputs, and columns in which the rows are all equal, keep theirs."""
+        own = self.attacker
+        mean, spread = own.mean(axis=0), deviations * own.std(axis=0)
+        low, high = np.maximum(mean - spread, self.low), np.minimum(mean + spread, self.high)
+        kept = spread <= 0.0
+        kept[[column for field in self.fields for column in field.columns.tolist()]] = True
+        low, high = np.where(kept, self.low, low), np.where(kept, self.high, high)
+        return replace(
+            self,
+            low=low,
+            high=high,
+            attacker=np.clip(own, low, high),
+            train=np.clip(self.train, low, high),
+        )
 
     def to_unit(self, x: FloatArray) -> FloatArray:
         """x [n, d] mapped to 0..1 by the public range."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from benchmarks.traces import benign, explainers, log, schedule
 from benchmarks.traces.benign import Client, Kind
+from benchmarks.traces.crowd import Crowd
 from benchmarks.traces.dealing import deal
 from benchmarks.traces.identities import Directory, Identity
 from benchmarks.traces.recorder import significant
@@ -22,35 +23,46 @@ FIRST_DAY = 1_704_067_200.0
 
 
 class Deployment:
-    """Everything random comes from `seed`, in a fixed order."""
+    """Everything random comes from `seed`, in a fixed order. `varied`: each model's clients are a crowd of
+    its own; if not, they are mixed as stated."""
 
-    def __init__(self, seed: int, models: Sequence[str]) -> None:
+    def __init__(self, seed: int, models: Sequence[str], varied: bool = False) -> None:
         self.rng = np.random.default_rng(seed)
         self.targets: list[Target] = [train(name, seed) for name in models]
         self.first_day = FIRST_DAY + schedule.DAY * int(self.rng.integers(0, 365))
         self._directory = Directory(np.random.default_rng([seed, 1]))
+        rng = np.random.default_rng([seed, 7])
+        self._crowds = [
+            Crowd.drawn(benign.KINDS, rng) if varied else Crowd.stated(benign.KINDS) for _ in models
+        ]
 
     def benign(self, count: int, period: Period) -> list[log.Session]:
         """`count` honest sessions: kinds by their shares, models in turn."""
-        return self._sessions(benign.KINDS, count, period)
+        return self._sessions(benign.KINDS, self._crowds, count, period)
 
     def explainers(self, count: int, period: Period) -> list[log.Session]:
         """`count` sessions of explainers that nobody has told of, from clients never seen before."""
-        return self._sessions(explainers.KINDS, count, period, new=True)
+        crowds = [Crowd.stated(explainers.KINDS)] * len(self.targets)
+        return self._sessions(explainers.KINDS, crowds, count, period, new=True)
 
     def _sessions(
-        self, kinds: Mapping[str, Kind], count: int, period: Period, new: bool = False
+        self,
+        kinds: Mapping[str, Kind],
+        crowds: Sequence[Crowd],
+        count: int,
+        period: Period,
+        new: bool = False,
     ) -> list[log.Session]:
         names = list(kinds)
-        shares = np.array([kind.share for kind in kinds.values()])
-        chosen = self.rng.choice(len(names), count, p=shares / shares.sum())
+        uniform = self.rng.random(count)
         made: list[log.Session] = []
-        for first, target in enumerate(self.targets):
+        for first, (target, crowd) in enumerate(zip(self.targets, crowds, strict=True)):
             sessions = []
+            chosen = crowd.choose(uniform)
             for i in range(first, count, len(self.targets)):
                 who = (self._directory.register if new else self._directory.pick)(target.model_id)
                 name = names[chosen[i]]
-                sessions.append(self._honest(target, name, kinds[name], who, period))
+                sessions.append(self._honest(target, name, kinds[name], crowd.patience, who, period))
             if sessions:
                 # The model answers row by row; one call for all sessions is only faster.
                 answers = target.predict(np.vstack([s.inputs for s in sessions]))
@@ -66,18 +78,21 @@ class Deployment:
         variant: Variant,
         period: Period,
         natural: bool = False,
+        own_scale: bool = False,
     ) -> list[log.Session]:
         """The sessions of one attack of at most `budget` queries of its own, cut there, in this variant;
-        `natural` as in `record`."""
+        `natural` and `own_scale` as in `record`."""
         who = self._directory.pick(target.model_id)
         rng = np.random.default_rng(self.rng.integers(2**63))
-        recording = record(target, name, budget, who.digits, rng, natural)
+        recording = record(target, name, budget, who.digits, rng, natural, own_scale)
         return deal(recording, variant, target, who, self._directory, self.rng, period)
 
-    def _honest(self, target: Target, name: str, kind: Kind, who: Identity, period: Period) -> log.Session:
+    def _honest(
+        self, target: Target, name: str, kind: Kind, patience: float, who: Identity, period: Period
+    ) -> log.Session:
         rng = self.rng
         mix = rng.dirichlet(np.full(target.dataset.classes, rng.choice([0.5, 1.0, 5.0])))
-        drawn = kind.draw(Client(target.population, rng, mix), kind.length(rng))
+        drawn = kind.draw(Client(target.population, rng, mix), kind.length(rng, patience))
         inputs = significant(drawn, who.digits)
         calls = schedule.bulk_calls(rng, len(inputs))
         pace = str(rng.choice(kind.paces))

@@ -73,6 +73,7 @@ def make(
     queries: tuple[int, int] = (150, 600),
     variant: Variant = PLAIN,
     natural: float = 0.0,
+    varied: bool = False,
     outputs: log.Outputs = "probabilities",
     models: Sequence[str] = ("digits", "cancer"),
     progress: Progress = lambda _: None,
@@ -82,15 +83,16 @@ def make(
 
     Each name of `attacks` (default `DEFAULT_ATTACKS`) makes `repeats` sessions; the models take turns.
     Budgets are drawn from the range `queries`. `variant` is how the attackers hide; the share `natural` of
-    them writes rows as the data's own source does (see `benchmarks.traces.recorder`). Raises ValueError for
-    a value out of its range or an unknown name.
+    them writes rows as the data's own source does (see `benchmarks.traces.recorder`). With `varied`, each
+    model's honest clients are mixed in another way, and half of the attackers scale columns by their own rows
+    (see `benchmarks.traces.recording`). Raises ValueError for a value out of its range or an unknown name.
     """
     names = list(DEFAULT_ATTACKS if attacks is None else attacks)
     _check(names, models, queries, variant, natural, history_sessions, benign_sessions)
-    writing = np.random.default_rng([seed, 6])
+    writing, scaling = np.random.default_rng([seed, 6]), np.random.default_rng([seed, 8])
     with threadpool_limits(1):  # results of parallel sums may differ in the last digit
         progress("training the targets")
-        deployment = Deployment(seed, models)
+        deployment = Deployment(seed, models, varied)
         first = deployment.first_day
         progress(f"history: {history_sessions} benign sessions")
         history = deployment.benign(history_sessions, Period(first, HISTORY_DAYS))
@@ -104,9 +106,8 @@ def make(
             progress(
                 f"attack {i + 1} of {len(names) * repeats}: {name} on {target.model_id}, {budget} queries"
             )
-            trace += deployment.attack(
-                target, name, budget, variant, period, bool(writing.random() < natural)
-            )
+            writes, scales = bool(writing.random() < natural), varied and bool(scaling.random() < 0.5)
+            trace += deployment.attack(target, name, budget, variant, period, writes, scales)
     rng = np.random.default_rng([seed, 2])
     units = (
         {t.model_id: log.Units.draw(rng, t.dataset.columns) for t in deployment.targets} if rescale else None
@@ -129,6 +130,7 @@ def make(
             "queries": list(queries),
             "repeats": repeats,
             "rescale": rescale,
+            "varied": varied,
         }
         | variant.settings(),
         versions={"python": platform.python_version()} | {tool: version(tool) for tool in TOOLS},

@@ -80,14 +80,25 @@ class Recording:
 MOST_AGAIN, LEAST_SENT = 0.25, 0.25
 """Share of rows that were sent before, and of the budget that was spent: with more of the first or less of
 the second a search is lost in the rounding."""
+SPREADS = (2.0, 3.0, 5.0)
+"""Standard deviations about the mean that an attacker takes for a column's range who knows no other."""
 
 
 def record(
-    target: Target, kind: str, budget: int, digits: int, rng: np.random.Generator, natural: bool = False
+    target: Target,
+    kind: str,
+    budget: int,
+    digits: int,
+    rng: np.random.Generator,
+    natural: bool = False,
+    own_scale: bool = False,
 ) -> Recording:
     """Carries out the attack with at most `budget` queries, cut there. With `natural`, its program writes
     rows as the data's own source does, unless its steps are lost in the rounding: then it writes its own
-    numbers after all."""
+    numbers after all. With `own_scale`, it scales columns by how the attacker's own rows spread, and not by
+    the public range: steps are another share of it, and no value lies far out."""
+    if own_scale:
+        target = replace(target, dataset=target.dataset.as_seen_by_attacker(float(rng.choice(SPREADS))))
     state = rng.bit_generator.state
     recorder = _carried_out(target, kind, budget, digits, rng, natural)
     sent = budget - recorder.left

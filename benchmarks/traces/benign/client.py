@@ -53,8 +53,7 @@ class Kind:
     shortest: int = 3
     longest: int = 500
 
-    def length(self, rng: np.random.Generator) -> int:
-        """Queries of one session."""
-        return int(
-            np.clip(round(self.median * np.exp(self.sigma * rng.normal())), self.shortest, self.longest)
-        )
+    def length(self, rng: np.random.Generator, patience: float = 1.0) -> int:
+        """Queries of one session, of a crowd whose sessions are `patience` times as long as usual."""
+        drawn = round(patience * self.median * np.exp(self.sigma * rng.normal()))
+        return int(np.clip(drawn, self.shortest, self.longest))
