@@ -50,8 +50,6 @@ DATA_SETS = (
     "flares",
     "survey",
 )
-VARIED_ROUND = 2
-"""Every second round of the forms has crowds and attackers that are varied: see `benchmarks.traces.make`."""
 FEWER = 4
 """Of so many points one teaches the recognisers that are only tried: points of one session are much alike."""
 HISTORY, TRACE, REPEATS = 6000, 2500, 10
@@ -87,10 +85,8 @@ def main(
     progress, console = Console(stderr=True), Console(width=110)
     started = time.monotonic()
     deployments: list[Recorded] = []
-    for number in range(rounds * len(FORMS)):
-        form = FORMS[number % len(FORMS)]
-        if number // len(FORMS) % VARIED_ROUND == VARIED_ROUND - 1:
-            form = form | {"varied": True}
+    forms = [_form(number) for number in range(rounds * len(FORMS))]
+    for number, form in enumerate(forms):
         # Models and attacks take turns, so another order gives other pairs of them.
         order = tuple(np.roll(DATA_SETS, number).tolist())
         deployments += _recorded(recordings, seed + number, order, form, whole=not only_recogniser)
@@ -100,7 +96,9 @@ def main(
         "seeds": [seed, seed + rounds * len(FORMS) - 1],
         "data_sets": DATA_SETS,
         "attacks": [attack for attack in ATTACKS if attack not in UNSEEN],
-        "forms": [json.dumps(form, sort_keys=True, default=Variant.settings) for form in FORMS],
+        "forms": [
+            json.dumps(form, sort_keys=True, default=Variant.settings) for form in forms[: 2 * len(FORMS)]
+        ],
         "sessions": [HISTORY, TRACE],
         "repeats": REPEATS,
         "natural": NATURAL,
@@ -139,6 +137,13 @@ def main(
 def counted(points: Sequence[Points]) -> dict[str, int]:
     """How many evaluation points these are, for the provenance."""
     return {"evaluation_points": sum(len(part.family) for part in points)}
+
+
+def _form(number: int) -> dict[str, Any]:
+    """The form of the deployment of that number: all in turn, and in every second round with crowds and
+    attackers that are varied (see `benchmarks.traces.make`)."""
+    again, which = divmod(number, len(FORMS))
+    return FORMS[which] | {"varied": True} if again % 2 else FORMS[which]
 
 
 class Recorded(NamedTuple):
