@@ -34,6 +34,12 @@ from detector.errors import Fenced, SourceError
 
 log = logging.getLogger(__name__)
 
+QUEUED_KBYTES = 16 * 1024
+"""What the client fetches ahead: some batches. Its own 64 MiB are new pages of memory for each worker."""
+BACKOFF_MS = 10
+"""With so much fetched it looks again so soon. By itself it would wait a second, in which we take more than
+that, and then wait for the broker."""
+
 _NOT_NOW = {
     KafkaError.REBALANCE_IN_PROGRESS,
     KafkaError.ILLEGAL_GENERATION,
@@ -87,6 +93,8 @@ class ConfluentSource(TopicSource):
             "enable.partition.eof": True,
             "check.crcs": True,
             "max.partition.fetch.bytes": self._fetch_bytes,
+            "queued.max.messages.kbytes": QUEUED_KBYTES,
+            "fetch.queue.backoff.ms": BACKOFF_MS,
             "topic.metadata.refresh.interval.ms": int(self._metadata_seconds * 1000),
             "error_cb": self._note_error,
             "log_level": 2,  # what is worth telling comes to `error_cb`

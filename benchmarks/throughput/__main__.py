@@ -13,20 +13,22 @@ import typer
 from benchmarks.throughput import report
 from benchmarks.throughput.prepared import Prepared, prepare
 
-PARTS = ("startup", "stages", "live", "one", "elasticsearch", "kafka", "peers")
+PARTS = ("startup", "stages", "live", "one", "bound", "elasticsearch", "kafka", "peers")
 
 
 class Size(NamedTuple):
-    """Queries of a log; live sessions, and queries of each; queries of the long session."""
+    """Queries of a log; live sessions, and queries of each; queries of the long session; bound on memory that
+    is flooded [MB]."""
 
     queries: int
     sessions: list[int]
     each: int
     long: int
+    bound: int
 
 
-WHOLE = Size(200_000, [1_000, 100_000, 1_000_000], 20, 1_000_000)
-QUICK = Size(40_000, [1_000, 30_000], 4, 100_000)
+WHOLE = Size(200_000, [1_000, 100_000, 1_000_000], 20, 1_000_000, 256)
+QUICK = Size(40_000, [1_000, 30_000], 4, 100_000, 64)
 NUMBERS = 2**25
 """Numbers of one log at most, whatever is asked for: what is measured alone is held in memory, and writing
 200,000 inputs of 784 numbers and taking them to a broker again and again takes a quarter of an hour."""
@@ -77,6 +79,7 @@ def command(
             "stages": lambda: _each(made, lambda one: report.stages(one, learn=learn, calls=profile_calls)),
             "live": lambda: report.live(middle, live, size.each),
             "one": lambda: report.one(made[0], size.long),
+            "bound": lambda: report.bound(size.bound),
             "elasticsearch": lambda: report.elasticsearch(middle),
             "kafka": lambda: report.kafka(middle, folder),
             "peers": lambda: _each(made, lambda one: report.peers(one, folder)),

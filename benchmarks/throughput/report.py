@@ -10,6 +10,7 @@ from statistics import median
 from benchmarks.throughput import servers
 from benchmarks.throughput import stages as stage
 from benchmarks.throughput.bare import decode_only
+from benchmarks.throughput.bound import EACH
 from benchmarks.throughput.prepared import Part, Prepared, run_part
 from benchmarks.throughput.quix import quix
 from benchmarks.throughput.service import Topic, from_kafka
@@ -21,6 +22,8 @@ FEW = 20_000
 """Queries that the peers get."""
 TURNS = 10
 """Takes of each number of live sessions."""
+LENGTHS = (16, 64, 784, 4096)
+"""Numbers of the inputs that flood the memory."""
 CLIENTS = ("kafka-python", "confluent")
 GOALS = {
     "decode": 0.5,
@@ -112,6 +115,23 @@ def live(prepared: Prepared, sessions: list[int], each: int) -> None:
             f"copying all takes {1000 * saved['all copied']:,.0f} ms"
         )
     print(f"  sessions.memory_mb = 1024 keeps {saved['kept by default']:,.0f} sessions a model and partition")
+
+
+def bound(megabytes: int) -> None:
+    """Floods of sessions against a bound on memory, of inputs up to the longest."""
+    _head(f"more sessions than sessions.memory_mb = {megabytes} holds, {EACH} queries each")
+    for numbers in LENGTHS:
+        for learn in (False, True):
+            found = run_part(
+                "benchmarks.throughput.bound", numbers=numbers, memory=megabytes << 20, learn=learn
+            )
+            held, grown = found["held"] / 2**20, found["grown"] / 2**20
+            name = f"{numbers} numbers{', learning' if learn else ''}"
+            print(
+                f"  {name:30}held at most {held:6.1f} MB, process grown by {grown:6.1f} MB; "
+                f"{found['came']:,.0f} sessions came, {found['kept']:,.0f} kept",
+                flush=True,
+            )
 
 
 def one(prepared: Prepared, queries: int) -> None:

@@ -1,0 +1,69 @@
+"""A flood of sessions against the bound on memory: what the process takes, by lengths of inputs.
+
+`python -m benchmarks.throughput.bound JSON` is a process of its own, so that its memory is its own;
+`benchmarks.throughput` runs it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+
+from benchmarks.throughput.live import BATCH, Traffic, resident
+from detector.collector import calm_collector
+from detector.model_state import Settings
+from detector.pipeline import Shard, warm_up
+
+EACH = 12
+"""Queries of a session: some points are judged, and rings have grown."""
+TURNOVER = 3
+"""So many times as many sessions as are kept come, in waves."""
+MOST = 2**31
+"""Numbers of all queries together at most: a flood of long inputs is over sooner."""
+
+
+def flood(numbers: int, memory: int, *, learn: bool) -> dict[str, float]:
+    """Sessions of EACH queries until three times as many came as `memory` bytes hold, to a shard that learns
+    or has no opinion.
+
+    Returns what the shard says that it holds at most, how much the process grew at most [bytes], sessions
+    that came, were kept at the end, and had to go.
+    """
+    warm_up({})
+    settings = Settings(memory=memory, learn=learn)
+    traffic = Traffic(numbers)
+    traffic.through(Shard(settings, {}), np.arange(BATCH))
+    base = resident()
+    shard = Shard(settings, {})
+    held = grown = came = 0
+    wave = max(64, BATCH // EACH)
+    while True:
+        sessions = np.arange(came, came + wave)
+        traffic.through(shard, np.tile(sessions, EACH))
+        came += wave
+        (state,) = shard.models.values()
+        parts = (*state.entities, state.sessions, state.clients)
+        held = max(held, sum(part.nbytes for part in parts))
+        grown = max(grown, resident() - base)
+        enough = state.sessions.evicted > (TURNOVER - 1) * len(state.sessions)
+        if enough or came * EACH * numbers > MOST:
+            break
+    return {
+        "held": float(held),
+        "grown": float(grown),
+        "came": float(came),
+        "kept": float(len(state.sessions)),
+        "gone": float(state.sessions.evicted),
+    }
+
+
+def main() -> None:
+    """One flood, described by the JSON argument."""
+    calm_collector()
+    print(json.dumps(flood(**json.loads(sys.argv[1]))))
+
+
+if __name__ == "__main__":
+    main()
