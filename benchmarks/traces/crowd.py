@@ -14,6 +14,10 @@ UNLIKE = 1.2
 """Standard deviation of the logarithm of a kind's share, from crowd to crowd."""
 PATIENCE = 0.5
 """The same of how long its sessions are."""
+COMMON = 0.1
+"""A kind whose stated share is at least this is found in every crowd."""
+FEWEST = 0.2
+"""Each other kind is found in a crowd with a probability that is drawn for the crowd, from this to 1."""
 
 
 class Crowd(NamedTuple):
@@ -30,9 +34,14 @@ class Crowd(NamedTuple):
 
     @classmethod
     def drawn(cls, kinds: Mapping[str, Kind], rng: np.random.Generator) -> Crowd:
-        """Other shares, and shorter or longer sessions: some models are asked by people, some by jobs."""
-        shares = cls.stated(kinds).shares * np.exp(UNLIKE * rng.normal(size=len(kinds)))
-        return cls(shares / shares.sum(), float(np.exp(PATIENCE * rng.normal())))
+        """Other shares, some kinds not at all, and shorter or longer sessions: some models are asked by
+        people, some by jobs, and few by everybody there is."""
+        stated = cls.stated(kinds).shares
+        shares = stated * np.exp(UNLIKE * rng.normal(size=len(kinds)))
+        patience = float(np.exp(PATIENCE * rng.normal()))
+        found = rng.random(len(kinds)) < rng.uniform(FEWEST, 1.0)
+        shares *= found | (stated >= COMMON)
+        return cls(shares / shares.sum(), patience)
 
     def choose(self, uniform: FloatArray) -> IntArray:
         """Numbers of the kinds [n] that draws uniform in [0, 1) stand for."""

@@ -28,9 +28,20 @@ def test_drawn_crowds_are_unlike_each_other() -> None:
     crowds = [Crowd.drawn(KINDS, rng) for _ in range(200)]
     shares = np.array([crowd.shares for crowd in crowds])
     np.testing.assert_allclose(shares.sum(axis=1), 1.0)
-    assert (np.quantile(shares, 0.9, axis=0) > 5 * np.quantile(shares, 0.1, axis=0)).all()
+    for kind in shares.T:
+        found = kind[kind > 0]
+        assert np.quantile(found, 0.9) > 4 * np.quantile(found, 0.1)
     patience = np.array([crowd.patience for crowd in crowds])
     assert 0.8 < np.median(patience) < 1.25 and patience.min() < 0.5 and patience.max() > 2.0
+
+
+def test_drawn_crowds_lack_some_kinds_but_never_ordinary_clients() -> None:
+    rng = np.random.default_rng(1)
+    found = np.array([Crowd.drawn(KINDS, rng).shares > 0 for _ in range(400)])
+    assert found[:, list(KINDS).index("ordinary")].all()
+    assert found[:, 1:].any(axis=0).all()
+    count = found.sum(axis=1)
+    assert count.min() < 0.4 * len(KINDS) and count.max() > 0.9 * len(KINDS)
 
 
 def test_patient_crowds_send_longer_sessions() -> None:
