@@ -18,17 +18,19 @@ PARTS = ("startup", "stages", "live", "one", "bound", "elasticsearch", "kafka", 
 
 class Size(NamedTuple):
     """Queries of a log; live sessions, and queries of each; queries of the long session; bound on memory that
-    is flooded [MB]."""
+    is flooded [MB]; queries from Kafka by workers, and turns of these."""
 
     queries: int
     sessions: list[int]
     each: int
     long: int
     bound: int
+    kafka: int
+    turns: int
 
 
-WHOLE = Size(200_000, [1_000, 100_000, 1_000_000], 20, 1_000_000, 256)
-QUICK = Size(40_000, [1_000, 30_000], 4, 100_000, 64)
+WHOLE = Size(200_000, [1_000, 100_000, 1_000_000], 20, 1_000_000, 256, 500_000, 3)
+QUICK = Size(40_000, [1_000, 30_000], 4, 100_000, 64, 40_000, 1)
 NUMBERS = 2**25
 """Numbers of one log at most, whatever is asked for: what is measured alone is held in memory, and writing
 200,000 inputs of 784 numbers and taking them to a broker again and again takes a quarter of an hour."""
@@ -74,6 +76,12 @@ def command(
             prepare(folder, min(queries or size.queries, NUMBERS // n), n, base64=base64) for n in lengths
         ]
         middle = made[len(made) // 2]  # of what is measured for one length only
+
+        def long_topic() -> Prepared:
+            """A topic that is over in a second says how long it takes to begin."""
+            count = min(queries or size.kafka, NUMBERS // middle.numbers)
+            return prepare(folder, count, middle.numbers, base64=base64, name="kafka-")
+
         work: dict[str, Callable[[], None]] = {
             "startup": lambda: report.startup(middle, folder),
             "stages": lambda: _each(made, lambda one: report.stages(one, learn=learn, calls=profile_calls)),
@@ -81,7 +89,7 @@ def command(
             "one": lambda: report.one(made[0], size.long),
             "bound": lambda: report.bound(size.bound),
             "elasticsearch": lambda: report.elasticsearch(middle),
-            "kafka": lambda: report.kafka(middle, folder),
+            "kafka": lambda: report.kafka(long_topic(), folder, size.turns),
             "peers": lambda: _each(made, lambda one: report.peers(one, folder)),
         }
         for part in PARTS:

@@ -40,9 +40,9 @@ class Prepared:
         return f"{self.numbers} numbers, {'base64 float32' if self.base64 else 'JSON lists'}"
 
 
-def prepare(folder: Path, queries: int, numbers: int, *, base64: bool) -> Prepared:
-    """Write the log and its history, and learn the profile."""
-    stem = f"{numbers}-{'base64' if base64 else 'lists'}"
+def prepare(folder: Path, queries: int, numbers: int, *, base64: bool, name: str = "") -> Prepared:
+    """Write the log and its history, and learn the profile; the files' names begin with `name`."""
+    stem = f"{name}{numbers}-{'base64' if base64 else 'lists'}"
     history, log, profile = (folder / f"{stem}.{end}" for end in ("history", "log", "qwp"))
     write_log(history, HISTORY_QUERIES, numbers, 400, seed=1, base64_inputs=base64)
     write_log(log, queries, numbers, max(200, queries // EACH), seed=2, base64_inputs=base64, attacks=True)

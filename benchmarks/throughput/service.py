@@ -59,6 +59,10 @@ class Topic:
         """Let consumers see the records."""
         self._producer.commit_transaction(60)
 
+    def remove(self) -> None:
+        """Give the disk back."""
+        self.server.delete_topic(self.name)
+
 
 def from_kafka(
     prepared: Prepared,

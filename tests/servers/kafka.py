@@ -132,6 +132,14 @@ class KafkaServer:
         finally:
             admin.close()
 
+    def delete_topic(self, topic: str) -> None:
+        """Delete a topic; the broker frees its disk some time later."""
+        admin = KafkaAdminClient(bootstrap_servers=self.bootstrap)
+        try:
+            admin.delete_topics([topic])
+        finally:
+            admin.close()
+
     def recreate_topic(self, topic: str, partitions: int = 1) -> None:
         """Delete a topic, and create another of the same name."""
         admin = KafkaAdminClient(bootstrap_servers=self.bootstrap)
