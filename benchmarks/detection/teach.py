@@ -54,6 +54,7 @@ FEWER = 4
 """Of so many points one teaches the recognisers that are only tried: points of one session are much alike."""
 HISTORY, TRACE, REPEATS = 6000, 2500, 10
 """Benign sessions of a deployment, and attacks of each kind, over all its models."""
+DEPLOYMENTS = 12
 FORMS: tuple[dict[str, Any], ...] = (
     {},
     {"rescale": True},
@@ -68,7 +69,9 @@ FORMS: tuple[dict[str, Any], ...] = (
 
 def main(
     seed: Annotated[int, typer.Option(help="First seed; each deployment takes the next one.")] = 700,
-    rounds: Annotated[int, typer.Option(help="Deployments of each form.", min=1)] = 1,
+    number_of: Annotated[
+        int, typer.Option("--deployments", help="Deployments to make, in forms that take turns.", min=1)
+    ] = DEPLOYMENTS,
     output: Annotated[Path, typer.Option(help="Where the recogniser goes.")] = SHIPPED,
     prior: Annotated[Path, typer.Option(help="Where the prior goes.")] = PRIOR,
     only_recogniser: Annotated[
@@ -85,7 +88,7 @@ def main(
     progress, console = Console(stderr=True), Console(width=110)
     started = time.monotonic()
     deployments: list[Recorded] = []
-    forms = [_form(number) for number in range(rounds * len(FORMS))]
+    forms = [_form(number) for number in range(number_of)]
     for number, form in enumerate(forms):
         # Models and attacks take turns, so another order gives other pairs of them.
         order = tuple(np.roll(DATA_SETS, number).tolist())
@@ -93,7 +96,7 @@ def main(
         progress.print(f"[{time.monotonic() - started:5.0f} s] seed {seed + number}: {form or 'plain'}")
     provenance = {
         "made_by": "python -m benchmarks.detection.teach",
-        "seeds": [seed, seed + rounds * len(FORMS) - 1],
+        "seeds": [seed, seed + number_of - 1],
         "data_sets": DATA_SETS,
         "attacks": [attack for attack in ATTACKS if attack not in UNSEEN],
         "forms": [

@@ -158,9 +158,8 @@ def elasticsearch(prepared: Prepared, alerts: int = ALERTS) -> None:
 
 def kafka(prepared: Prepared, folder: Path, turns: int) -> None:
     """Kafka to Elasticsearch with one worker and with two, which take turns."""
-    _head(
-        f"Kafka to Elasticsearch, {prepared.name}, {prepared.queries:,} queries; the servers share these cores"
-    )
+    _head(f"Kafka to Elasticsearch, {prepared.name}, {prepared.queries:,} queries")
+    print("  the servers share these cores")
     with KafkaServer() as broker, ElasticsearchServer() as node:
         for client in CLIENTS:
             ratios = []
