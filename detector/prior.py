@@ -30,6 +30,7 @@ from detector.features.catalogue import FAMILIES, NAMES, SIDES
 from detector.features.inputs import Inputs, unlearned
 from detector.profile import ModelProfile
 from models.base import Arrays, under
+from models.calibration import Calibration
 from models.ensemble import Ensemble
 from models.quantiles import Quantiles
 from models.recogniser import Recogniser
@@ -46,7 +47,7 @@ class Prior:
 
     recogniser: Recogniser
     quantiles: Quantiles
-    calibration: Quantiles
+    calibration: Calibration
     tails: tuple[SessionTail, ...]
     late: tuple[SessionTail, ...]
     odd_level: float
@@ -94,7 +95,7 @@ class Prior:
         return cls(
             recogniser=recogniser,
             quantiles=placed,
-            calibration=_quantiles(under(arrays, "calibration/")),
+            calibration=Calibration.from_arrays(under(arrays, "calibration/")),
             tails=tails,
             late=late,
             odd_level=float(np.asarray(arrays["odd_level"], dtype=np.float64)[0]),

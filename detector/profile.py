@@ -40,7 +40,7 @@ from models.base import Arrays, under
 from models.ensemble import Ensemble, Past
 from models.recogniser import shipped
 
-FORMAT = 9
+FORMAT = 10
 MINIMUM_SESSIONS = 100
 """Judged benign sessions below which a tail of session maxima means nothing."""
 MINIMUM_OTHERS = 100

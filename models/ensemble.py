@@ -1,9 +1,9 @@
 """The ensemble: three anomaly models and the recogniser, one score in a unit that adds up.
 
-Each model's raw score becomes a surprise, -ln of the share of benign evaluation points that score as high,
-measured on rows which that model had not learned from. The ensemble's score is the mean surprise of the
-models that have an opinion, the tail model counting as much as both forests and the recogniser as much as
-all three: about 1 on benign traffic, whatever the models' own ranges are.
+Each model's raw score becomes a surprise, -ln of the share of benign evaluation points of the same age that
+score as high, measured on rows which that model had not learned from. The ensemble's score is the mean
+surprise of the models that have an opinion, the recogniser counting for half as much again as each of the
+three that learn the deployment: about 1 on benign traffic, whatever the models' own ranges are.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ import numpy as np
 import numpy.typing as npt
 
 from models.base import Arrays, IntArray, Matrix, Model, Vector, under
+from models.calibration import Calibration
 from models.compiled import jit
 from models.half_space_trees import HalfSpaceTrees
 from models.isolation_forest import IsolationForest
-from models.quantiles import Quantiles
 from models.recogniser import Recogniser, described
 from models.tail import Tail
 
 CAP = 25.0
 """No model's surprise counts for more than this."""
-WEIGHTS = np.array([2.0, 1.0, 1.0, 4.0])
+WEIGHTS = np.array([2.0, 2.0, 2.0, 3.0])
 """Of the tail model, the isolation forest, the half-space trees and the recogniser."""
 STREAM_ROWS = 2000
 """At most this many rows, evenly thinned, teach the half-space trees at one go; River learns row by row."""
@@ -64,7 +64,7 @@ class Ensemble:
         self.recogniser = recogniser
         self.tail = Tail(sides, families)
         self._others: tuple[Model, ...] = (IsolationForest(), HalfSpaceTrees()) if forests else ()
-        self._calibration: Quantiles | None = None
+        self._calibration: Calibration | None = None
 
     def learn(self, x: Matrix, groups: npt.NDArray[np.int64] | None = None) -> None:
         """Learn rows x [n, f]; see `fit`."""
@@ -100,17 +100,17 @@ class Ensemble:
                 if (fold == held).any():
                     raw[fold == held] = learner.raw(rows.x[fold == held], rows.points[fold == held])
         self._learn_models(past.x[teaches])
-        self.calibrate(raws[0][teaches])
-        first, *rest = (self.combine(raw) for raw in raws)
+        self.calibrate(raws[0][teaches], past.points[teaches])
+        first, *rest = (self.combine(raw, rows.points) for raw, rows in zip(raws, everything, strict=True))
         return first, rest
 
-    def calibrate(self, raw: Matrix) -> None:
-        """Take the models' raw scores [n, models] of benign rows for usual: of rows that the models which
-        gave them had not learned from."""
-        self.take_calibration(Quantiles.fit(raw, 1e-3))
+    def calibrate(self, raw: Matrix, points: IntArray) -> None:
+        """Take the models' raw scores [n, models] of benign rows for usual at their age: of rows that the
+        models which gave them had not learned from. `points` as in `raw`."""
+        self.take_calibration(Calibration.fit(raw, points))
 
-    def take_calibration(self, usual: Quantiles) -> None:
-        """Take these quantiles of the models' raw scores for the usual ones."""
+    def take_calibration(self, usual: Calibration) -> None:
+        """Take these raw scores of the models for the usual ones."""
         self._calibration = usual
 
     def _learn_models(self, x: Matrix) -> None:
@@ -123,7 +123,7 @@ class Ensemble:
     def raw(self, x: Matrix, points: IntArray | None = None) -> Matrix:
         """What each model says of rows x [n, f], in its own unit [n, models]; NaN: no opinion. `points` [n]:
         the how many-th of its entity each one is, from 1; without it all are first ones."""
-        so_far = points if points is not None else np.ones(len(x), dtype=np.int64)
+        so_far = _first_ones(x) if points is None else points
         seen = self.tail.see(x)
         raw = np.full((len(x), len(WEIGHTS)), np.nan)
         raw[:, 0] = self.tail.mean(seen.extreme)
@@ -133,17 +133,17 @@ class Ensemble:
             raw[:, -1] = self.recogniser.score(seen.signed, so_far)
         return raw
 
-    def combine(self, raw: Matrix) -> Vector:
+    def combine(self, raw: Matrix, points: IntArray | None = None) -> Vector:
         """The score [n] that the models' raw scores [n, models] add up to; see `score`."""
         if self._calibration is None:
             return np.full(len(raw), np.nan)
-        sides = np.ones(raw.shape[1], dtype=np.int64)
-        surprise = self._calibration.surprise(raw, sides, CAP).extreme
+        so_far = _first_ones(raw) if points is None else points
+        surprise = self._calibration.surprise(raw, so_far, CAP)
         return np.asarray(_weighted_mean(surprise, WEIGHTS), dtype=np.float64)
 
     def score(self, x: Matrix, points: IntArray | None = None) -> Vector:
         """Mean surprise [n] in [0, CAP]; NaN before there is a fit. `points` as in `raw`."""
-        return self.combine(self.raw(x, points))
+        return self.combine(self.raw(x, points), points)
 
     def attack_families(self, x: Vector, means: Vector | None = None) -> dict[str, float]:
         """The recogniser's probability of each attack family for one row x [f], given that it is an attack;
@@ -178,9 +178,11 @@ class Ensemble:
             model.load_arrays(under(arrays, f"{model.name}/"))
         calibration = under(arrays, "calibration/")
         if calibration:
-            self._calibration = Quantiles(
-                *(np.asarray(calibration[k], dtype=np.float64) for k in ("grid", "edges", "scales"))
-            )
+            self._calibration = Calibration.from_arrays(calibration)
+
+
+def _first_ones(x: Matrix) -> IntArray:
+    return np.ones(len(x), dtype=np.int64)
 
 
 @jit

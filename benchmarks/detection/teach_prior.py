@@ -22,7 +22,8 @@ from detector.features.catalogue import FAMILIES, SIDES
 from detector.policy import SESSION
 from detector.prior import Prior
 from detector.profile import Scored, tails_of
-from detector.query import FloatArray
+from detector.query import FloatArray, IntArray
+from models.calibration import Calibration
 from models.ensemble import Ensemble
 from models.quantiles import Quantiles
 from models.recogniser import Recogniser
@@ -83,7 +84,7 @@ def teach_prior(
 
 
 def _learned(recorded: Sequence[Unlearned], provenance: dict[str, Any], fewer: int = 1) -> _Learned:
-    quantiles = Quantiles.fit(np.vstack([_some(one.past.features, one) for one in recorded]), FLOOR)
+    quantiles = Quantiles.fit(np.vstack([one.past.features[_some(one)] for one in recorded]), FLOOR)
     tail = Tail(SIDES, FAMILIES)
     tail.quantiles = quantiles
     points = [
@@ -95,22 +96,30 @@ def _learned(recorded: Sequence[Unlearned], provenance: dict[str, Any], fewer: i
     return _Learned(teach(lessons.every(fewer), provenance, lessons.every(fewer**2)), quantiles)
 
 
-def _some(rows: FloatArray, of: Unlearned) -> FloatArray:
-    """At most EACH of the rows [n, k] of points of the history that may teach, evenly spread."""
-    chosen = rows[thinned(of.past.sessions)]
+def _some(of: Unlearned) -> IntArray:
+    """At most EACH of the points of the history that may teach, evenly spread."""
+    chosen = np.flatnonzero(thinned(of.past.sessions))
     return chosen[np.linspace(0, len(chosen) - 1, min(EACH, len(chosen))).astype(np.int64)]
 
 
 def _prior(learned: _Learned, said: Sequence[_Said], provenance: dict[str, Any]) -> Prior:
-    calibration = Quantiles.fit(np.vstack([_some(one.raw, one.of) for one in said]), 1e-3)
+    calibration = Calibration.fit(
+        np.vstack([one.raw[_some(one.of)] for one in said]),
+        np.concatenate([one.of.past.so_far[_some(one.of)] for one in said]),
+    )
     ensemble = learned.ensemble()
     ensemble.take_calibration(calibration)
     sessions = _together(
-        [Scored(ensemble.combine(one.raw), one.of.past.sessions, one.of.past.so_far) for one in said]
+        [
+            Scored(ensemble.combine(one.raw, one.of.past.so_far), one.of.past.sessions, one.of.past.so_far)
+            for one in said
+        ]
     )
     kinds = zip(*((zip(one.others, one.of.others, strict=True)) for one in said), strict=True)
     others = tuple(
-        _together([Scored(ensemble.combine(raw), rows.entities, rows.points) for raw, rows in kind])
+        _together(
+            [Scored(ensemble.combine(raw, rows.points), rows.entities, rows.points) for raw, rows in kind]
+        )
         for kind in kinds
     )
     total = sum(one.of.past.benign_sessions for one in said)
