@@ -22,8 +22,6 @@ FAMILIES = ("inversion", "membership_inference", "extraction", "evasion")
 TREES, LEAVES = 100, 24
 TEACHES = 96
 """Evaluation points of one session that teach at most, evenly spread over it: very long ones know no more."""
-AGES = (2, 3, 4, 6, 9, 13, 18, 25, 49)
-"""Evaluation points of a session from which it is of the next age."""
 IMPOSSIBLE = -30.0
 
 
@@ -90,8 +88,7 @@ def _boosted() -> HistGradientBoostingClassifier:
 def teach(lessons: Lessons, provenance: dict[str, Any], naming: Lessons | None = None) -> Recogniser:
     """Boosted trees over the lessons, laid out as arrays; `naming`: what teaches to name attacks, if not all.
 
-    Every attack family weighs as much as the others, and all together as much as benign traffic, at each age:
-    attacks that teach are longer than honest sessions, and that alone must not make a long one suspect.
+    Every attack family weighs as much as the others, and all together as much as benign traffic.
     """
     naming = naming or lessons
     attack, named = lessons.y > 0, naming.y > 0
@@ -107,15 +104,10 @@ def teach(lessons: Lessons, provenance: dict[str, Any], naming: Lessons | None =
 
 
 def _weights(lessons: Lessons) -> FloatArray:
-    weights = np.ones(len(lessons.y))
-    age = np.searchsorted(AGES, lessons.so_far, side="right")
-    for one in range(1 + len(AGES)):
-        of_age = age == one
-        counts = np.bincount(lessons.y[of_age], minlength=1 + len(FAMILIES))
-        share = counts[0] / len(FAMILIES) / np.maximum(counts, 1)
-        share[0] = 1.0
-        weights[of_age] = share[lessons.y[of_age]]
-    return weights
+    counts = np.bincount(lessons.y, minlength=1 + len(FAMILIES))
+    share = counts[0] / len(FAMILIES) / np.maximum(counts, 1)
+    share[0] = 1.0
+    return np.asarray(share[lessons.y], dtype=np.float64)
 
 
 def lay_out(boosted: HistGradientBoostingClassifier, groups: int) -> Stack:
