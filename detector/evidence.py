@@ -46,10 +46,10 @@ class Usual(NamedTuple):
     scale: float
 
 
-FIRST_POINTS = Usual(40, 6.5)
+FIRST_POINTS = Usual(40, 5.0)
 """Of sessions in their first evaluation points, where deployments differ little. It is more than they show:
 what looks like an attack is left out of a history, honest or not, and a tail seems short without it."""
-LATER_POINTS = Usual(40, 8.0)
+LATER_POINTS = Usual(40, 6.0)
 """Of sessions from then on. They differ more, but a history holds few, and a handful of explainers or unseen
 attackers among them must not put the threshold out of reach."""
 LIVES = Usual(10, 5.0)
