@@ -26,6 +26,8 @@ CAP = 25.0
 """No model's surprise counts for more than this."""
 WEIGHTS = np.array([2.0, 2.0, 2.0, 3.0])
 """Of the tail model, the isolation forest, the half-space trees and the recogniser."""
+STRANGER = np.array([2.0, 0.0, 0.0, 4.0])
+"""The same where nothing has learned the deployment: there is less to hold against the recogniser."""
 STREAM_ROWS = 2000
 """At most this many rows, evenly thinned, teach the half-space trees at one go; River learns row by row."""
 MINIMUM_ROWS = 512
@@ -64,6 +66,7 @@ class Ensemble:
         self.recogniser = recogniser
         self.tail = Tail(sides, families)
         self._others: tuple[Model, ...] = (IsolationForest(), HalfSpaceTrees()) if forests else ()
+        self._weights = WEIGHTS if forests else STRANGER
         self._calibration: Calibration | None = None
 
     def learn(self, x: Matrix, groups: npt.NDArray[np.int64] | None = None) -> None:
@@ -139,7 +142,7 @@ class Ensemble:
             return np.full(len(raw), np.nan)
         so_far = _first_ones(raw) if points is None else points
         surprise = self._calibration.surprise(raw, so_far, CAP)
-        return np.asarray(_weighted_mean(surprise, WEIGHTS), dtype=np.float64)
+        return np.asarray(_weighted_mean(surprise, self._weights), dtype=np.float64)
 
     def score(self, x: Matrix, points: IntArray | None = None) -> Vector:
         """Mean surprise [n] in [0, CAP]; NaN before there is a fit. `points` as in `raw`."""

@@ -17,10 +17,10 @@ from tests import traffic
 from tests.detector import scenario
 from tests.detector.scenario import FROZEN, in_batches, lines, records, saved
 
-DUMMIES = 12
+DUMMIES = 20
 """Ordinary queries before each one of the search."""
 NEARER = 0.12
-"""The search is not so far from what is usual that one query in thirteen gives the session away."""
+"""The search is not so far from what is usual that one query in twenty-one gives the session away."""
 
 
 @cache
