@@ -33,7 +33,7 @@ from detector.router import OddLength
 from detector.sessions import SessionTable
 from models.base import Arrays, under
 
-FORMAT = 10
+FORMAT = 11
 """Those before hold other features: what was measured of open sessions cannot be gone on with."""
 SMALL = 16 * 2**20
 """Fewer bytes of sessions, clients and campaigns are all saved each time, in the state itself."""
