@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ from tests.servers import cache, elasticsearch, java
 from tests.servers.elasticsearch import ElasticsearchServer
 from tests.servers.errors import ServerError
 from tests.servers.kafka import KafkaServer
-from tests.servers.process import ServerProcess
+from tests.servers.process import ServerProcess, free_row_of_ports
 
 _SLEEPER = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
 
@@ -41,6 +42,17 @@ def _consume(bootstrap: str, topic: str, count: int) -> list[bytes]:
     finally:
         consumer.close()
     return values
+
+
+def test_a_row_of_ports_is_free_as_a_whole() -> None:
+    first = free_row_of_ports(3)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", first + 2))
+        other = free_row_of_ports(3)
+        assert not other <= first + 2 < other + 3
+        for port in range(other, other + 3):
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", port))
 
 
 @pytest.mark.servers
@@ -123,7 +135,7 @@ def test_a_server_that_never_answers_is_ended(tmp_path: Path) -> None:
 def test_a_server_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
     starter = f"""
 import os, pathlib, signal
-from tests.servers.process import ServerProcess
+from tests.servers.process import ServerProcess, free_row_of_ports
 folder = pathlib.Path({str(tmp_path)!r})
 ServerProcess("Orphan", [{sys.executable!r}, "-c", {_SLEEPER!r}], environment=os.environ, folder=folder,
     seconds=30, answers=lambda: (folder / "server.log").read_text() != "").start()

@@ -23,7 +23,7 @@ from confluent_kafka import Producer
 from benchmarks.throughput.prepared import Prepared, read_log
 from tests.servers.elasticsearch import ElasticsearchServer
 from tests.servers.kafka import KafkaServer
-from tests.servers.process import free_port
+from tests.servers.process import free_row_of_ports
 
 PARTITIONS = 4
 PATIENCE_SECONDS = 300.0
@@ -78,7 +78,7 @@ def from_kafka(
     `seconds` by the wall clock from when they can be seen until the last was processed; `cpu` of the workers'
     processors in that time.
     """
-    name, port = uuid.uuid4().hex, free_port()
+    name, port = uuid.uuid4().hex, free_row_of_ports(workers)
     config, log = folder / f"{name}.toml", folder / f"{name}.log"
     config.write_text(
         f'[detection]\nprofile = "{prepared.profile}"\nlearn = false\n'

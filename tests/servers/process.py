@@ -10,6 +10,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 
@@ -114,6 +115,23 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def free_row_of_ports(count: int) -> int:
+    """The first of so many TCP ports in a row on 127.0.0.1 that nobody listens on now.
+
+    They lie below those that the system gives to outgoing connections, which would take one of them before a
+    server that starts slowly. Raises ServerError where there are none.
+    """
+    for first in range(20_000 + os.getpid() % 5_000, 32_000, count):
+        with ExitStack() as stack:
+            try:
+                for port in range(first, first + count):
+                    stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return first
+    raise ServerError(f"no {count} free ports in a row below 32,000")
 
 
 @cache
