@@ -18,17 +18,16 @@ from confluent_kafka import (
 
 from connectors.kafka_confluent_errors import explain
 from connectors.kafka_confluent_group import Cooperative, Eager, Group
+from connectors.kafka_confluent_options import client_options
 from connectors.kafka_connection import (
     ASSIGNORS,
     BOOTSTRAP_SECONDS,
     HEARTBEAT_SECONDS,
     REQUEST_SECONDS,
-    KafkaSettings,
     partitions_of,
 )
 from connectors.kafka_membership import leave
 from connectors.kafka_partitions import TopicSource
-from connectors.kafka_security import OAUTH, TokenFile
 from connectors.kafka_start import out_of_range, truncated
 from detector.errors import Fenced, SourceError
 
@@ -278,29 +277,3 @@ class ConfluentSource(TopicSource):
         if self._instance_id and error.code() in _FENCED:
             return self._fenced()
         return SourceError(explain(error, self._settings), topic=self._settings.topic)
-
-
-def client_options(settings: KafkaSettings) -> dict[str, Any]:
-    """Where and as whom to connect, in librdkafka's words."""
-    options: dict[str, Any] = {
-        "bootstrap.servers": ",".join(settings.bootstrap_servers),
-        "client.id": "querywatch",
-        "security.protocol": settings.security_protocol,
-        "reconnect.backoff.max.ms": 5_000,
-        "socket.timeout.ms": int(REQUEST_SECONDS * 1000),
-    }
-    if settings.ca_file:
-        options["ssl.ca.location"] = settings.ca_file
-    if settings.certificate_file:
-        options["ssl.certificate.location"] = settings.certificate_file
-        options["ssl.key.location"] = settings.key_file or settings.certificate_file
-    if settings.key_password:
-        options["ssl.key.password"] = settings.key_password
-    if settings.sasl_mechanism:
-        options["sasl.mechanism"] = settings.sasl_mechanism
-    if settings.sasl_mechanism == OAUTH:
-        options["oauth_cb"] = TokenFile(settings).for_librdkafka
-    elif settings.sasl_mechanism:
-        options["sasl.username"] = settings.username
-        options["sasl.password"] = settings.password
-    return options

@@ -78,7 +78,7 @@ class Prior:
         own = Recogniser.from_arrays(under(arrays, "recogniser/"))
         columns = [NAMES.index(name) for name in own.features if name in NAMES]
         recogniser = own.placed(NAMES)
-        quantiles = _quantiles(under(arrays, "quantiles/"))
+        quantiles = Quantiles.from_arrays(under(arrays, "quantiles/"))
         width = quantiles.grid.shape[1]
         placed = Quantiles(
             np.full((len(NAMES), width), np.nan),
@@ -138,7 +138,3 @@ def load(path: Path) -> Prior:
 def shipped() -> Prior:
     """The prior that comes with querywatch."""
     return load(SHIPPED)
-
-
-def _quantiles(arrays: Arrays) -> Quantiles:
-    return Quantiles(*(np.asarray(arrays[name], dtype=np.float64) for name in ("grid", "edges", "scales")))

@@ -66,6 +66,11 @@ class Tables:
         )
         return max(-(-of_them * PARTS // parts) for parts, of_them in held)
 
+    @property
+    def allocated(self) -> int:
+        """Bytes that the tables of entities, sessions and clients take, used or not."""
+        return sum(part.nbytes for part in (*self.entities, self.sessions, self.clients))
+
     def use_memory(self, memory: int) -> None:
         """Go on with another share of the memory, at least what is `held`."""
         self.memory = memory

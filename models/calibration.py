@@ -23,7 +23,6 @@ MINIMUM_ROWS = 256
 """Benign points of an age below which those of younger entities are taken in, age by age."""
 FLOOR = 1e-3
 """Smallest tail scale, in the models' own units."""
-_PARTS = ("grid", "edges", "scales")
 
 
 def ages(points: IntArray) -> IntArray:
@@ -58,13 +57,17 @@ class Calibration(NamedTuple):
     def to_arrays(self) -> Arrays:
         """Every part [AGES, ...]."""
         parts = [usual.to_arrays() for usual in self.usual]
-        return {name: np.stack([part[name] for part in parts]) for name in _PARTS}
+        return {name: np.stack([part[name] for part in parts]) for name in parts[0]}
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> Calibration:
         """The inverse of `to_arrays`."""
-        parts = (np.asarray(arrays[name], dtype=np.float64) for name in _PARTS)
-        return cls(tuple(Quantiles(*part) for part in zip(*parts, strict=True)))
+        return cls(
+            tuple(
+                Quantiles.from_arrays({name: part[one] for name, part in arrays.items()})
+                for one in range(AGES)
+            )
+        )
 
 
 def _enough(age: IntArray, one: int) -> IntArray:

@@ -82,7 +82,7 @@ class Ensemble:
         if len(x) < MINIMUM_ROWS:
             return np.full(len(x), np.nan)
         which = groups if groups is not None else np.arange(len(x)) // 16
-        past = Past(x, np.ones(len(x), dtype=np.int64), which)
+        past = Past(x, _first_ones(x), which)
         return self.fit_and_score(past, np.ones(len(x), dtype=np.bool_), ())[0]
 
     def fit_and_score(
@@ -103,14 +103,10 @@ class Ensemble:
                 if (fold == held).any():
                     raw[fold == held] = learner.raw(rows.x[fold == held], rows.points[fold == held])
         self._learn_models(past.x[teaches])
-        self.calibrate(raws[0][teaches], past.points[teaches])
+        # Of rows that the models which gave these scores had not learned from.
+        self.take_calibration(Calibration.fit(raws[0][teaches], past.points[teaches]))
         first, *rest = (self.combine(raw, rows.points) for raw, rows in zip(raws, everything, strict=True))
         return first, rest
-
-    def calibrate(self, raw: Matrix, points: IntArray) -> None:
-        """Take the models' raw scores [n, models] of benign rows for usual at their age: of rows that the
-        models which gave them had not learned from. `points` as in `raw`."""
-        self.take_calibration(Calibration.fit(raw, points))
 
     def take_calibration(self, usual: Calibration) -> None:
         """Take these raw scores of the models for the usual ones."""
@@ -123,30 +119,30 @@ class Ensemble:
         for model in self._others:
             model.learn(thinned)
 
-    def raw(self, x: Matrix, points: IntArray | None = None) -> Matrix:
+    def raw(self, x: Matrix, points: IntArray) -> Matrix:
         """What each model says of rows x [n, f], in its own unit [n, models]; NaN: no opinion. `points` [n]:
-        the how many-th of its entity each one is, from 1; without it all are first ones."""
-        so_far = _first_ones(x) if points is None else points
+        the how many-th of its entity each one is, from 1."""
         seen = self.tail.see(x)
         raw = np.full((len(x), len(WEIGHTS)), np.nan)
         raw[:, 0] = self.tail.mean(seen.extreme)
         for column, model in enumerate(self._others, start=1):
             raw[:, column] = model.score(seen.ranks)
         if self.recogniser is not None and self.tail.quantiles is not None:
-            raw[:, -1] = self.recogniser.score(seen.signed, so_far)
+            raw[:, -1] = self.recogniser.score(seen.signed, points)
         return raw
 
-    def combine(self, raw: Matrix, points: IntArray | None = None) -> Vector:
+    def combine(self, raw: Matrix, points: IntArray) -> Vector:
         """The score [n] that the models' raw scores [n, models] add up to; see `score`."""
         if self._calibration is None:
             return np.full(len(raw), np.nan)
-        so_far = _first_ones(raw) if points is None else points
-        surprise = self._calibration.surprise(raw, so_far, CAP)
+        surprise = self._calibration.surprise(raw, points, CAP)
         return np.asarray(_weighted_mean(surprise, self._weights), dtype=np.float64)
 
     def score(self, x: Matrix, points: IntArray | None = None) -> Vector:
-        """Mean surprise [n] in [0, CAP]; NaN before there is a fit. `points` as in `raw`."""
-        return self.combine(self.raw(x, points), points)
+        """Mean surprise [n] in [0, CAP]; NaN before there is a fit. `points` as in `raw`; without it all are
+        first ones."""
+        so_far = _first_ones(x) if points is None else points
+        return self.combine(self.raw(x, so_far), so_far)
 
     def attack_families(self, x: Vector, means: Vector | None = None) -> dict[str, float]:
         """The recogniser's probability of each attack family for one row x [f], given that it is an attack;

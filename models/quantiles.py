@@ -7,6 +7,7 @@ tail is continued as an exponential whose scale is the mean excess there, the ma
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -183,3 +184,11 @@ class Quantiles:
     def to_arrays(self) -> dict[str, npt.NDArray[np.generic]]:
         """Everything, for a profile file."""
         return {"grid": self.grid, "edges": self.edges, "scales": self.scales}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[np.generic]]) -> Quantiles:
+        """The inverse of `to_arrays`; what else is among the arrays is left."""
+        grid, edges, scales = (
+            np.asarray(arrays[name], dtype=np.float64) for name in ("grid", "edges", "scales")
+        )
+        return cls(grid, edges, scales)

@@ -105,7 +105,4 @@ class Tail:
         """Take over quantiles and window."""
         self._window.load(arrays["window"])
         if "grid" in arrays:
-            grid, edges, scales = (
-                np.asarray(arrays[key], dtype=np.float64) for key in ("grid", "edges", "scales")
-            )
-            self.quantiles = Quantiles(grid, edges, scales)
+            self.quantiles = Quantiles.from_arrays(arrays)

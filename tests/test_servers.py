@@ -135,7 +135,7 @@ def test_a_server_that_never_answers_is_ended(tmp_path: Path) -> None:
 def test_a_server_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
     starter = f"""
 import os, pathlib, signal
-from tests.servers.process import ServerProcess, free_row_of_ports
+from tests.servers.process import ServerProcess
 folder = pathlib.Path({str(tmp_path)!r})
 ServerProcess("Orphan", [{sys.executable!r}, "-c", {_SLEEPER!r}], environment=os.environ, folder=folder,
     seconds=30, answers=lambda: (folder / "server.log").read_text() != "").start()

@@ -19,9 +19,10 @@ from tests.deployment import (
     querywatch,
     running,
 )
-from tests.detector.test_health import Client, free_port
+from tests.detector.test_health import Client
 from tests.servers.elasticsearch import ElasticsearchServer
 from tests.servers.kafka import KafkaServer
+from tests.servers.process import free_port
 from tests.test_monitoring import wait_for
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(600)]

@@ -55,6 +55,7 @@ FEWER = 4
 HISTORY, TRACE, REPEATS = 6000, 2500, 10
 """Benign sessions of a deployment, and attacks of each kind, over all its models."""
 DEPLOYMENTS = 12
+"""All forms, and half of them varied."""
 FORMS: tuple[dict[str, Any], ...] = (
     {},
     {"rescale": True},

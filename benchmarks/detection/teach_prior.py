@@ -103,24 +103,21 @@ def _some(of: Unlearned) -> IntArray:
 
 
 def _prior(learned: _Learned, said: Sequence[_Said], provenance: dict[str, Any]) -> Prior:
+    chosen = [_some(one.of) for one in said]
     calibration = Calibration.fit(
-        np.vstack([one.raw[_some(one.of)] for one in said]),
-        np.concatenate([one.of.past.so_far[_some(one.of)] for one in said]),
+        np.vstack([one.raw[some] for one, some in zip(said, chosen, strict=True)]),
+        np.concatenate([one.of.past.so_far[some] for one, some in zip(said, chosen, strict=True)]),
     )
     ensemble = learned.ensemble()
     ensemble.take_calibration(calibration)
-    sessions = _together(
-        [
-            Scored(ensemble.combine(one.raw, one.of.past.so_far), one.of.past.sessions, one.of.past.so_far)
-            for one in said
-        ]
-    )
+
+    def scored(raw: FloatArray, entities: IntArray, points: IntArray) -> Scored:
+        return Scored(ensemble.combine(raw, points), entities, points)
+
+    sessions = _together([scored(one.raw, one.of.past.sessions, one.of.past.so_far) for one in said])
     kinds = zip(*((zip(one.others, one.of.others, strict=True)) for one in said), strict=True)
     others = tuple(
-        _together(
-            [Scored(ensemble.combine(raw, rows.points), rows.entities, rows.points) for raw, rows in kind]
-        )
-        for kind in kinds
+        _together([scored(raw, rows.entities, rows.points) for raw, rows in kind]) for kind in kinds
     )
     total = sum(one.of.past.benign_sessions for one in said)
     tails, late, odd_level = tails_of(sessions, others, total, len(said))

@@ -18,6 +18,8 @@ from detector.pipeline import Shard, warm_up
 
 EACH = 12
 """Queries of a session: some points are judged, and rings have grown."""
+WAVE = BATCH // EACH
+"""Sessions that are under way at a time."""
 TURNOVER = 3
 """So many times as many sessions as are kept come, in waves."""
 MOST = 2**31
@@ -28,8 +30,8 @@ def flood(numbers: int, memory: int, *, learn: bool) -> dict[str, float]:
     """Sessions of EACH queries until three times as many came as `memory` bytes hold, to a shard that learns
     or has no opinion.
 
-    Returns what the shard says that it holds at most, how much the process grew at most [bytes], sessions
-    that came, were kept at the end, and had to go.
+    Returns what the shard's tables took at most, how much the process grew at most [bytes], sessions that
+    came, and were kept at the end.
     """
     warm_up({})
     settings = Settings(memory=memory, learn=learn)
@@ -37,26 +39,14 @@ def flood(numbers: int, memory: int, *, learn: bool) -> dict[str, float]:
     traffic.through(Shard(settings, {}), np.arange(BATCH))
     base = resident()
     shard = Shard(settings, {})
-    held = grown = came = 0
-    wave = max(64, BATCH // EACH)
-    while True:
-        sessions = np.arange(came, came + wave)
-        traffic.through(shard, np.tile(sessions, EACH))
-        came += wave
+    held = grown = came = kept = gone = 0
+    while gone <= (TURNOVER - 1) * kept and came * EACH * numbers <= MOST:
+        traffic.through(shard, np.tile(np.arange(came, came + WAVE), EACH))
+        came += WAVE
         (state,) = shard.models.values()
-        parts = (*state.entities, state.sessions, state.clients)
-        held = max(held, sum(part.nbytes for part in parts))
-        grown = max(grown, resident() - base)
-        enough = state.sessions.evicted > (TURNOVER - 1) * len(state.sessions)
-        if enough or came * EACH * numbers > MOST:
-            break
-    return {
-        "held": float(held),
-        "grown": float(grown),
-        "came": float(came),
-        "kept": float(len(state.sessions)),
-        "gone": float(state.sessions.evicted),
-    }
+        held, grown = max(held, state.allocated), max(grown, resident() - base)
+        kept, gone = len(state.sessions), state.sessions.evicted
+    return {"held": float(held), "grown": float(grown), "came": float(came), "kept": float(kept)}
 
 
 def main() -> None:

@@ -41,13 +41,15 @@ class Prepared:
 
 
 def prepare(folder: Path, queries: int, numbers: int, *, base64: bool, name: str = "") -> Prepared:
-    """Write the log and its history, and learn the profile; the files' names begin with `name`."""
-    stem = f"{name}{numbers}-{'base64' if base64 else 'lists'}"
-    history, log, profile = (folder / f"{stem}.{end}" for end in ("history", "log", "qwp"))
-    write_log(history, HISTORY_QUERIES, numbers, 400, seed=1, base64_inputs=base64)
+    """Write the log, whose name begins with `name`, and, the first time for such inputs, learn the profile
+    from a history."""
+    stem = f"{numbers}-{'base64' if base64 else 'lists'}"
+    history, profile, log = folder / f"{stem}.history", folder / f"{stem}.qwp", folder / f"{name}{stem}.log"
     write_log(log, queries, numbers, max(200, queries // EACH), seed=2, base64_inputs=base64, attacks=True)
-    run_querywatch("fit", str(history), "--profile", str(profile))
-    history.unlink()
+    if not profile.exists():
+        write_log(history, HISTORY_QUERIES, numbers, 400, seed=1, base64_inputs=base64)
+        run_querywatch("fit", str(history), "--profile", str(profile))
+        history.unlink()
     return Prepared(log, profile, queries, numbers, base64)
 
 

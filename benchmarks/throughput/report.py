@@ -162,24 +162,34 @@ def kafka(prepared: Prepared, folder: Path, turns: int) -> None:
     print("  the servers share these cores")
     with KafkaServer() as broker, ElasticsearchServer() as node:
         for client in CLIENTS:
-            ratios = []
-            for _ in range(turns):
-                walls = []
-                for workers in (1, 2):
-                    topic = Topic(broker, prepared.log)
-                    found = from_kafka(prepared, folder, topic, node, workers=workers, client=client)
-                    topic.remove()
-                    walls.append(found["seconds"])
-                    name = f"{client}, {workers} worker{'s' if workers > 1 else ''}"
-                    _rate(f"{name}, wall clock", prepared.queries, found["seconds"])
-                    alerts = f"{found['alerts']:,.0f} alerts"
-                    _rate(f"{name}, processor", prepared.queries, found["cpu"], alerts)
-                ratios.append(walls[0] / walls[1])
+            takes = [
+                [_workers(prepared, folder, broker, node, workers, client) for workers in (1, 2)]
+                for _ in range(turns)
+            ]
+            ratios = [one / two for one, two in takes]
             each = ", ".join(f"{ratio:.2f}" for ratio in ratios)
             print(
                 f"  two against one by the wall clock, median of {turns}: {median(ratios):.2f} "
                 f"(goal {GOALS['workers']:g}); {each}"
             )
+
+
+def _workers(
+    prepared: Prepared,
+    folder: Path,
+    broker: KafkaServer,
+    node: ElasticsearchServer,
+    workers: int,
+    client: str,
+) -> float:
+    """Seconds by the wall clock of so many workers."""
+    topic = Topic(broker, prepared.log)
+    found = from_kafka(prepared, folder, topic, node, workers=workers, client=client)
+    topic.remove()
+    name = f"{client}, {workers} worker{'s' if workers > 1 else ''}"
+    _rate(f"{name}, wall clock", prepared.queries, found["seconds"])
+    _rate(f"{name}, processor", prepared.queries, found["cpu"], f"{found['alerts']:,.0f} alerts")
+    return found["seconds"]
 
 
 def peers(prepared: Prepared, folder: Path) -> None:

@@ -67,9 +67,12 @@ class Dataset:
     @property
     def inputs(self) -> list[IntArray]:
         """Columns that count as one input: those of a discrete one together, every other by itself."""
-        together = [field.columns for field in self.fields]
-        taken = {column for columns in together for column in columns.tolist()}
-        return together + [np.array([c]) for c in range(self.columns) if c not in taken]
+        alone = np.setdiff1d(np.arange(self.columns), self._discrete_columns)
+        return [field.columns for field in self.fields] + [np.array([c]) for c in alone.tolist()]
+
+    @property
+    def _discrete_columns(self) -> IntArray:
+        return np.concatenate([np.zeros(0, dtype=np.int64), *(field.columns for field in self.fields)])
 
     @property
     def discrete(self) -> bool:
@@ -95,7 +98,7 @@ class Dataset:
         mean, spread = own.mean(axis=0), deviations * own.std(axis=0)
         low, high = np.maximum(mean - spread, self.low), np.minimum(mean + spread, self.high)
         kept = spread <= 0.0
-        kept[[column for field in self.fields for column in field.columns.tolist()]] = True
+        kept[self._discrete_columns] = True
         low, high = np.where(kept, self.low, low), np.where(kept, self.high, high)
         return replace(
             self,

@@ -148,8 +148,7 @@ def test_where_others_are_much_alike_a_small_history_buys_more() -> None:
     maxima = rng.exponential(FIRST_POINTS.scale, (30, 2))
     early, late = tails_by_age(maxima, 300)
     assert early.scale == pytest.approx(FIRST_POINTS.scale, rel=0.4)
-    fewer = FIRST_POINTS._replace(excesses=10)
-    assert early.threshold(1.0) < SessionTail.fit(maxima[:, 0], 300, fewer).threshold(1.0)
+    assert early.threshold(1.0) < SessionTail.fit(maxima[:, 0], 300).threshold(1.0)
     quiet = np.column_stack([maxima[:, 0], np.full(30, np.nan)])
     assert tails_by_age(quiet, 300)[1].scale > 1.3 * LATER_POINTS.scale > late.scale / 2
 

@@ -28,13 +28,7 @@ from detector.service import Service
 from detector.vitals import Vitals
 from tests import traffic
 from tests.detector.world import FailingSink, MemoryMember, MemoryTopic, World, wait_until
-
-
-def free_port() -> int:
-    """A port that nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from tests.servers.process import free_port
 
 
 class Client:

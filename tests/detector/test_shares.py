@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detector.model_state import ModelState, Settings
+from detector.model_state import Settings
 from detector.pipeline import Shard
 from detector.query import Record
 from detector.shard_state import dump
@@ -26,10 +26,6 @@ def busy(queries: int, models: int, numbers: int = 4, seed: int = 1) -> list[Rec
     ]
 
 
-def held(state: ModelState) -> int:
-    return sum(part.nbytes for part in (*state.entities, state.sessions, state.clients))
-
-
 @pytest.mark.parametrize(
     ("models", "numbers", "memory"), [(1, 4, MEMORY), (5, 4, MEMORY), (3, 4096, 32 << 20)]
 )
@@ -38,7 +34,7 @@ def test_models_together_never_hold_more_than_the_shard_may(models: int, numbers
     log = busy(3 * DIVIDE_EVERY // (1 if numbers == 4 else 16), models, numbers)
     for begin in range(0, len(log), 1024):
         shard.process(log[begin : begin + 1024])
-        assert sum(held(state) for state in shard.models.values()) <= memory
+        assert sum(state.allocated for state in shard.models.values()) <= memory
         assert sum(shard.shares.given.values()) <= memory
     assert sum(state.sessions.evicted for state in shard.models.values()) > 0
     assert all(len(state.sessions) > 0 for state in shard.models.values())

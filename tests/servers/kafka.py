@@ -142,9 +142,9 @@ class KafkaServer:
 
     def recreate_topic(self, topic: str, partitions: int = 1) -> None:
         """Delete a topic, and create another of the same name."""
+        self.delete_topic(topic)
         admin = KafkaAdminClient(bootstrap_servers=self.bootstrap)
         try:
-            admin.delete_topics([topic])
             deadline = time.monotonic() + 30.0
             while topic in admin.list_topics():
                 if time.monotonic() > deadline:
