@@ -1,8 +1,10 @@
 """Learning a profile from history, in two passes over the same log.
 
 The first pass samples inputs, from which each model's units are learned; the second measures sessions in
-those units and collects evaluation points; then profiles are built from them at one go. Memory is bounded
-by the sample and the window, however long the history is.
+those units and collects evaluation points; then profiles are built from them at one go. How strange an input
+is the second pass asks of the half of the sample that it is not in (`detector.features.halves`), or the
+inputs of the history would seem more usual than honest ones that come later. Memory is bounded by the sample
+and the window, however long the history is.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,7 +24,7 @@ from detector.learner import InputSample, Learner
 from detector.model_state import ModelState, Settings
 from detector.policy import OTHERS
 from detector.profile import MINIMUM_SESSIONS, ModelProfile, build
-from detector.query import Record
+from detector.query import FloatArray, Record
 from detector.router import Outcome, Router
 
 HISTORY_WINDOW = 400_000
@@ -32,6 +35,21 @@ INPUTS_OF_SESSION = 16
 """Inputs of one session that may be sampled: a few long attacks must not bend the units."""
 COUNTED_SESSIONS = 200_000
 """Sessions whose inputs are counted at a time; then counting begins anew."""
+
+
+class Units(NamedTuple):
+    """A model's input units: `whole` for what comes later, `apart` for the history that they were learned
+    from."""
+
+    whole: Inputs
+    apart: Inputs
+
+    @classmethod
+    def learn(cls, sample: FloatArray) -> Units:
+        """From benign rows [n, d], n >= 2."""
+        whole = units.learn(sample)
+        apart = units.learn_apart(sample, whole)
+        return cls(whole._replace(odd=apart.odd), apart)
 
 
 class _Sampler:
@@ -64,27 +82,29 @@ class Sampling:
         """Account for records in order."""
         return self._router.process(records)
 
-    def units(self) -> dict[str, Inputs]:
+    def units(self) -> dict[str, Units]:
         """Each model's input units."""
         return {
-            name: units.learn(reader.sample.rows)
+            name: Units.learn(reader.sample.rows)
             for name, reader in self._router.models.items()
             if len(reader.sample.rows) > 1
         }
 
 
 class Measuring:
-    """The second pass: give it the same records again, then take `profiles`."""
+    """The second pass: give it the same records again, then take `profiles`. They are for other logs, or
+    with `for_itself` for this one."""
 
-    def __init__(self, settings: Settings, units: dict[str, Inputs]) -> None:
+    def __init__(self, settings: Settings, units: dict[str, Units], *, for_itself: bool = False) -> None:
         def make(name: str, d: int) -> ModelState:
             state = ModelState(name, d, replace(settings, learn=True, prior=False), None)
             if name in units:
-                state.use_units(units[name])
+                state.use_units(units[name].apart)
             state.learner = Learner(window=HISTORY_WINDOW, build=False)
             return state
 
-        lengths = {name: len(inputs.location) for name, inputs in units.items()}
+        lengths = {name: len(own.whole.location) for name, own in units.items()}
+        self._judging = {name: own.apart if for_itself else own.whole for name, own in units.items()}
         self._router = Router(make, lengths, "", 0)
 
     def observe(self, records: Sequence[Record]) -> Outcome:
@@ -106,7 +126,8 @@ class Measuring:
         for name, state in sorted(self._router.models.items()):
             learner = state.learner or Learner(build=False)
             rows, others = learner.clean(), tuple(learner.clean(kind) for kind in OTHERS)
-            profile = build(1, state.inputs, rows, state.begun, others, state.campaigns.distance)
+            inputs = self._judging.get(name, state.inputs)
+            profile = build(1, inputs, rows, state.begun, others, state.campaigns.distance)
             if profile is None:
                 judged = len(np.unique(rows.entities))
                 missing[name] = (

@@ -83,8 +83,9 @@ def readable_twice(logs: Sequence[str]) -> Iterator[list[str]]:
         yield names
 
 
-def fit(logs: Sequence[str], config: Config, settings: Settings) -> Fitted:
-    """Learn the profiles of all models in the logs. Raises InputError, SourceError."""
+def fit(logs: Sequence[str], config: Config, settings: Settings, *, for_itself: bool = False) -> Fitted:
+    """Learn the profiles of all models in the logs, to judge others or with `for_itself` these. Raises
+    InputError, SourceError."""
     from detector.fitting import Measuring, Sampling
 
     started = time.monotonic()
@@ -92,7 +93,7 @@ def fit(logs: Sequence[str], config: Config, settings: Settings) -> Fitted:
         sampling = Sampling()
         for records in _read(open_source(names, config), config, "fit, pass 1 of 2", Account()):
             sampling.observe(records)
-        measuring = Measuring(settings, sampling.units())
+        measuring = Measuring(settings, sampling.units(), for_itself=for_itself)
         account = Account()
         source = open_source(names, config)
         for records in _read(source, config, "fit, pass 2 of 2", account):
@@ -113,7 +114,7 @@ def of_these_logs(logs: Sequence[str], config: Config, settings: Settings) -> di
     if any(name == STDIN or not Path(name).is_file() for name in expand(logs)):
         return {}
     try:
-        return fit(logs, config, settings).profiles
+        return fit(logs, config, settings, for_itself=True).profiles
     except InputError:
         return {}  # judging them tells the same, and keeps what cannot be read
 

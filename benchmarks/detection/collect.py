@@ -130,7 +130,8 @@ def collect(directory: Path, truth: Truth) -> tuple[list[Points], list[Points]]:
         sampling.observe(records)
     units = sampling.units()
     kinds = {(s.client_id, s.session_id): (s.family, s.kind) for s in truth.sessions}
-    before, after = _watch(history, units), _watch(trace, units)
+    before = _watch(history, {name: own.apart for name, own in units.items()})
+    after = _watch(trace, {name: own.whole for name, own in units.items()})
     learned, tried = [], []
     for name in sorted(units):
         past = points_of(before[name], {})

@@ -74,16 +74,16 @@ class Session:
 
     def _strangeness(self, x: Vector, z: Vector, inputs: Inputs) -> None:
         steps = (x - inputs.origin) * inputs.per_step
-        off = (x < inputs.low) | (x > inputs.high) | (np.abs(steps - np.rint(steps)) > OFF_STEP)
+        off = (x < inputs.low[0]) | (x > inputs.high[0]) | (np.abs(steps - np.rint(steps)) > OFF_STEP)
         self.blend("off_grid", float(off.mean()), self.n)
-        along = inputs.components @ z
+        along = inputs.components[0] @ z
         rest = max(float(z @ z - along @ along), 0.0)
         self.blend("off_manifold", math.log(math.sqrt(rest) + TINY), self.n)
         bins = (x[inputs.asked] > inputs.cuts).sum(axis=0)
-        rarity = float(inputs.rarity[np.arange(len(bins)), bins].sum()) / max(len(bins), 1)
+        rarity = float(inputs.rarity[0, np.arange(len(bins)), bins].sum()) / max(len(bins), 1)
         self.blend("rare_values", rarity, self.n)
         one, other = bins[inputs.pairs.T]
-        conflict = float(inputs.conflict[np.arange(len(one)), one, other].sum()) / max(len(one), 1)
+        conflict = float(inputs.conflict[0, np.arange(len(one)), one, other].sum()) / max(len(one), 1)
         self.blend("rare_pairs", conflict, self.n)
 
     def _step(self, x: Vector, z: Vector, inputs: Inputs) -> float:

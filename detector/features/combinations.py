@@ -39,9 +39,9 @@ class Combinations(NamedTuple):
 
     asked [m]               the columns
     cuts [BINS - 1, m]      a value is in the bin whose number is how many cuts it lies above
-    rarity [m, BINS]        -ln of the share of benign rows in the bin
+    rarity [h, m, BINS]     -ln of the share of benign rows in the bin, by halves as in `Inputs`
     pairs [k, 2]            places in `asked`
-    conflict [k, BINS, BINS]  by how much the pair of bins is rarer than by chance, in nats, at least 0
+    conflict [h, k, BINS, BINS]   by how much the pair of bins is rarer than by chance, in nats, at least 0
     """
 
     asked: npt.NDArray[np.int64]
@@ -56,18 +56,19 @@ def nothing() -> Combinations:
     return Combinations(
         np.zeros(0, dtype=np.int64),
         np.zeros((BINS - 1, 0)),
-        np.zeros((0, BINS), dtype=np.float32),
+        np.zeros((1, 0, BINS), dtype=np.float32),
         np.zeros((0, 2), dtype=np.uint8),
-        np.zeros((0, BINS, BINS), dtype=np.float32),
+        np.zeros((1, 0, BINS, BINS), dtype=np.float32),
     )
 
 
 def learn_combinations(sample: FloatArray, grid: FloatArray, distinct: npt.NDArray[np.int64]) -> Combinations:
-    """Learn from benign rows [n, d], n >= 2; grid [d, GRID] and distinct [d] as in `Inputs`."""
+    """Learn from benign rows [n, d], n >= 2; the values grid [d, GRID] of discrete columns, and how many
+    [d], 0: continuous."""
     asked = np.flatnonzero((sample != sample[0]).any(axis=0))
     if len(asked) > COLUMNS:
         asked = np.sort(np.random.default_rng(sample.shape[1]).choice(asked, COLUMNS, replace=False))
-    n, m = len(sample), len(asked)
+    m = len(asked)
     if m == 0:
         return nothing()
     cuts = np.full((BINS - 1, m), NO_CUT)
@@ -76,6 +77,27 @@ def learn_combinations(sample: FloatArray, grid: FloatArray, distinct: npt.NDArr
         values = grid[j, : distinct[j]]
         own = (values[1:] + values[:-1]) / 2.0 if few else np.unique(np.quantile(sample[:, j], CUTS))
         cuts[: len(own), at] = own
+    return _counted(sample, asked, cuts, None)
+
+
+def count_again(
+    sample: FloatArray,
+    asked: npt.NDArray[np.int64],
+    cuts: FloatArray,
+    pairs: npt.NDArray[np.uint8],
+) -> Combinations:
+    """How rare the same values and pairs are among other benign rows [n, d], n >= 1."""
+    return _counted(sample, asked, cuts, pairs.astype(np.int64))
+
+
+def _counted(
+    sample: FloatArray,
+    asked: npt.NDArray[np.int64],
+    cuts: FloatArray,
+    pairs: npt.NDArray[np.int64] | None,
+) -> Combinations:
+    """What rows [n, d] say in these bins of these columns, and of these pairs or else the strongest."""
+    n, m = len(sample), len(asked)
     bins = (sample[:, None, asked] > cuts).sum(axis=1)
     row, place = np.arange(n)[:, None], np.arange(m)
     shown = np.zeros((n, m, BINS), dtype=np.float32)
@@ -85,15 +107,15 @@ def learn_combinations(sample: FloatArray, grid: FloatArray, distinct: npt.NDArr
     # Whole numbers below 2**24: exact in float32, whatever the order of the sums.
     together = (flat.T @ flat).reshape(m, BINS, m, BINS).transpose(0, 2, 1, 3).astype(np.float64)
     chance = n * share[:, None, :, None] * share[None, :, None, :]
-    pairs = _strongest(together, chance)
+    pairs = _strongest(together, chance) if pairs is None else pairs
     a, b = pairs.T
     ratio = (together[a, b] + UNSURE) / (chance[a, b] + UNSURE)
     return Combinations(
         asked=asked,
         cuts=cuts,
-        rarity=-np.log(share).astype(np.float32),
+        rarity=-np.log(share).astype(np.float32)[None],
         pairs=pairs.astype(np.uint8),
-        conflict=np.maximum(-np.log(ratio), 0.0).astype(np.float32),
+        conflict=np.maximum(-np.log(ratio), 0.0).astype(np.float32)[None],
     )
 
 
@@ -112,8 +134,9 @@ def _strongest(together: FloatArray, chance: FloatArray) -> npt.NDArray[np.int64
 
 
 @inlined
-def see_combinations(x: Any, inputs: Any, row: Any, weight: float, values: Any, bins: Any) -> None:
-    """Account for one raw input x [d]. values float64 and bins uint64 [COLUMNS] are overwritten.
+def see_combinations(x: Any, inputs: Any, half: int, row: Any, weight: float, values: Any, bins: Any) -> None:
+    """Account for one raw input x [d], by what `half` says of benign ones. values float64 and
+    bins uint64 [COLUMNS] are overwritten.
 
     Cost O(7 m + k), at most 64 columns and 128 pairs.
     """
@@ -123,9 +146,10 @@ def see_combinations(x: Any, inputs: Any, row: Any, weight: float, values: Any, 
     for j in range(asked.shape[0]):
         values[j] = x[asked[j]]
     _find_bins(values, inputs.cuts, asked.shape[0], bins)
-    blend(row, RARE_VALUES, _mean_rarity(bins, inputs.rarity), weight)
+    blend(row, RARE_VALUES, _mean_rarity(bins, part(inputs.rarity, half)), weight)
     if inputs.pairs.shape[0] > 0:
-        blend(row, RARE_PAIRS, _mean_conflict(bins, inputs.pairs, inputs.conflict), weight)
+        conflict = part(inputs.conflict, half)
+        blend(row, RARE_PAIRS, _mean_conflict(bins, inputs.pairs, conflict), weight)
 
 
 @inlined

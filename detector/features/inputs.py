@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import eigh
 
-from detector.features.combinations import learn_combinations, nothing
+from detector.features.combinations import count_again, learn_combinations, nothing
 from detector.features.grids import GRID, OFF_STEP, discrete_values, even_steps
+from detector.features.halves import halves_of
 from detector.query import FloatArray
 
 SKETCH = 32
@@ -26,6 +27,8 @@ ODD_FROM, STRANGE_FROM = 0.90, 0.99
 WILD, FARTHEST_OUT, NEARLY_ALL = 6.0, 1000.0, 0.9
 """How far out a row is wild, in distances of the median row; what a single column may add, in its own median
 deviations; and the share of rows that must remain for the wild ones to be left out."""
+MINIMUM_HALF = 32
+"""Rows of each half below which they are not told apart."""
 LARGEST = float(np.finfo(np.float32).max)
 SMALLEST_SCALE = 1e-30
 """A column that varies less counts as constant; with `LARGEST` this keeps squares of z finite."""
@@ -36,15 +39,19 @@ SMALLEST_DISTANCE = 1e-9
 class Inputs(NamedTuple):
     """Arrays over the d columns, handed to the kernels as they are.
 
+    What benign inputs are like has an axis of h halves in front: one, learned from all of the sample, or
+    where a history is measured two, each learned without the inputs that it is asked of (`halves`).
+
     location, weight [d]    z = (x - location) * weight; weight 0 for a column that never varied
-    grid [d, GRID], distinct [d]   sorted benign values of a discrete column; distinct 0: continuous
+    grid [h, d, GRID], distinct [h, d]   sorted benign values of a discrete column; distinct 0: continuous
     origin, per_step [d]    a continuous column's benign values lie whole steps from its origin: per_step is 1
                             over the step; 0: on no such lattice
     per_range [d]           1 over the width of the benign range; 0 for a column that never varied
-    low, high, tolerance [d]       benign range, widened, and what counts as equal
+    low, high [h, d]        benign range, widened
+    tolerance [d]           what counts as equal
     odd [4]                 log distance to the benign subspace, and share of columns off their benign values,
                             beyond which an input is odd, and those beyond which it is strange
-    components [c, d]       orthonormal directions in which benign z vary most
+    components [h, c, d]    orthonormal directions in which benign z vary most
     asked ... conflict      which values, and pairs of values, are rare: as in `Combinations`
     bucket [d, 2], sign [d, 2]     the sparse projection (Achlioptas 2003) to min(d, SKETCH) numbers
     """
@@ -88,16 +95,16 @@ def unlearned(d: int) -> Inputs:
     return Inputs(
         location=np.zeros(d),
         weight=np.ones(d),
-        grid=np.zeros((d, GRID)),
-        distinct=np.zeros(d, dtype=np.int64),
+        grid=np.zeros((1, d, GRID)),
+        distinct=np.zeros((1, d), dtype=np.int64),
         origin=np.zeros(d),
         per_step=np.zeros(d),
         per_range=np.ones(d),
-        low=np.full(d, -np.inf),
-        high=np.full(d, np.inf),
+        low=np.full((1, d), -np.inf),
+        high=np.full((1, d), np.inf),
         tolerance=np.zeros(d),
         odd=np.full(4, np.inf),
-        components=np.zeros((0, d)),
+        components=np.zeros((1, 0, d)),
         **nothing()._asdict(),
         bucket=bucket,
         sign=sign,
@@ -130,23 +137,71 @@ def learn(sample: FloatArray) -> Inputs:
     origin, per_step = even_steps(sample, distinct)
     spread = sample.max(axis=0) - sample.min(axis=0)
     tolerance = np.maximum(1e-6 * spread, tiny)
-    margin = np.where(distinct > 0, 0.0, 0.1 * spread) + tolerance
-    z = (clipped - location) * weight
     learned = base._replace(
         location=location,
         weight=weight,
-        grid=grid,
-        distinct=distinct,
+        grid=grid[None],
+        distinct=distinct[None],
         origin=origin,
         per_step=per_step,
         per_range=np.where(varies, 1.0 / np.where(varies, spread, 1.0), 0.0),
-        low=sample.min(axis=0) - margin,
-        high=sample.max(axis=0) + margin,
         tolerance=tolerance,
-        components=principal_directions(z - z.mean(axis=0), min(COMPONENTS, max(1, d // 3))),
         **learn_combinations(sample, grid, distinct)._asdict(),
     )
+    low, high = _range(sample, learned)
+    learned = learned._replace(
+        low=low[None], high=high[None], components=_subspace(clipped, location, weight)[None]
+    )
     return learned._replace(odd=usual_oddness(sample, learned))
+
+
+def learn_apart(sample: FloatArray, whole: Inputs) -> Inputs:
+    """The units `whole` that were learned from benign rows [n, d], in two halves: what benign inputs are
+    like is learned for each half from the rows of the other. With too few rows they are `whole`."""
+    sample = _without_wild_rows(np.clip(sample, -LARGEST, LARGEST))
+    mine = halves_of(sample)
+    if min((mine == 0).sum(), (mine == 1).sum()) < MINIMUM_HALF:
+        return whole
+    halves = [_like(sample[mine != half], whole) for half in (0, 1)]
+    apart = whole._replace(**{name: np.stack([half[name] for half in halves]) for name in halves[0]})
+    return apart._replace(odd=usual_oddness(sample, apart))
+
+
+def _like(sample: FloatArray, whole: Inputs) -> dict[str, npt.NDArray[np.generic]]:
+    """What these benign rows [n, d] are like, in the units `whole`: its arrays that have halves."""
+    grid, distinct = np.zeros_like(whole.grid[0]), np.zeros_like(whole.distinct[0])
+    for j in np.flatnonzero(whole.distinct[0] > 0).tolist():
+        values = whole.grid[0, j, : whole.distinct[0, j]]
+        here = values[np.isin(values, sample[:, j])]
+        grid[j, : len(here)], distinct[j] = here, len(here)
+    low, high = _range(sample, whole)
+    clipped = np.clip(sample, *np.quantile(sample, (0.01, 0.99), axis=0))
+    components = np.zeros_like(whole.components[0])
+    found = _subspace(clipped, whole.location, whole.weight)[: len(components)]
+    components[: len(found)] = found
+    counted = count_again(sample, whole.asked, whole.cuts, whole.pairs)
+    return {
+        "grid": grid,
+        "distinct": distinct,
+        "low": low,
+        "high": high,
+        "components": components,
+        "rarity": counted.rarity[0],
+        "conflict": counted.conflict[0],
+    }
+
+
+def _range(sample: FloatArray, units: Inputs) -> tuple[FloatArray, FloatArray]:
+    """`low` and `high` [d] of benign rows [n, d]."""
+    low, high = sample.min(axis=0), sample.max(axis=0)
+    margin = np.where(units.distinct[0] > 0, 0.0, 0.1 * (high - low)) + units.tolerance
+    return low - margin, high + margin
+
+
+def _subspace(clipped: FloatArray, location: FloatArray, weight: FloatArray) -> FloatArray:
+    """`components` [c, d] of benign rows [n, d] whose outermost values are pulled in."""
+    z = (clipped - location) * weight
+    return principal_directions(z - z.mean(axis=0), min(COMPONENTS, max(1, clipped.shape[1] // 3)))
 
 
 def _without_wild_rows(sample: FloatArray) -> FloatArray:
@@ -165,16 +220,26 @@ def _without_wild_rows(sample: FloatArray) -> FloatArray:
 
 def usual_oddness(sample: FloatArray, inputs: Inputs) -> FloatArray:
     """`Inputs.odd` of benign rows [n, d]."""
-    z = (sample - inputs.location) * inputs.weight
-    off = (sample < inputs.low) | (sample > inputs.high)
-    for j in np.flatnonzero(inputs.distinct > 0).tolist():
-        values = inputs.grid[j, : inputs.distinct[j]]
-        off[:, j] |= np.abs(sample[:, j, None] - values).min(axis=1) > inputs.tolerance[j]
-    lattice = (sample - inputs.origin) * inputs.per_step
-    off |= np.abs(lattice - np.rint(lattice)) > OFF_STEP
-    rest = (z**2).sum(axis=1) - ((z @ inputs.components.T) ** 2).sum(axis=1)
-    away, share = np.log(np.sqrt(np.maximum(rest, 0.0)) + 1e-9), off.mean(axis=1)
+    away, share = np.empty(len(sample)), np.empty(len(sample))
+    mine = halves_of(sample) if len(inputs.low) > 1 else np.zeros(len(sample), dtype=np.int64)
+    for half in range(len(inputs.low)):
+        rows = np.flatnonzero(mine == half)
+        away[rows], share[rows] = _oddness(sample[rows], inputs, half)
     return np.array([np.quantile(x, q) for q in (ODD_FROM, STRANGE_FROM) for x in (away, share)])
+
+
+def _oddness(rows: FloatArray, inputs: Inputs, half: int) -> tuple[FloatArray, FloatArray]:
+    """Log distance to the benign subspace, and share of columns off their benign values, of rows [n, d]: [n]
+    each."""
+    z = (rows - inputs.location) * inputs.weight
+    off = (rows < inputs.low[half]) | (rows > inputs.high[half])
+    for j in np.flatnonzero(inputs.distinct[half] > 0).tolist():
+        values = inputs.grid[half, j, : inputs.distinct[half, j]]
+        off[:, j] |= np.abs(rows[:, j, None] - values).min(axis=1) > inputs.tolerance[j]
+    lattice = (rows - inputs.origin) * inputs.per_step
+    off |= np.abs(lattice - np.rint(lattice)) > OFF_STEP
+    rest = (z**2).sum(axis=1) - ((z @ inputs.components[half].T) ** 2).sum(axis=1)
+    return np.log(np.sqrt(np.maximum(rest, 0.0)) + 1e-9), off.mean(axis=1)
 
 
 def principal_directions(z: FloatArray, most: int) -> FloatArray:

@@ -14,8 +14,9 @@ from detector.features import layout as at
 from detector.features.combinations import COLUMNS, see_combinations
 from detector.features.confidence import see_answer
 from detector.features.forget import blend, rate
+from detector.features.halves import half_of
 from detector.features.layout import EVERY, FIRST_EVALUATION, P_LAST, RECENT, TO_BE_ANEW, TRACK_FROM
-from detector.features.ring import nearest_in_ring, remember, ring_key, was_seen
+from detector.features.ring import content, nearest_in_ring, remember, ring_key, was_seen
 from detector.features.row import write_features
 from detector.features.search import take_step
 from detector.features.similarity import (
@@ -119,9 +120,9 @@ def scratch(d: int, sketch: int) -> Scratch:
 
 
 @inlined
-def see_input(x: Any, key: int, slots: Any, s: int, inputs: Any, work: Scratch, odd: Any) -> float:
-    """Update similarity and search features with a new raw input x [d], whose scaled columns and sketch are
-    in `work`; key as in `ring_key`.
+def see_input(x: Any, key: int, half: int, slots: Any, s: int, inputs: Any, work: Scratch, odd: Any) -> float:
+    """Update similarity and search features with a new raw input x [d] of that half, whose scaled columns and
+    sketch are in `work`; key as in `ring_key`.
 
     Returns the step length, NaN at a session's first input. work.distances afterwards holds the distance to
     the nearest recent input in [0]; odd [2] receives how strange the input is.
@@ -129,8 +130,8 @@ def see_input(x: Any, key: int, slots: Any, s: int, inputs: Any, work: Scratch, 
     row = part(slots.stats, s)
     n = slots.counts[s, DISTINCT]
     sketch, distances = work.sketch, work.distances
-    strangeness(x, work.z, inputs, row, rate(n), odd)
-    see_combinations(x, inputs, row, rate(n), work.values, work.bins)
+    strangeness(x, work.z, inputs, half, row, rate(n), odd)
+    see_combinations(x, inputs, half, row, rate(n), work.values, work.bins)
     length = np.nan
     distances[0] = np.nan
     if n > 1:
@@ -212,14 +213,16 @@ def advance(
         counts[QUERIES] += 1
         scale_input(input_, inputs, work.z, work.sketch)
         ask_quarter(slots, soon, 1)
-        key = ring_key(part(bits, i), words)
+        said = content(part(bits, i))
+        key = ring_key(said, words)
         repeat = is_repeat(slots, s, input_, key)
         blend(row, at.EXACT, 1.0 if repeat else 0.0, rate(counts[QUERIES]))
         if repeat:
             continue
         counts[DISTINCT] += 1
         n = counts[DISTINCT]
-        length = see_input(input_, key, slots, s, inputs, work, part(out_odd, i))
+        half = half_of(said, inputs.low.shape[0])
+        length = see_input(input_, key, half, slots, s, inputs, work, part(out_odd, i))
         ask_quarter(slots, soon, 2)
         see_answer(part(p, i), confidence[i], margin[i], label[i], length, slots, s, row, work)
         ask_quarter(slots, soon, 3)

@@ -42,13 +42,19 @@ def _digest(words: Any, h: Any) -> Any:
 
 
 @inlined
-def ring_key(bits: Any, words: Any) -> Any:
-    """32 bits that stand for an input of these bit patterns [d] int64, with a sketch of these words [sketch].
+def content(bits: Any) -> Any:
+    """A 64-bit hash of an input's float64 bit patterns [d]."""
+    return _digest(bits, UNSTIRRED)
+
+
+@inlined
+def ring_key(content: Any, words: Any) -> Any:
+    """32 bits that stand for an input of this content, with a sketch of these words [sketch].
 
     Anybody can compute inputs that share a hash, and a search of such inputs would pass for retries; the
     sketch takes units that only the profile knows.
     """
-    h = _digest(words, _digest(bits, UNSTIRRED))
+    h = _digest(words, content)
     return (h ^ (h >> 32)) & 0x7FFFFFFF
 
 

@@ -68,25 +68,28 @@ def fingerprint(bits: Any) -> Any:
 
 
 @inlined
-def strangeness(x: Any, z: Any, inputs: Any, row: Any, weight: float, odd: Any) -> None:
-    """Off-grid share and distance to the benign subspace of one input. Cost O(d * components).
+def strangeness(x: Any, z: Any, inputs: Any, half: int, row: Any, weight: float, odd: Any) -> None:
+    """Off-grid share and distance to the benign subspace of one input, by what `half` says of benign ones.
+    Cost O(d * components).
 
     odd [2] receives the logarithm of that distance, and the share, of this input alone.
     """
     d = x.shape[0]
+    low, high, components = part(inputs.low, half), part(inputs.high, half), part(inputs.components, half)
+    grid, distinct = part(inputs.grid, half), part(inputs.distinct, half)
     off, gridded = 0, 0
     for j in range(d):  # without a branch, so that it runs over many columns at once
-        outside = (x[j] < inputs.low[j]) | (x[j] > inputs.high[j])
+        outside = (x[j] < low[j]) | (x[j] > high[j])
         steps = (x[j] - inputs.origin[j]) * inputs.per_step[j]
         between = (inputs.per_step[j] > 0.0) & (abs(steps - np.rint(steps)) > OFF_STEP)
-        on_grid = inputs.distinct[j] > 0
+        on_grid = distinct[j] > 0
         off += outside | (between & ~on_grid)
         gridded += on_grid
     for j in range(d if gridded > 0 else 0):
-        if inputs.distinct[j] > 0 and x[j] >= inputs.low[j] and x[j] <= inputs.high[j]:
+        if distinct[j] > 0 and x[j] >= low[j] and x[j] <= high[j]:
             found = False
-            for g in range(inputs.distinct[j]):
-                if abs(x[j] - inputs.grid[j, g]) <= inputs.tolerance[j]:
+            for g in range(distinct[j]):
+                if abs(x[j] - grid[j, g]) <= inputs.tolerance[j]:
                     found = True
                     break
             if not found:
@@ -94,8 +97,8 @@ def strangeness(x: Any, z: Any, inputs: Any, row: Any, weight: float, odd: Any) 
     odd[1] = off / d
     blend(row, OFF_GRID, odd[1], weight)
     total = product(z, z)
-    for c in range(inputs.components.shape[0]):
-        along = product(z, part(inputs.components, c))
+    for c in range(components.shape[0]):
+        along = product(z, part(components, c))
         total -= along * along
     odd[0] = np.log(np.sqrt(max(total, 0.0)) + TINY)
     blend(row, OFF_MANIFOLD, odd[0], weight)

@@ -19,7 +19,7 @@ def _sound(units: Inputs) -> None:
         assert np.isfinite(values).all(), name
     assert (units.weight >= 0.0).all()
     assert (units.low <= units.high).all() and (units.tolerance >= 0.0).all()
-    gram = units.components @ units.components.T
+    gram = units.components[0] @ units.components[0].T
     assert np.allclose(gram, np.eye(len(gram)), atol=1e-6)
 
 
@@ -63,9 +63,11 @@ def test_discrete_columns_remember_their_values() -> None:
     rng = np.random.default_rng(0)
     sample = np.column_stack([rng.integers(0, 5, 400) * 10.0, rng.random(400)])
     units = learn(sample)
-    assert units.distinct.tolist() == [5, 0]
-    assert units.grid[0, :5].tolist() == [0.0, 10.0, 20.0, 30.0, 40.0]
-    assert units.low[0] == pytest.approx(0.0, abs=1e-4) and units.high[0] == pytest.approx(40.0, abs=1e-4)
+    assert units.distinct[0].tolist() == [5, 0]
+    assert units.grid[0, 0, :5].tolist() == [0.0, 10.0, 20.0, 30.0, 40.0]
+    assert units.low[0, 0] == pytest.approx(0.0, abs=1e-4) and units.high[0, 0] == pytest.approx(
+        40.0, abs=1e-4
+    )
 
 
 def test_discrete_columns_and_even_steps_outlive_a_few_attackers() -> None:
@@ -74,8 +76,8 @@ def test_discrete_columns_and_even_steps_outlive_a_few_attackers() -> None:
     sample = np.column_stack([rng.integers(0, 5, 1000), rng.integers(0, 300, 1000), rng.random(1000)])
     sample[::20] = rng.random((50, 3)) * [4.0, 299.0, 1.0]
     units = learn(sample)
-    assert units.distinct.tolist() == [5, 0, 0]
-    assert units.grid[0, :5].tolist() == [0.0, 1.0, 2.0, 3.0, 4.0]
+    assert units.distinct[0].tolist() == [5, 0, 0]
+    assert units.grid[0, 0, :5].tolist() == [0.0, 1.0, 2.0, 3.0, 4.0]
     assert units.per_step.tolist() == [0.0, 1.0, 0.0]
 
 
@@ -83,7 +85,7 @@ def test_a_column_that_is_mostly_zero_is_continuous() -> None:
     rng = np.random.default_rng(0)
     sample = np.where(rng.random((1000, 1)) < 0.93, 0.0, rng.random((1000, 1)))
     sample = np.hstack([sample, rng.integers(0, 3, (1000, 3))])
-    assert learn(sample).distinct.tolist() == [0, 3, 3, 3]
+    assert learn(sample).distinct[0].tolist() == [0, 3, 3, 3]
 
 
 def test_a_rare_category_varies() -> None:
@@ -100,7 +102,7 @@ def test_a_rare_category_varies() -> None:
 def test_small_samples_are_enough(n: int, d: int) -> None:
     units = learn(_normal(n, d))
     assert units.weight.shape == (d,)
-    assert len(units.components) <= COMPONENTS
+    assert len(units.components[0]) <= COMPONENTS
     _sound(units)
 
 
