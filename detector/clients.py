@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from detector.habits import NOBODY, Known, none_of
+from detector.keys import Keys
 from detector.lent import LentSlots
 from detector.policy import KINDS
 from detector.pool import longer
@@ -23,7 +25,7 @@ from detector.records import CLIENT, TENANT, Records
 from detector.register import Numbered, Register
 from detector.sessions import EVICTED_SHARE
 
-BYTES = 16 + 8 + 4 * 8 + 8 * KINDS + 3 * 4 + 1 + 4 * 8 + 80
+BYTES = 16 + 8 + 4 * 8 + 8 * KINDS + 6 * 4 + 1 + 4 * 8 + 80
 """Of one client without a slot: its key, its part of the index, its columns here and in `detector.links`,
 and its name."""
 PER_SESSION = 2
@@ -53,7 +55,7 @@ def readable(meta: dict[str, Any]) -> dict[str, Any]:
 class ClientTable(Numbered):
     """Numbers of clients, at most `bound`, and which of `slots` slots each one has.
 
-    Columns by number: sessions begun, `serial` never given twice, `tenant`, `heard` for
+    Columns by number: sessions begun, `serial` never given twice, `tenant`, `heard` and `habits` for
     `detector.policy.judge`. `bound` must exceed the sessions that can be open at a time.
     """
 
@@ -70,6 +72,7 @@ class ClientTable(Numbered):
         self.serial = np.zeros(0, dtype=np.int64)
         self.tenant = np.zeros(0, dtype=np.int64)
         self.heard = np.zeros((0, KINDS), dtype=np.int64)
+        self.habits = none_of(0)
         self._lengthen()
 
     def rebound(self, bound: int, slots: int) -> None:
@@ -87,6 +90,7 @@ class ClientTable(Numbered):
             "serial": self.serial,
             "tenant": self.tenant,
             "heard": self.heard,
+            **{f"habit_{name}": column for name, column in self.habits._asdict().items()},
         }
 
     @property
@@ -102,8 +106,10 @@ class ClientTable(Numbered):
         stop: int,
         slot: IntArray,
         fresh: Any,
+        known: Known = NOBODY,
     ) -> int:
-        """Number the clients of the sessions that begin at queries start..stop, in `sessions` [slots].
+        """Number the clients of the sessions that begin at queries start..stop, in `sessions` [slots]; new
+        ones begin with the habits that are `known` of them.
 
         Stops early, before a query whose client needs a number when none is free; returns where.
         """
@@ -111,7 +117,8 @@ class ClientTable(Numbered):
         if len(rows) == 0:
             return stop
         some = records.take(rows)
-        found, begun = self._register.enter(some.keys(CLIENT, TENANT))
+        keys = some.keys(CLIENT, TENANT)
+        found, begun = self._register.enter(keys)
         self._lengthen()
         left = np.flatnonzero(found < 0)
         done = int(left[0]) if len(left) else len(rows)
@@ -122,6 +129,9 @@ class ClientTable(Numbered):
             self._names[c] = _packed(name)
             self.tenant[c] = _number(tenant)
             self.serial[c] = self._starts + i
+        regular, theirs = known.look_up(keys[begun])
+        for column, habit in zip(self.habits, known.habits, strict=True):
+            column[found[begun[regular]]] = habit[theirs]
         self._last_start[numbers] = self._starts + 1 + np.arange(done)
         self._starts += done
         np.add.at(self._open, numbers, 1)
@@ -149,8 +159,19 @@ class ClientTable(Numbered):
         for c in gone.tolist():
             self._names[c] = b""
         self.sessions[gone], self.heard[gone] = 0, -1
+        for column in self.habits:
+            column[gone] = 0
         self.evicted += len(gone)
         return gone, self.slots.take_back(gone)
+
+    def keys_of(self, serials: IntArray) -> tuple[IntArray, Keys]:
+        """Which of the clients with these serials [n] are still known, and their keys [k, 2]."""
+        taken = np.flatnonzero(self._register.taken)
+        taken = taken[np.argsort(self.serial[taken])]
+        at = np.searchsorted(self.serial[taken], serials)
+        rows = np.flatnonzero(at < len(taken))
+        rows = rows[self.serial[taken[at[rows]]] == serials[rows]]
+        return rows, self._register.keys(taken[at[rows]])
 
     def names(self, numbers: IntArray, sent: IntArray) -> list[str]:
         """Client ids, who has sent most first."""

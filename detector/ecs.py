@@ -35,6 +35,7 @@ SEVERITIES = (47, 73, 99)
 """Elastic Security's numbers for medium, high and critical; it maps exactly these."""
 LOW = 21
 PRIOR_SAID = ", by what is known of other models: there is no profile of this one yet"
+HABIT_SAID = " This client's sessions usually score higher than others, and that is taken off."
 SHOWN_FEATURES = 6
 SHOWN_CLIENTS = 1000
 """Clients of a campaign that an alert names at most; it always says how many there are."""
@@ -139,6 +140,7 @@ def _reason(finding: Finding, named: Named, features: list[dict[str, Any]]) -> s
         f"{' or '.join(looks)}: {because}. "
         f"Evidence {finding.evidence:.1f} against a threshold of {finding.threshold:.1f}"
         f"{'' if finding.profile.sequence else PRIOR_SAID}."
+        f"{HABIT_SAID if finding.habit > 0.0 else ''}"
     )
 
 
@@ -269,6 +271,7 @@ def build_alert(finding: Finding) -> Alert:
             "detector": {
                 "score": _number(finding.evidence),
                 "threshold": _number(finding.threshold),
+                "habit": _number(finding.habit),
                 "p_value": _number(tail.p_value(finding.evidence)),
                 "supported_budget": _number(finding.profile.tail.supported_budget()),
             },

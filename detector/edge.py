@@ -22,8 +22,8 @@ from detector.errors import InputError
 from detector.query import DeadLetter
 
 if TYPE_CHECKING:  # the core is slow to import, and `--help` needs none of it
-    from detector.model_state import Settings
     from detector.profile import ModelProfile
+    from detector.settings import Settings
 
 
 def load_config(path: Path | None) -> Config:
@@ -33,7 +33,7 @@ def load_config(path: Path | None) -> Config:
 
 def settings_of(config: Config, *, budget: float | None = None, learn: bool | None = None) -> Settings:
     """What the configuration says to the core; `budget` and `learn`, given on the command line, win."""
-    from detector.model_state import Settings
+    from detector.settings import Settings
 
     return Settings(
         gap=config.sessions.gap_minutes * 60.0,

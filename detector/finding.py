@@ -30,7 +30,7 @@ class Finding:
     client had begun by then. features [f] now; recognised: the share of each attack family, if there is a
     recogniser. series: (confidence, distance) of the last queries, None where unknown.
     late: whether the entity was long when the episode began. began: time that it began, the entity's
-    `episode`-th.
+    `episode`-th. habit: what the client's habit took off each score (`detector.habits`).
     """
 
     kind: int
@@ -47,6 +47,7 @@ class Finding:
     evidence: float
     late: bool
     threshold: float
+    habit: float
     features: FloatArray
     recognised: Mapping[str, float]
     series: tuple[list[float | None], list[float | None]]

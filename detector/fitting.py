@@ -21,11 +21,12 @@ from detector.columns import QueryBatch
 from detector.features import inputs as units
 from detector.features.inputs import Inputs
 from detector.learner import InputSample, Learner
-from detector.model_state import ModelState, Settings
+from detector.model_state import ModelState
 from detector.policy import OTHERS
 from detector.profile import MINIMUM_SESSIONS, ModelProfile, build
 from detector.query import FloatArray, Record
 from detector.router import Outcome, Router
+from detector.settings import Settings
 
 HISTORY_WINDOW = 400_000
 """Evaluation points that a fitted profile is built from, the newest ones."""
@@ -103,6 +104,7 @@ class Measuring:
             state.learner = Learner(window=HISTORY_WINDOW, build=False)
             return state
 
+        self._for_itself = for_itself
         lengths = {name: len(own.whole.location) for name, own in units.items()}
         self._judging = {name: own.apart if for_itself else own.whole for name, own in units.items()}
         self._router = Router(make, lengths, "", 0)
@@ -127,7 +129,8 @@ class Measuring:
             learner = state.learner or Learner(build=False)
             rows, others = learner.clean(), tuple(learner.clean(kind) for kind in OTHERS)
             inputs = self._judging.get(name, state.inputs)
-            profile = build(1, inputs, rows, state.begun, others, state.campaigns.distance)
+            near, keys_of = state.campaigns.distance, None if self._for_itself else state.clients.keys_of
+            profile = build(1, inputs, rows, state.begun, others, near, keys_of)
             if profile is None:
                 judged = len(np.unique(rows.entities))
                 missing[name] = (

@@ -23,8 +23,8 @@ from detector.replay import require_a_log
 from detector.summary import Account
 
 if TYPE_CHECKING:
-    from detector.model_state import Settings
     from detector.profile import ModelProfile
+    from detector.settings import Settings
 
 PER = "false alerts per 10,000 sessions"
 

@@ -16,11 +16,11 @@ from detector.destinations import service_outputs
 from detector.edge import make_decoder
 from detector.health import served
 from detector.interrupt import RELOAD_SIGNAL, on_signals
-from detector.model_state import Settings
 from detector.pipeline import warm_up
 from detector.profile import ModelProfile
 from detector.reload import Reloader
 from detector.service import Service
+from detector.settings import Settings
 from detector.state_store import StateStore
 from detector.stopping import stopped_by_signals
 

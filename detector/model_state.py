@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from detector import policy, prior
@@ -14,29 +12,16 @@ from detector.features import inputs as units
 from detector.features.inputs import Inputs
 from detector.finding import Campaign, Finding, recognise
 from detector.following import follow_clients
+from detector.habits import NOBODY
 from detector.learner import FIRST_BUILD, KEPT_NUMBERS, WINDOW, InputSample, Learner
 from detector.points import POINTS, Points, Work, in_order
 from detector.policy import CAMPAIGN, CLIENT, ODD, SESSION, Judged
 from detector.profile import ModelProfile
 from detector.query import FloatArray, IntArray
 from detector.rows import Rows
+from detector.settings import Settings
 from detector.suspicion import EPISODES, LEVEL, OPEN, REVISION, recent_series
 from detector.tables import Tables
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What the configuration says to the core. gap [s]; memory [bytes] of a shard, which its
-    models share; `declared` client ids raise no alert; with `prior`, a model that learns and has no profile
-    yet is judged by the shipped prior."""
-
-    gap: float = 1800.0
-    memory: int = 1 << 30
-    budget: float = 1.0
-    learn: bool = True
-    prior: bool = True
-    tenant: str = "default"
-    declared: frozenset[str] = frozenset()
 
 
 class ModelState(Tables):
@@ -97,6 +82,7 @@ class ModelState(Tables):
         n = len(batch)
         work = Work.empty(n)
         alerts: list[Alert] = []
+        known_habits = self.profile.habits if self.profile is not None else NOBODY
         start = 0
         while start < n:
             stop = self.sessions.assign(batch.records, start, work.slot, work.fresh)
@@ -105,7 +91,7 @@ class ModelState(Tables):
             self.odd.know(self.sessions.capacity)
             while start < stop:
                 known = self.clients.join(
-                    self.sessions.owner, batch.records, start, stop, work.slot, work.fresh
+                    self.sessions.owner, batch.records, start, stop, work.slot, work.fresh, known_habits
                 )
                 self.campaigns.know(self.clients.capacity)
                 work.owner[start:known] = self.sessions.owner[work.slot[start:known]]
@@ -234,6 +220,7 @@ class ModelState(Tables):
                 kinds,
                 thresholds,
                 self.clients.heard,
+                self.clients.habits,
                 self.campaigns.links,
                 judged,
                 at,
@@ -268,6 +255,7 @@ class ModelState(Tables):
                 evidence=float(episodes.evidence[s]),
                 late=age == 1,
                 threshold=float(thresholds[which, age]),
+                habit=float(episodes.allowed[s]),
                 features=points.features[at - 1],
                 recognised=recognise(judge, episodes, s, points.features[at - 1]),
                 series=recent_series(episodes, s),

@@ -36,10 +36,11 @@ from detector.decoded import plain_rows
 from detector.features.catalogue import NAMES
 from detector.features.layout import FIRST_EVALUATION
 from detector.grouping import Groups
-from detector.model_state import ModelState, Settings
+from detector.model_state import ModelState
 from detector.profile import ModelProfile
 from detector.query import Record
 from detector.router import Outcome, Router
+from detector.settings import Settings
 from detector.shares import Shares
 
 __all__ = ["Outcome", "Settings", "Shard", "warm_up"]

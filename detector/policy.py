@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from detector.evidence import LATE, accumulate
 from detector.features.layout import EVERY, FIRST_EVALUATION
+from detector.habits import allowance, forget_habit, see_score
 from detector.query import FloatArray, IntArray
 from detector.suspicion import EPISODES, LEVEL, OPEN, REVISION, SHOWN_FROM, SILENT, keep, open_session
 from models.ahead import ask_for
@@ -25,7 +26,7 @@ from models.compiled import lean
 
 AHEAD = 4
 """The episode of the point that comes so many later is asked for."""
-EIGHTS, FOURS = 32, 32
+EIGHTS, FOURS = 32, 36
 """Bytes of an episode's fields of eight bytes, from `evidence` on, and of those of four, from `counts` on."""
 
 MOST_REVISIONS = 8
@@ -145,6 +146,7 @@ def judge(
     kinds: Any,
     thresholds: Any,
     heard: Any,
+    habits: Any,
     links: Any,
     points: Any,
     start: int,
@@ -153,12 +155,11 @@ def judge(
     """Judge evaluation points from `start` on until one calls for a message.
 
     kinds: the `Episodes` of each kind; thresholds [kinds, 2] while an entity is short and once it is long,
-    an infinite one raises nothing; heard
-    [clients, kinds] the last query of each client at which an entity of that kind was in an episode with
-    a message out; links: `detector.links.Links`; points: `Judged`; suppressed [1] is
-    raised by each point that reaches the threshold and gives no
-    message, since it was told before. Returns (point, NOTHING | RAISE | REVISE); the point after the last
-    with NOTHING at the end.
+    an infinite one raises nothing; heard [clients, kinds] the last query of each client at which an entity
+    of that kind was in an episode with a message out; habits: `detector.habits.Habits` of the clients;
+    links: `detector.links.Links`; points: `Judged`; suppressed [1] is raised by each point that reaches the
+    threshold and gives no message, since it was told before. Returns (point, NOTHING | RAISE | REVISE); the
+    point after the last with NOTHING at the end.
     """
     for m in range(start, points.kind.shape[0]):
         kind, s, owner = points.kind[m], points.slots[m], points.owner[m]
@@ -171,9 +172,18 @@ def judge(
             open_session(episodes, s)
         if episodes.evidence[s] == 0.0:
             episodes.since[s] = points.when[m]
-        episodes.evidence[s] = accumulate(episodes.evidence[s], points.scores[m])
+        counts, score = episodes.counts[s], points.scores[m]
+        if kind == SESSION:
+            if points.meta[m, 0] == FIRST_EVALUATION:
+                episodes.allowed[s] = allowance(habits, owner)
+            if counts[OPEN] == 0:
+                see_score(habits, owner, score, 1 + (int(points.meta[m, 0]) - FIRST_EVALUATION) // EVERY)
+            score -= episodes.allowed[s]
+        elif kind != ODD:
+            episodes.allowed[s] = allowance(habits, owner)
+            score -= episodes.allowed[s]
+        episodes.evidence[s] = accumulate(episodes.evidence[s], score)
         evidence = episodes.evidence[s]
-        counts = episodes.counts[s]
         age = 1 if points.meta[m, 0] >= LONG else 0
         if counts[OPEN] > 0:
             age = counts[OPEN] - 1
@@ -205,6 +215,7 @@ def judge(
                 event = RAISE if counts[SILENT] == 1 else REVISE
         if event == RAISE:
             if kind != CAMPAIGN:
+                forget_habit(habits, owner)
                 _hear_campaign(kinds[CAMPAIGN], owner, points.when[m], heard, points)
             silent = _is_silent(kind, s, episodes.since[s], owner, points.when[m], heard, links, points)
             counts[SILENT] = 1 if silent else 0

@@ -9,48 +9,34 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import numpy as np
 
 from detector.container import Damaged, pack, unpack
 from detector.contamination import groups_of, thinned, without_attacks
 from detector.errors import ProfileError
-from detector.evidence import (
-    LIVES,
-    LONG_LIVES,
-    USUAL_SCORE,
-    SessionTail,
-    maxima_by_age,
-    session_maxima,
-    tails_by_age,
-    thresholds_by_age,
-)
+from detector.evidence import SessionTail, thresholds_by_age
 from detector.features.catalogue import FAMILIES, NAMES, SIDES
 from detector.features.inputs import Inputs, from_arrays, to_arrays
+from detector.habits import NOBODY, Known, allowances, follow
+from detector.keys import Keys
 from detector.links import FIRST_DISTANCE
 from detector.policy import AGED, BUDGET_SHARES, KINDS, OTHERS, SESSION
 from detector.query import FloatArray, IntArray
 from detector.rows import NO_ROWS, Rows
+from detector.tails import Scored, tails_of
 from models.base import Arrays, under
 from models.ensemble import Ensemble, Past
 from models.recogniser import shipped
 
-FORMAT = 10
+FORMAT = 11
 MINIMUM_SESSIONS = 100
 """Judged benign sessions below which a tail of session maxima means nothing."""
-MINIMUM_OTHERS = 100
-"""Judged benign clients, or campaigns, below which their maxima and those of the sessions make one tail."""
-MINIMUM_ODD = 8
-"""Benign sessions with enough odd queries to judge below which their level is not known, and their maxima
-and those of all queries make one tail."""
-
-
-_OTHERS = (LIVES, LONG_LIVES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +46,7 @@ class ModelProfile:
     whatever the kind); those of the kinds `AGED` are of their first evaluation points, and those in `late`
     of the later ones (`detector.evidence`). `odd_level` is by how much odd queries alone score higher than
     all queries of a session usually do. `suspects` counts the sessions of the history that look like
-    attacks and taught nothing."""
+    attacks and taught nothing. `habits` are those of its regular clients."""
 
     sequence: int
     inputs: Inputs
@@ -71,6 +57,7 @@ class ModelProfile:
     odd_level: float
     suspects: int
     version: str
+    habits: Known = NOBODY
 
     @property
     def tail(self) -> SessionTail:
@@ -105,6 +92,7 @@ class ModelProfile:
         out["near"] = np.array([self.near])
         out["sequence"] = np.array([self.sequence])
         out["suspects"] = np.array([self.suspects])
+        out |= {f"habits/{k}": v for k, v in self.habits.to_arrays().items()}
         return out
 
 
@@ -117,8 +105,9 @@ def _versioned(
     late: tuple[SessionTail, ...],
     odd_level: float,
     suspects: int,
+    habits: Known,
 ) -> ModelProfile:
-    unnamed = ModelProfile(sequence, inputs, near, ensemble, tails, late, odd_level, suspects, "")
+    unnamed = ModelProfile(sequence, inputs, near, ensemble, tails, late, odd_level, suspects, "", habits)
     digest = hashlib.sha256()
     for name, array in sorted(unnamed.arrays().items()):
         digest.update(name.encode() + np.ascontiguousarray(array).tobytes())
@@ -132,12 +121,15 @@ def build(
     total_sessions: int,
     others: tuple[Rows, ...] = (NO_ROWS,) * len(OTHERS),
     near: float = FIRST_DISTANCE,
+    keys_of: Callable[[IntArray], tuple[IntArray, Keys]] | None = None,
 ) -> ModelProfile | None:
     """Learn from evaluation points of traffic that is benign but for a few attacks, which are left out
     (`detector.contamination`); None when those of the sessions are too few.
 
     total_sessions also counts those that were too short to be evaluated. `others` are those of the kinds
-    `OTHERS`, which teach nothing but their tails: their queries are the sessions'. `near` links.
+    `OTHERS`, which teach nothing but their tails: their queries are the sessions'. `near` links. With
+    `keys_of` (as of `detector.clients.ClientTable`) the profile keeps the clients' habits; without it
+    whoever judges has them already.
     """
     ensemble = Ensemble(SIDES, FAMILIES, shipped())
     sessions, others, suspects = without_attacks(sessions, others, shipped())
@@ -150,62 +142,22 @@ def build(
     scores, other_scores = ensemble.fit_and_score(past, thinned(sessions.entities), other_pasts)
     if np.isnan(scores).all():
         return None
+    allowed, habits, owners = follow(scores, sessions.entities, sessions.owners)
+    known = NOBODY
+    if keys_of is not None:
+        rows, keys = keys_of(owners)
+        known = Known.of(keys, habits.take(rows))
+    # What a client had in the end stands for what it will have: that is what it is judged with.
+    of_client = dict(zip(owners.tolist(), allowances(habits).tolist(), strict=True))
+    other_scores[0] -= np.array([of_client.get(owner, 0.0) for owner in others[0].owners.tolist()])
     tails = tails_of(
-        Scored(scores, sessions.entities, sessions.points),
+        Scored(scores - allowed, sessions.entities, sessions.points),
         tuple(
             Scored(part, rows.entities, rows.points) for part, rows in zip(other_scores, others, strict=True)
         ),
         total_sessions - suspects,
     )
-    return _versioned(sequence, inputs, near, ensemble, *tails, suspects)
-
-
-class Scored(NamedTuple):
-    """Scores [n] of evaluation points in time order, serials [n] of their entities, and the how many-th of
-    its entity each is [n], from 1."""
-
-    scores: FloatArray
-    entities: IntArray
-    points: IntArray
-
-
-def tails_of(
-    sessions: Scored, others: tuple[Scored, ...], total: int, models: int = 1
-) -> tuple[tuple[SessionTail, ...], tuple[SessionTail, ...], float]:
-    """`tails`, `late` and `odd_level` of a profile, from the points of sessions, and of the kinds `OTHERS`.
-    `total` counts all sessions, also those that were too short to be evaluated, of so many `models`."""
-    by_age = maxima_by_age(*sessions)
-    total = max(total, len(by_age))
-    clients, campaigns, odd = others
-    early, late = tails_by_age(by_age, total, models=models)
-    of_clients = maxima_by_age(*clients)
-    if len(of_clients) < MINIMUM_OTHERS:
-        of_clients = np.concatenate([of_clients, by_age])
-    client, client_late = tails_by_age(of_clients, total, _OTHERS, models)
-    of_campaigns = session_maxima(campaigns.scores, campaigns.entities)
-    if len(of_campaigns) < MINIMUM_OTHERS:
-        of_campaigns = np.concatenate([of_campaigns, np.fmax(*by_age.T)])
-    campaign = SessionTail.fit(of_campaigns, total, models=models)
-    (odd_early, odd_late), level = _odd_tails(odd, by_age, total, models)
-    return (early, client, campaign, odd_early), (late, client_late, odd_late), level
-
-
-def _odd_tails(
-    odd: Scored, of_sessions: FloatArray, total: int, models: int
-) -> tuple[tuple[SessionTail, SessionTail], float]:
-    """The tails of sessions' odd queries, and by how much these score higher than all queries usually do.
-
-    What is chosen for being odd surprises more, honest or not. Half of the sessions are to score at most 1
-    on average, as whole sessions do, or the evidence of each of them would grow until it saturates.
-    """
-    _, which = np.unique(odd.entities, return_inverse=True)
-    count = np.bincount(which)
-    if len(count) < MINIMUM_ODD:
-        maxima = np.concatenate([maxima_by_age(*odd), of_sessions])
-        return tails_by_age(maxima, total, _OTHERS, models), 0.0
-    level = max(0.0, float(np.median(np.bincount(which, odd.scores) / count)) - USUAL_SCORE)
-    maxima = maxima_by_age(odd.scores - level, odd.entities, odd.points)
-    return tails_by_age(maxima, total, _OTHERS, models), level
+    return _versioned(sequence, inputs, near, ensemble, *tails, suspects, known)
 
 
 def restore_profile(arrays: Arrays) -> ModelProfile:
@@ -229,6 +181,7 @@ def restore_profile(arrays: Arrays) -> ModelProfile:
         tails[KINDS:],
         level,
         suspects,
+        Known.from_arrays(under(arrays, "habits/")),
     )
 
 

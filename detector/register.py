@@ -68,6 +68,10 @@ class Register:
         self.taken[found[begun]] = True
         return found, begun
 
+    def keys(self, numbers: IntArray) -> Keys:
+        """The keys of these numbers, which are taken: [n, 2]."""
+        return self._directory.keys[numbers]
+
     def release(self, numbers: IntArray) -> None:
         """The keys of these numbers are forgotten, and the numbers free."""
         self._directory.remove(numbers)

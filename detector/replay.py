@@ -16,8 +16,8 @@ from detector.query import REASONS, DeadLetter
 from detector.summary import Account, describe_models
 
 if TYPE_CHECKING:
-    from detector.model_state import Settings
     from detector.profile import ModelProfile
+    from detector.settings import Settings
 
 WITHOUT_A_RECORD = {"truncated", "too_large"}
 """Reasons that say nothing about the format of what was read."""

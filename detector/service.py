@@ -27,7 +27,6 @@ from detector.config import Config
 from detector.dispatcher import Dispatcher
 from detector.episodes import SelfAlertEpisodes
 from detector.errors import SourceError
-from detector.model_state import Settings
 from detector.monitor import Monitor
 from detector.outputs import Outputs
 from detector.ownership import Partitions
@@ -37,6 +36,7 @@ from detector.profile import ModelProfile
 from detector.query import DeadLetter, RawBatch
 from detector.resume import announce, resume
 from detector.saver import Saver
+from detector.settings import Settings
 from detector.state_store import StateStore
 from detector.summary import Account
 from detector.vitals import Vitals

@@ -25,15 +25,16 @@ from detector.features import inputs as units
 from detector.features.catalogue import NAMES
 from detector.grouping import Groups
 from detector.learner import KEPT_NUMBERS, InputSample, Learner
-from detector.model_state import ModelState, Settings
+from detector.model_state import ModelState
 from detector.pipeline import Shard
 from detector.policy import KIND_NAMES
 from detector.profile import ModelProfile, restore_profile
 from detector.router import OddLength
 from detector.sessions import SessionTable
+from detector.settings import Settings
 from models.base import Arrays, under
 
-FORMAT = 11
+FORMAT = 12
 """Those before hold other features: what was measured of open sessions cannot be gone on with."""
 SMALL = 16 * 2**20
 """Fewer bytes of sessions, clients and campaigns are all saved each time, in the state itself."""

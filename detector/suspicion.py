@@ -34,6 +34,8 @@ class Episodes(NamedTuple):
     long), revision, level of the last message, silent (0 or 1)
     told [capacity] queries, and told_clients [capacity] int32 clients of a campaign, when the last message
     went out; began [capacity] time the episode began
+    allowed [capacity] float32: what its client's habit takes off its scores, of a campaign that of the client
+    that sent last (`detector.habits`)
     shown [capacity] int32: 1 + number of the block for the series that was lent, 0 none; points [capacity]
     int32 written to it so far
     series [blocks, SERIES + MEANS + OPINION, 2] float32 recent (confidence, distance), then, two a row, the
@@ -48,6 +50,7 @@ class Episodes(NamedTuple):
     told: FloatArray
     told_clients: npt.NDArray[np.int32]
     began: FloatArray
+    allowed: npt.NDArray[np.float32]
     shown: npt.NDArray[np.int32]
     points: npt.NDArray[np.int32]
     series: npt.NDArray[np.float32]
@@ -61,6 +64,7 @@ ROW_FIELDS: list[Field] = [
     ("episodes_told", "<f8", ()),
     ("episodes_began", "<f8", ()),
     ("episodes_counts", "<i4", (5,)),
+    ("episodes_allowed", "<f4", ()),
     ("episodes_told_clients", "<i4", ()),
     ("episodes_shown", "<i4", ()),
     ("episodes_points", "<i4", ()),
@@ -129,6 +133,7 @@ def open_session(episodes: Any, s: int) -> None:
     episodes.since[s] = 0
     episodes.counts[s, :] = 0
     episodes.told[s] = 0.0
+    episodes.allowed[s] = 0.0
     release_series(episodes, s)
 
 

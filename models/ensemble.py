@@ -2,8 +2,8 @@
 
 Each model's raw score becomes a surprise, -ln of the share of benign evaluation points of the same age that
 score as high, measured on rows which that model had not learned from. The ensemble's score is the mean
-surprise of the models that have an opinion, the recogniser counting for half as much again as each of the
-three that learn the deployment: about 1 on benign traffic, whatever the models' own ranges are.
+surprise of the models that have an opinion, the recogniser counting for as much as the three together that
+learn the deployment: about 1 on benign traffic, whatever the models' own ranges are.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from models.tail import Tail
 
 CAP = 25.0
 """No model's surprise counts for more than this."""
-WEIGHTS = np.array([2.0, 2.0, 2.0, 3.0])
+WEIGHTS = np.array([1.0, 1.0, 1.0, 3.0])
 """Of the tail model, the isolation forest, the half-space trees and the recogniser."""
 STRANGER = np.array([2.0, 0.0, 0.0, 4.0])
 """The same where nothing has learned the deployment: there is less to hold against the recogniser."""

@@ -18,10 +18,11 @@ from detector.features.catalogue import FAMILIES, NAMES, SIDES
 from detector.features.inputs import Inputs
 from detector.fitting import Sampling
 from detector.learner import Learner
-from detector.model_state import ModelState, Settings
+from detector.model_state import ModelState
 from detector.query import DeadLetter, FloatArray, Record
 from detector.router import Router
 from detector.rows import ordinals
+from detector.settings import Settings
 from models.ensemble import fold_of
 from models.tail import Tail
 

@@ -21,8 +21,8 @@ from detector.contamination import thinned
 from detector.features.catalogue import FAMILIES, SIDES
 from detector.policy import SESSION
 from detector.prior import Prior
-from detector.profile import Scored, tails_of
 from detector.query import FloatArray, IntArray
+from detector.tails import Scored, tails_of
 from models.calibration import Calibration
 from models.ensemble import Ensemble
 from models.quantiles import Quantiles

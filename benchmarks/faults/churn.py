@@ -13,9 +13,9 @@ import numpy as np
 
 from benchmarks.faults.account import Account
 from detector import profile, shard_state
-from detector.model_state import Settings
 from detector.pipeline import Shard
 from detector.query import Record
+from detector.settings import Settings
 from tests import traffic
 
 HOURS = 8.0

@@ -19,9 +19,9 @@ from benchmarks.faults.broken import BREAKS, FUTURE_SECONDS, INPUT_LENGTH, NESTI
 from benchmarks.faults.churn import resident_mb
 from connectors.formats.native import NativeDecoder
 from detector import profile
-from detector.model_state import Settings
 from detector.pipeline import Shard, warm_up
 from detector.query import REASONS, RawBatch
+from detector.settings import Settings
 from tests import traffic
 
 BATCH = 2000

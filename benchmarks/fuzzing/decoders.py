@@ -27,10 +27,10 @@ from connectors.pseudonyms import MARK, PseudonymDecoder
 from connectors.streams import ByteStream, DamagedStream
 from detector.container import MAGIC, Damaged, unpack
 from detector.errors import InputError
-from detector.model_state import Settings
 from detector.pipeline import Shard
 from detector.query import REASONS, DeadLetter, RawBatch, Record
 from detector.resend import OF_ALERTS, send
+from detector.settings import Settings
 from detector.shard_state import canonical_digest, dump, restore
 from detector.slices import END, Slices
 from tests.connectors.formats.compared import plain

@@ -13,8 +13,8 @@ import numpy as np
 
 from benchmarks.throughput.live import BATCH, Traffic, resident
 from detector.collector import calm_collector
-from detector.model_state import Settings
 from detector.pipeline import Shard, warm_up
+from detector.settings import Settings
 
 EACH = 12
 """Queries of a session: some points are judged, and rings have grown."""

@@ -27,10 +27,11 @@ from detector.collector import calm_collector
 from detector.config import Config
 from detector.edge import make_decoder
 from detector.features.layout import DISTINCT, EVERY, FIRST_EVALUATION
-from detector.model_state import ModelState, Settings
+from detector.model_state import ModelState
 from detector.pipeline import Shard, warm_up
 from detector.policy import SESSION
 from detector.query import RawBatch
+from detector.settings import Settings
 from detector.state_header import Pieces
 from detector.state_store import StateStore
 

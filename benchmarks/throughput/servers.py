@@ -16,8 +16,8 @@ from connectors.elasticsearch import ElasticsearchSink
 from detector import profile as profiles
 from detector.config import Config, Elasticsearch
 from detector.edge import make_decoder
-from detector.model_state import Settings
 from detector.pipeline import Shard
+from detector.settings import Settings
 from tests.servers.elasticsearch import ElasticsearchServer
 
 WRITE = 500

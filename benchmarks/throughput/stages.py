@@ -16,8 +16,8 @@ from detector.alert import Alert
 from detector.collector import calm_collector
 from detector.config import Config
 from detector.edge import make_decoder
-from detector.model_state import Settings
 from detector.pipeline import Shard, warm_up
+from detector.settings import Settings
 from models.base import IntArray, Matrix, Vector
 from models.ensemble import Ensemble
 

@@ -36,7 +36,7 @@ def test_attacks_in_the_history_are_left_out_and_an_attack_is_still_found(
 ) -> None:
     clean = deployed.contaminated(0.0)
     assert clean.suspects <= 3  # of 900 honest sessions
-    assert 6 <= dirty.suspects <= 19
+    assert 6 <= dirty.suspects <= 18 + 3
     for measured in (clean, dirty):
         found = [one.kind for one in measured.outcome.attacks if one.after is not None]
         assert "hop_skip_jump" in found

@@ -20,9 +20,9 @@ from connectors.formats.block import read_batch
 from connectors.streams import ByteStream
 from detector.container import MAGIC
 from detector.decoded import Decoded
-from detector.model_state import Settings
 from detector.pipeline import Shard
 from detector.profile import ModelProfile
+from detector.settings import Settings
 from detector.shard_state import restore
 
 GOOD = b'{"timestamp": 5, "model_id": "m", "client_id": "x", "session_id": "s", "input": [1.5, 2]}'

@@ -84,6 +84,7 @@ def finding(**changes: Any) -> Finding:
         "evidence": 27.25,
         "late": False,
         "threshold": 17.5,
+        "habit": 0.0,
         "features": coordinates,
         "recognised": judge().ensemble.attack_families(coordinates),
         "series": ([0.25, None, 0.5], [None, 0.125, 0.0625]),

@@ -13,10 +13,10 @@ import numpy as np
 
 from detector.alert import Alert
 from detector.fitting import Measuring, Sampling
-from detector.model_state import Settings
 from detector.pipeline import Outcome, Shard
 from detector.profile import ModelProfile
 from detector.query import Record
+from detector.settings import Settings
 from detector.shard_state import dump, restore
 from tests import traffic
 

@@ -19,10 +19,10 @@ from detector.links import (
     allocate,
     keep_distance,
 )
-from detector.model_state import Settings
 from detector.pipeline import Shard
 from detector.policy import CAMPAIGN
 from detector.query import Record
+from detector.settings import Settings
 from detector.shard_state import dump
 from tests import traffic
 from tests.detector import scenario

@@ -18,9 +18,9 @@ from detector import shard_state
 from detector.changes import MOST_PIECES, Change, due, from_bytes, joined, take, to_bytes, whole
 from detector.container import Damaged
 from detector.errors import StateError
-from detector.model_state import Settings
 from detector.pipeline import Shard
 from detector.query import Record
+from detector.settings import Settings
 from detector.shard_state import VERSION, Snapshot, dump, put_back, restore, snapshot
 from detector.state_header import Pieces
 from detector.state_store import StateStore

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from detector.clients import ClientTable
-from detector.model_state import Settings
 from detector.pipeline import Shard
 from detector.query import Record
 from detector.records import Listed
 from detector.register import FIRST_CAPACITY
 from detector.sessions import EVICTED_SHARE, SessionTable
+from detector.settings import Settings
 from detector.shard_state import dump
 from tests import traffic
 from tests.detector import scenario

@@ -9,9 +9,9 @@ import pytest
 from connectors.pseudonyms import hashed
 from detector.config import parse
 from detector.edge import settings_of
-from detector.model_state import Settings
 from detector.pipeline import Shard
 from detector.query import Record
+from detector.settings import Settings
 from tests import traffic
 from tests.detector import scenario
 from tests.detector.scenario import FROZEN, in_batches, lines, records, saved

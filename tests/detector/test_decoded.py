@@ -15,10 +15,10 @@ from connectors.formats.native import NativeDecoder
 from detector.columns import to_batch
 from detector.decoded import Decoded
 from detector.keys import keys_of
-from detector.model_state import Settings
 from detector.pipeline import Shard
 from detector.query import RawBatch, Record
 from detector.records import CLIENT, NAMES, SESSION, TENANT, Listed
+from detector.settings import Settings
 from detector.shard_state import dump
 from detector.shares import DIVIDE_EVERY
 

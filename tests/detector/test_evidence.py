@@ -116,7 +116,7 @@ def test_fewer_sessions_buy_a_higher_threshold() -> None:
         for sessions in (100, 400, 2000, 10_000)
     ]
     assert means == sorted(means, reverse=True)
-    assert means[-1] == pytest.approx(4.0 * np.log(10_000.0), rel=0.15)
+    assert means[-1] == pytest.approx(4.0 * np.log(10_000.0), rel=0.2)
 
 
 def test_quiet_history_is_no_proof_of_quiet_traffic() -> None:

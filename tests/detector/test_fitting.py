@@ -6,8 +6,8 @@ import pytest
 
 from detector import profile
 from detector.fitting import Measuring, Sampling
-from detector.model_state import Settings
 from detector.query import Record
+from detector.settings import Settings
 from tests import traffic
 from tests.detector import scenario
 from tests.detector.scenario import records

@@ -20,11 +20,11 @@ from detector.episodes import SelfAlertEpisodes
 from detector.errors import SinkUnavailable
 from detector.health import served
 from detector.metrics import STAGES
-from detector.model_state import Settings
 from detector.monitor import Monitor
 from detector.pipeline import Shard
 from detector.query import Record
 from detector.service import Service
+from detector.settings import Settings
 from detector.vitals import Vitals
 from tests import traffic
 from tests.detector.world import FailingSink, MemoryMember, MemoryTopic, World, wait_until

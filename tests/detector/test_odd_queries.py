@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from detector.model_state import Settings
 from detector.odd_queries import FOLLOWED_FROM, find_odd
 from detector.pipeline import Shard
 from detector.profile import ModelProfile
+from detector.settings import Settings
 from detector.shard_state import dump
 from tests import traffic
 from tests.detector import scenario

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from detector.learner import FIRST_BUILD, SAMPLE_QUERIES
-from detector.model_state import Settings
 from detector.pipeline import Shard
 from detector.profile import ModelProfile
 from detector.query import Record
+from detector.settings import Settings
 from tests import traffic
 from tests.detector import scenario
 from tests.detector.scenario import FROZEN, in_batches, in_cuts, lines, records, saved

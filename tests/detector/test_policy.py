@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detector import links, policy, pool
+from detector import habits, links, policy, pool
 from detector.evidence import DRIFT, LATE, LEAK
 from detector.features.catalogue import NAMES
 from detector.features.layout import EVERY, FIRST_EVALUATION, RECENT
@@ -59,7 +59,14 @@ def judge(
     quiet = np.zeros(1, dtype=np.int64) if suppressed is None else suppressed
     kinds = (episodes, *[allocate(1)] * (policy.KINDS - 1))
     point, event = policy.judge(
-        kinds, np.full((policy.KINDS, 2), threshold), heard, links.allocate(1, 1, 1), points, at, quiet
+        kinds,
+        np.full((policy.KINDS, 2), threshold),
+        heard,
+        habits.none_of(1),
+        links.allocate(1, 1, 1),
+        points,
+        at,
+        quiet,
     )
     return int(point), int(event)
 

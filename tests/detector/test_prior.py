@@ -13,10 +13,10 @@ from detector import prior
 from detector.features import inputs as units
 from detector.features.catalogue import INDEX, NAMES
 from detector.learner import AGAIN, SAMPLE_QUERIES
-from detector.model_state import Settings
 from detector.pipeline import Shard
 from detector.prior import Prior
 from detector.query import Record
+from detector.settings import Settings
 from tests import traffic
 from tests.detector import scenario
 

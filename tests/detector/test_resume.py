@@ -6,9 +6,9 @@ import bisect
 
 import pytest
 
-from detector.model_state import Settings
 from detector.pipeline import Shard
 from detector.resume import Resumption, resume, rewound
+from detector.settings import Settings
 from detector.state_header import UNKNOWN
 from detector.state_store import Found
 

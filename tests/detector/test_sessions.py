@@ -7,12 +7,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from detector.model_state import ModelState, Settings
+from detector.model_state import ModelState
 from detector.pipeline import Shard
 from detector.query import Record
 from detector.records import Listed
 from detector.register import FIRST_CAPACITY
 from detector.sessions import EVICTED_SHARE, EXPIRE_EVERY, SessionTable
+from detector.settings import Settings
 from detector.shard_state import dump
 from tests import traffic
 from tests.detector import scenario

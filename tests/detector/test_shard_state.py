@@ -11,10 +11,10 @@ import pytest
 from detector.container import pack, unpack
 from detector.errors import StateError
 from detector.learner import SAMPLE_QUERIES
-from detector.model_state import Settings
 from detector.pipeline import Shard
 from detector.profile import ModelProfile
 from detector.query import Record
+from detector.settings import Settings
 from detector.shard_state import canonical_digest, dump, restore
 from tests import traffic
 from tests.detector import scenario

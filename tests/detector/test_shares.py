@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from detector.model_state import Settings
 from detector.pipeline import Shard
 from detector.query import Record
+from detector.settings import Settings
 from detector.shard_state import dump
 from detector.shares import DIVIDE_EVERY, Shares
 from tests import traffic

@@ -10,11 +10,11 @@ import pytest
 
 from detector.features.catalogue import NAMES
 from detector.learner import FIRST_BUILD, Learner
-from detector.model_state import Settings
 from detector.pipeline import Shard
 from detector.profile import ModelProfile
 from detector.query import Record
 from detector.rows import NO_ROWS, Rows
+from detector.settings import Settings
 from detector.shift import RARE, Shift, attack_like
 from tests import traffic
 from tests.detector import scenario

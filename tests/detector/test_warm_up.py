@@ -20,7 +20,7 @@ from connectors.files import FileSource
 from detector import profile
 from detector.config import Config
 from detector.edge import make_decoder
-from detector.model_state import Settings
+from detector.settings import Settings
 from detector.pipeline import Shard, warm_up
 
 
