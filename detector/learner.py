@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from detector.contamination import thinned
 from detector.features.inputs import Inputs
+from detector.habits import NOBODY
 from detector.policy import CAMPAIGN, CLIENT, KIND_NAMES, ODD, OTHERS, SESSION
 from detector.profile import ModelProfile, build
 from detector.query import FloatArray, IntArray
@@ -229,7 +230,8 @@ class Learner:
         span = int(rows.entities.max() - rows.entities.min()) + 1 if judged else 0
         sequence = (judge.sequence if judge else 0) + 1
         others = tuple(self.clean(kind) for kind in OTHERS)
-        return build(sequence, inputs, rows, min(begun, max(span, judged)), others, near)
+        known = judge.habits if judge else NOBODY
+        return build(sequence, inputs, rows, min(begun, max(span, judged)), others, near, known=known)
 
     def state(self) -> tuple[dict[str, object], dict[str, npt.NDArray[np.generic]]]:
         """JSON-ready values and arrays."""

@@ -122,14 +122,15 @@ def build(
     others: tuple[Rows, ...] = (NO_ROWS,) * len(OTHERS),
     near: float = FIRST_DISTANCE,
     keys_of: Callable[[IntArray], tuple[IntArray, Keys]] | None = None,
+    known: Known = NOBODY,
 ) -> ModelProfile | None:
     """Learn from evaluation points of traffic that is benign but for a few attacks, which are left out
     (`detector.contamination`); None when those of the sessions are too few.
 
     total_sessions also counts those that were too short to be evaluated. `others` are those of the kinds
     `OTHERS`, which teach nothing but their tails: their queries are the sessions'. `near` links. With
-    `keys_of` (as of `detector.clients.ClientTable`) the profile keeps the clients' habits; without it
-    whoever judges has them already.
+    `keys_of` (as of `detector.clients.ClientTable`) the profile keeps the habits that the clients have here;
+    without it those that are `known`, as whoever judges follows its clients itself.
     """
     ensemble = Ensemble(SIDES, FAMILIES, shipped())
     sessions, others, suspects = without_attacks(sessions, others, shipped())
@@ -143,7 +144,6 @@ def build(
     if np.isnan(scores).all():
         return None
     allowed, habits, owners = follow(scores, sessions.entities, sessions.owners)
-    known = NOBODY
     if keys_of is not None:
         rows, keys = keys_of(owners)
         known = Known.of(keys, habits.take(rows))

@@ -152,6 +152,17 @@ def test_a_profile_never_rests_on_less_than_half_of_the_one_before() -> None:
     assert build(99, None) is None
 
 
+def test_a_renewed_profile_keeps_the_habits_that_came_with_the_one_before() -> None:
+    fitted = scenario.profiles("toy")["toy"]
+    judge = make_profile(1, fitted.inputs, points(1250), 250, known=fitted.habits)
+    renewed = build(250, judge)
+    assert judge is not None and renewed is not None and renewed.sequence == 2
+    assert len(renewed.habits.keys) > 10
+    np.testing.assert_array_equal(renewed.habits.keys, fitted.habits.keys)
+    first = build(250, None)
+    assert first is not None and len(first.habits.keys) == 0
+
+
 def test_a_saved_learner_goes_on() -> None:
     rows = points(900)
     learner = Learner(window=500)
