@@ -19,7 +19,7 @@ from detector.evidence import (
 )
 from detector.query import FloatArray, IntArray
 
-MINIMUM_ODD = 100
+MINIMUM_OTHERS = 100
 """Judged benign clients, or campaigns, below which their maxima and those of the sessions make one tail."""
 MINIMUM_ODD = 8
 """Benign sessions with enough odd queries to judge below which their level is not known, and their maxima
@@ -47,11 +47,11 @@ def tails_of(
     clients, campaigns, odd = others
     early, late = tails_by_age(by_age, total, models=models)
     of_clients = maxima_by_age(*clients)
-    if len(of_clients) < MINIMUM_ODD:
+    if len(of_clients) < MINIMUM_OTHERS:
         of_clients = np.concatenate([of_clients, by_age])
     client, client_late = tails_by_age(of_clients, total, (CLIENTS, LONG_CLIENTS), models)
     of_campaigns = session_maxima(campaigns.scores, campaigns.entities)
-    if len(of_campaigns) < MINIMUM_ODD:
+    if len(of_campaigns) < MINIMUM_OTHERS:
         of_campaigns = np.concatenate([of_campaigns, np.fmax(*by_age.T)])
     campaign = SessionTail.fit(of_campaigns, total, models=models)
     (odd_early, odd_late), level = _odd_tails(odd, by_age, total, models)
