@@ -20,10 +20,10 @@ from detector import config as configuration
 from detector.config import Config
 from detector.errors import InputError
 from detector.query import DeadLetter
+from detector.settings import Settings
 
 if TYPE_CHECKING:  # the core is slow to import, and `--help` needs none of it
     from detector.profile import ModelProfile
-    from detector.settings import Settings
 
 
 def load_config(path: Path | None) -> Config:
@@ -33,8 +33,6 @@ def load_config(path: Path | None) -> Config:
 
 def settings_of(config: Config, *, budget: float | None = None, learn: bool | None = None) -> Settings:
     """What the configuration says to the core; `budget` and `learn`, given on the command line, win."""
-    from detector.settings import Settings
-
     return Settings(
         gap=config.sessions.gap_minutes * 60.0,
         memory=config.sessions.memory_mb << 20,

@@ -104,9 +104,8 @@ class Measuring:
             state.learner = Learner(window=HISTORY_WINDOW, build=False)
             return state
 
-        self._for_itself = for_itself
+        self._units, self._for_itself = units, for_itself
         lengths = {name: len(own.whole.location) for name, own in units.items()}
-        self._judging = {name: own.apart if for_itself else own.whole for name, own in units.items()}
         self._router = Router(make, lengths, "", 0)
 
     def observe(self, records: Sequence[Record]) -> Outcome:
@@ -128,7 +127,8 @@ class Measuring:
         for name, state in sorted(self._router.models.items()):
             learner = state.learner or Learner(build=False)
             rows, others = learner.clean(), tuple(learner.clean(kind) for kind in OTHERS)
-            inputs = self._judging.get(name, state.inputs)
+            known = name in self._units and not self._for_itself
+            inputs = self._units[name].whole if known else state.inputs
             near, keys_of = state.campaigns.distance, None if self._for_itself else state.clients.keys_of
             profile = build(1, inputs, rows, state.begun, others, near, keys_of)
             if profile is None:

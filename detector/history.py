@@ -20,11 +20,11 @@ from detector.policy import LONG, SESSION
 from detector.progress import Reading
 from detector.query import Record
 from detector.replay import require_a_log
+from detector.settings import Settings
 from detector.summary import Account
 
 if TYPE_CHECKING:
     from detector.profile import ModelProfile
-    from detector.settings import Settings
 
 PER = "false alerts per 10,000 sessions"
 

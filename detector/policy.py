@@ -173,16 +173,13 @@ def judge(
         if episodes.evidence[s] == 0.0:
             episodes.since[s] = points.when[m]
         counts, score = episodes.counts[s], points.scores[m]
-        if kind == SESSION:
-            if points.meta[m, 0] == FIRST_EVALUATION:
-                episodes.allowed[s] = allowance(habits, owner)
-            if counts[OPEN] == 0:
-                see_score(habits, owner, score, 1 + (int(points.meta[m, 0]) - FIRST_EVALUATION) // EVERY)
-            score -= episodes.allowed[s]
-        elif kind != ODD:
+        point = 1 + (int(points.meta[m, 0]) - FIRST_EVALUATION) // EVERY
+        # A session keeps the habit that it began with: it must not earn its own.
+        if kind != ODD and (kind != SESSION or point == 1):
             episodes.allowed[s] = allowance(habits, owner)
-            score -= episodes.allowed[s]
-        episodes.evidence[s] = accumulate(episodes.evidence[s], score)
+        if kind == SESSION and counts[OPEN] == 0:
+            see_score(habits, owner, score, point)
+        episodes.evidence[s] = accumulate(episodes.evidence[s], score - episodes.allowed[s])
         evidence = episodes.evidence[s]
         age = 1 if points.meta[m, 0] >= LONG else 0
         if counts[OPEN] > 0:

@@ -13,11 +13,11 @@ from detector.errors import InputError
 from detector.outputs import Outputs
 from detector.progress import Reading
 from detector.query import REASONS, DeadLetter
+from detector.settings import Settings
 from detector.summary import Account, describe_models
 
 if TYPE_CHECKING:
     from detector.profile import ModelProfile
-    from detector.settings import Settings
 
 WITHOUT_A_RECORD = {"truncated", "too_large"}
 """Reasons that say nothing about the format of what was read."""

@@ -16,6 +16,7 @@ from detector.evidence import (
     LIVES,
     PRIOR_EDGE,
     SessionTail,
+    Usual,
     accumulate,
     greatest_sums,
     maxima_by_age,
@@ -77,8 +78,8 @@ def test_a_session_whose_beginning_is_not_known_any_more_is_not_short_again() ->
     assert late == 1.0
 
 
-def exponential(rng: np.random.Generator, sessions: int, scale: float) -> SessionTail:
-    return SessionTail.fit(rng.exponential(scale, sessions), sessions)
+def exponential(rng: np.random.Generator, sessions: int, scale: float, usual: Usual = LIVES) -> SessionTail:
+    return SessionTail.fit(rng.exponential(scale, sessions), sessions, usual)
 
 
 @given(seed=st.integers(0, 10_000), scale=st.floats(0.1, 50.0), budget=st.floats(0.01, 100.0))
@@ -112,11 +113,11 @@ def test_the_budget_is_kept_in_nearly_all_deployments(sessions: int, budget: flo
 def test_fewer_sessions_buy_a_higher_threshold() -> None:
     rng = np.random.default_rng(12)
     means = [
-        np.mean([exponential(rng, sessions, 4.0).threshold(1.0) for _ in range(200)])
+        np.mean([exponential(rng, sessions, 4.0, Usual(10, 5.0)).threshold(1.0) for _ in range(200)])
         for sessions in (100, 400, 2000, 10_000)
     ]
     assert means == sorted(means, reverse=True)
-    assert means[-1] == pytest.approx(4.0 * np.log(10_000.0), rel=0.2)
+    assert means[-1] == pytest.approx(4.0 * np.log(10_000.0), rel=0.15)
 
 
 def test_quiet_history_is_no_proof_of_quiet_traffic() -> None:
