@@ -2,15 +2,15 @@
 
 Every client of an open session has a number here, and keeps it for long afterwards: a search that waits
 longer than the gap between two queries, or changes its session id all the time, is one client's. From its
-second session on, a client is an entity of its own with a slot for its features. A client with one session
-is that session.
+second session in a stretch on (`detector.following`), a client is an entity of its own with a slot for its
+features. A client with one session is that session.
 """
 
 from __future__ import annotations
 
 import hashlib
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,12 +20,12 @@ from detector.keys import Keys
 from detector.lent import LentSlots
 from detector.policy import KINDS
 from detector.pool import longer
-from detector.query import IntArray
+from detector.query import FloatArray, IntArray
 from detector.records import CLIENT, TENANT, Records
 from detector.register import Numbered, Register
 from detector.sessions import EVICTED_SHARE
 
-BYTES = 16 + 8 + 4 * 8 + 8 * KINDS + 6 * 4 + 1 + 4 * 8 + 80
+BYTES = 16 + 8 + 4 * 8 + 8 * KINDS + 6 * 4 + 1 + 4 * 8 + 10 + 80
 """Of one client without a slot: its key, its part of the index, its columns here and in `detector.links`,
 and its name."""
 PER_SESSION = 2
@@ -52,10 +52,20 @@ def readable(meta: dict[str, Any]) -> dict[str, Any]:
     return {**meta, "names": [*map(_text, meta["names"])]}
 
 
+class Stretches(NamedTuple):
+    """The stretch that each client [clients] is in: its queries and those since the last silence, as far as
+    `detector.following` counts them, the time of the last one, and how many sessions have begun in it."""
+
+    queries: npt.NDArray[np.uint8]
+    run: npt.NDArray[np.uint8]
+    last: FloatArray
+    sessions: npt.NDArray[np.int32]
+
+
 class ClientTable(Numbered):
     """Numbers of clients, at most `bound`, and which of `slots` slots each one has.
 
-    Columns by number: sessions begun, `serial` never given twice, `tenant`, `heard` and `habits` for
+    Columns by number: `stretches`, `serial` never given twice, `tenant`, `heard` and `habits` for
     `detector.policy.judge`. `bound` must exceed the sessions that can be open at a time.
     """
 
@@ -68,7 +78,12 @@ class ClientTable(Numbered):
         """Ids as UTF-8: that takes 16 bytes less each than text does."""
         self._last_start = np.zeros(0, dtype=np.int64)
         self._open = np.zeros(0, dtype=np.int32)
-        self.sessions = np.zeros(0, dtype=np.int32)
+        self.stretches = Stretches(
+            np.zeros(0, dtype=np.uint8),
+            np.zeros(0, dtype=np.uint8),
+            np.zeros(0),
+            np.zeros(0, dtype=np.int32),
+        )
         self.serial = np.zeros(0, dtype=np.int64)
         self.tenant = np.zeros(0, dtype=np.int64)
         self.heard = np.zeros((0, KINDS), dtype=np.int64)
@@ -85,11 +100,11 @@ class ClientTable(Numbered):
         return {
             "last_start": self._last_start,
             "open": self._open,
-            "sessions": self.sessions,
             "entity": self.slots.slot_of,
             "serial": self.serial,
             "tenant": self.tenant,
             "heard": self.heard,
+            **{f"stretch_{name}": column for name, column in self.stretches._asdict().items()},
             **{f"habit_{name}": column for name, column in self.habits._asdict().items()},
         }
 
@@ -158,8 +173,8 @@ class ClientTable(Numbered):
         self._register.release(gone)
         for c in gone.tolist():
             self._names[c] = b""
-        self.sessions[gone], self.heard[gone] = 0, -1
-        for column in self.habits:
+        self.heard[gone] = -1
+        for column in (*self.stretches, *self.habits):
             column[gone] = 0
         self.evicted += len(gone)
         return gone, self.slots.take_back(gone)

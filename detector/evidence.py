@@ -47,18 +47,16 @@ class Usual(NamedTuple):
 
 
 FIRST_POINTS = Usual(40, 5.0)
-"""Of sessions in their first evaluation points, where deployments differ little. It is more than they show:
-what looks like an attack is left out of a history, honest or not, and a tail seems short without it."""
+"""Of sessions and clients in their first evaluation points, where deployments differ little. It is more than
+they show: what looks like an attack is left out of a history, honest or not, and a tail seems short without
+it."""
 LATER_POINTS = Usual(40, 6.0)
-"""Of sessions from then on. They differ more, but a history holds few, and a handful of explainers or unseen
-attackers among them must not put the threshold out of reach."""
+"""Of sessions and clients from then on. They differ more, but a history holds few, and a handful of
+explainers or unseen attackers among them must not put the threshold out of reach."""
 LIVES = Usual(10, 6.0)
 """Of odd queries in their first evaluation points, and of campaigns."""
 LONG_LIVES = Usual(40, 13.0)
 """Of odd queries from then on: they reach farther than sessions do."""
-CLIENTS, LONG_CLIENTS = Usual(10, 8.0), Usual(40, 20.0)
-"""Of clients in their first evaluation points, and from then on. They live for weeks and more, of which a
-history shows little, and few attacks are found by them alone."""
 PRIOR_EDGE = 2.0
 """Smallest evidence at which the tail may begin."""
 LATE = 24

@@ -27,8 +27,8 @@ class Finding:
     """What the policy found at one evaluation point; `record` is the query that triggered it.
 
     kind: of the entity, see `detector.policy`. queries, entity_start: the entity's. sessions: how many the
-    client had begun by then. features [f] now; recognised: the share of each attack family, if there is a
-    recogniser. series: (confidence, distance) of the last queries, None where unknown.
+    client had begun by then in its stretch. features [f] now; recognised: the share of each attack family, if
+    there is a recogniser. series: (confidence, distance) of the last queries, None where unknown.
     late: whether the entity was long when the episode began. began: time that it began, the entity's
     `episode`-th. habit: what the client's habit took off each score (`detector.habits`).
     """

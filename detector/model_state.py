@@ -157,7 +157,16 @@ class ModelState(Tables):
                 batch, self.inputs, near, first, start, stop, work, self.clients
             )
             of_clients = follow_clients(
-                self.clients, self.entities[CLIENT], batch, self.inputs, start, done, first, work, bar[CLIENT]
+                self.clients,
+                self.entities[CLIENT],
+                batch,
+                self.inputs,
+                start,
+                done,
+                first,
+                work,
+                self.settings.gap,
+                bar[CLIENT],
             )
             of_odd = self.odd.follow(batch, self.inputs, start, done, first, work, bar[ODD])
             new = [*((CLIENT, part) for part in of_clients), *((ODD, part) for part in of_odd)]

@@ -76,8 +76,9 @@ class Work:
 
     slot of the session and whether it begins there; owner: number of the client; client: slot of the
     client's entity, -1: none; client_fresh whether that begins; sessions that the client had begun by
-    then; campaign: its slot, -1: none; odd [n, 2] how strange the input is, NaN for a repeat; followed: slot
-    of the session's odd queries, -1: it is none that is followed; followed_fresh whether that begins.
+    then in its stretch; campaign: its slot, -1: none; odd [n, 2] how strange the input is, NaN for a repeat;
+    followed: slot of the session's odd queries, -1: it is none that is followed; followed_fresh whether that
+    begins.
     """
 
     slot: IntArray

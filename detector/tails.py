@@ -7,9 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from detector.evidence import (
-    CLIENTS,
     LIVES,
-    LONG_CLIENTS,
     LONG_LIVES,
     USUAL_SCORE,
     SessionTail,
@@ -49,7 +47,7 @@ def tails_of(
     of_clients = maxima_by_age(*clients)
     if len(of_clients) < MINIMUM_OTHERS:
         of_clients = np.concatenate([of_clients, by_age])
-    client, client_late = tails_by_age(of_clients, total, (CLIENTS, LONG_CLIENTS), models)
+    client, client_late = tails_by_age(of_clients, total, models=models)
     of_campaigns = session_maxima(campaigns.scores, campaigns.entities)
     if len(of_campaigns) < MINIMUM_OTHERS:
         of_campaigns = np.concatenate([of_campaigns, np.fmax(*by_age.T)])

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from detector.clients import ClientTable
+from detector.following import LONG_RUN, LONG_STRETCH, follow
 from detector.pipeline import Shard
 from detector.query import Record
 from detector.records import Listed
@@ -46,7 +50,15 @@ def alerts_on(log: list[Query], settings: Settings = FROZEN) -> list[dict[str, A
     return [alert.document for alert in shard.process(everything).alerts]
 
 
-@pytest.mark.parametrize("log", [changing_sessions(), slow_drip()], ids=["session ids", "slow drip"])
+def in_bursts(queries: int) -> list[Query]:
+    """No session id, and after so many queries longer than the gap before the next."""
+    return attack(session_id=lambda *_: "", timestamp=lambda n, q: q["timestamp"] + n // queries * 1.1 * GAP)
+
+
+LOGS = {"session ids": changing_sessions(), "slow drip": slow_drip(), "bursts": in_bursts(7)}
+
+
+@pytest.mark.parametrize("log", LOGS.values(), ids=LOGS)
 def test_a_search_over_many_sessions_is_the_clients(log: list[Query]) -> None:
     found = alerts_on(log)
     assert len({alert["event"]["id"] for alert in found}) == 1
@@ -59,6 +71,67 @@ def test_a_search_over_many_sessions_is_the_clients(log: list[Query]) -> None:
     assert ours["client"]["queries"] < 200
     assert f"in {ours['client']['sessions']} sessions" in first["event"]["reason"]
     assert ours["technique"]["name"] != "model_probing"
+
+
+@pytest.mark.parametrize("silence", [True, False])
+def test_a_client_is_judged_anew_after_a_silence(silence: bool) -> None:
+    """What an ordinary client sent before it, in 14 sessions, is not the search's."""
+    search = changing_sessions()
+    begin = search[0]["timestamp"] - (1.1 if silence else 0.9) * GAP
+    ordinary = [
+        query | {"client_id": "attacker-3", "session_id": f"o-{n // 8}", "timestamp": begin - 112 + n}
+        for n, query in enumerate(traffic.benign(8, seed=9)[:112])
+    ]
+    assert len(ordinary) >= LONG_STRETCH
+    client = alerts_on([*ordinary, *search])[0]["querywatch"]["client"]
+    assert client["sessions"] > (3 if silence else 16)
+    assert (client["queries"] <= 7 * (client["sessions"] - 1)) == silence
+
+
+bursts = st.lists(
+    st.tuples(
+        st.sampled_from([0, 0, 1]),
+        st.sampled_from([1, LONG_RUN - 1, LONG_RUN, LONG_STRETCH - LONG_RUN]),
+        st.sampled_from([1, 7, 100]),
+        st.sampled_from([1, 9, 11]),
+    ),
+    min_size=8,
+    max_size=20,
+)
+
+
+@settings(deadline=None)
+@given(bursts, st.lists(st.integers(1, 400), max_size=4))
+def test_stretches_are_those_of_a_list(sent: list[tuple[int, int, int, int]], cuts: list[int]) -> None:
+    """Sessions are counted, and slots begin anew, as a client's whole list of queries tells. Bursts: of whom,
+    how many queries, how many a session, and how long after the burst before."""
+    gap = 10.0
+    owner = np.repeat([c for c, *_ in sent], [n for _, n, *_ in sent])
+    fresh = np.concatenate([np.arange(n) % each == 0 for _, n, each, _ in sent])
+    waited = np.concatenate([np.r_[pause, np.zeros(n - 1)] for _, n, _, pause in sent])
+    time, n = 1e9 + np.cumsum(waited), len(owner)
+    table = ClientTable(8, 8)
+    join(table, SessionTable(8), [Record(1.0, "m", f"c{c}", [0.0], "s") for c in range(2)])
+    slots = table.slots
+    client, begun = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
+    new = np.zeros(n, dtype=np.bool_)
+    lent = (slots.slot_of, slots.seen, slots.free, slots.unused)
+    columns = (owner, fresh, time, table.stretches, *lent, client, new, begun)
+    ends = sorted({0, n, *(cut for cut in cuts if cut < n)})
+    for start, stop in pairwise(ends):
+        assert follow(start, stop, 0, gap, *columns) == stop
+    for c in range(2):
+        mine = np.flatnonzero(owner == c).tolist()
+        sessions = stretch = run = 0
+        for i, before in zip(mine, [None, *mine], strict=False):
+            if before is not None and time[i] - time[before] > gap:
+                if stretch >= LONG_STRETCH and run >= LONG_RUN:
+                    sessions = stretch = 0
+                run = 0
+            sessions, stretch, run = sessions + int(fresh[i]), stretch + 1, run + 1
+            assert begun[i] == sessions
+            assert (client[i] >= 0) == (sessions > 1)
+            assert new[i] == (fresh[i] and sessions == 2)
 
 
 def test_an_unnamed_session_of_the_trigger_is_not_named() -> None:
