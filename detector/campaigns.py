@@ -28,7 +28,7 @@ from detector.sessions import EVICTED_SHARE, EXPIRE_EVERY
 CAPACITY = 8
 BY_CLIENT = ("recent", "member", "sessions", "sent", "spoke")
 """Columns of the links with one entry a client."""
-BY_CAMPAIGN = ("clients", "begun", "elder", "last", "pause", "founded", "mark", "left", "left_most")
+BY_CAMPAIGN = ("clients", "begun", "elder", "last", "when", "pause", "founded", "mark", "left", "left_most")
 """Those with one entry a campaign."""
 LAPSE = EXPIRE_EVERY
 """A campaign that sent nothing for so many queries of the model is over."""
@@ -87,6 +87,7 @@ class Campaigns:
         batch: QueryBatch,
         inputs: Inputs,
         near: float,
+        gap: float,
         first: int,
         start: int,
         stop: int,
@@ -100,6 +101,7 @@ class Campaigns:
             self.entities.slots,
             inputs,
             near,
+            gap,
             first,
             start,
             stop,

@@ -26,6 +26,8 @@ from detector.links import (
     WINDOW,
     Links,
     call_roll,
+    end,
+    is_over,
     keep_distance,
     leave,
     unite,
@@ -47,6 +49,7 @@ def _link(
     odd: Any,
     inputs: Any,
     near: float,
+    gap: float,
     unknown: bool,
     query: int,
     time: float,
@@ -59,7 +62,7 @@ def _link(
     there is no slot.
 
     odd [2] as `advance` writes it; near: the distance that links, `unknown`: as far as it was learned here;
-    look and work are scratch.
+    gap [s]: silence that ends a campaign; look and work are scratch.
     """
     sketch, found, where = work.sketch, look.found, look.where
     scale_input(x, inputs, work.z, sketch)
@@ -86,6 +89,8 @@ def _link(
                 to = links.client[where[NEAR + 2]]
             elif found[STRANGE + 2] < reach:
                 to = links.client[where[STRANGE + 2]]
+        if to >= 0 and is_over(links, links.member[to], time, gap):
+            to = -1
         if to >= 0 and (links.member[c] < 0 or links.member[c] != links.member[to]):
             if waiting:
                 return WAIT
@@ -109,6 +114,7 @@ def follow_links(
     slots: Any,
     inputs: Any,
     given: float,
+    gap: float,
     first: int,
     start: int,
     stop: int,
@@ -137,8 +143,9 @@ def follow_links(
     It stops before a query that changes who takes part in a campaign while there are evaluation points, so
     that these are judged first, and where the space for points is full. owner [n] client of each query,
     tenant [clients], fresh [n] whether a session begins; odd [n, 2] as `advance` wrote it; given: the
-    distance that links, NaN: the one learned here; `first` is the number of query 0. out_slot [n] and
-    out_fresh [n] are the campaign's slot, -1: none, and whether it is new there; the rest is as in `advance`.
+    distance that links, NaN: the one learned here; gap [s]: the silence that ends a campaign; `first` is the
+    number of query 0. out_slot [n] and out_fresh [n] are the campaign's slot, -1: none, and whether it is new
+    there; the rest is as in `advance`.
     Returns (next query, points written, and whether it stopped because that query founds a campaign and no
     slot is free).
     """
@@ -147,6 +154,11 @@ def follow_links(
         near = links.usual[0] if np.isnan(given) else given
         c = owner[i]
         campaign = links.member[c]
+        if is_over(links, campaign, time[i], gap):
+            if m > 0:
+                return i, m, False
+            end(links, campaign)
+            campaign = -1
         if m > 0 and campaign >= 0:
             roll = links.begun[campaign] % ROLL_CALL == ROLL_CALL - 1
             if roll or fresh[i] or KEEP * links.recent[c] < LEAVE:
@@ -162,6 +174,7 @@ def follow_links(
                     part(odd, i),
                     inputs,
                     near,
+                    gap,
                     np.isnan(given),
                     first + i,
                     time[i],
@@ -182,6 +195,7 @@ def follow_links(
         pause = first + i - links.last[campaign]
         links.pause[campaign] += (1.0 - KEEP) * (pause - links.pause[campaign])
         links.last[campaign] = first + i
+        links.when[campaign] = max(links.when[campaign], time[i])
         links.spoke[c] = first + i
         if fresh[i]:
             links.sessions[c] += 1

@@ -9,7 +9,9 @@ is. An exact copy is no link: honest clients share content.
 
 A client whose recent queries are linked again and again joins the campaign of the client that it is linked
 to, or both found one. Campaigns that turn out to be one become one and keep the elder's identity. A client
-whose queries are linked no more leaves.
+whose queries are linked no more leaves. A campaign is over when none of its clients sent anything for longer
+than a session's gap: what honest clients happen to send near each other on one day and on another would else
+add up, and who was in a campaign be named for what others did days later.
 """
 
 from __future__ import annotations
@@ -65,9 +67,10 @@ class Links(NamedTuple):
     By client: recent [clients] decaying count of links; member [clients] slot of its campaign, -1: none;
     sessions [clients] begun in it, sent [clients] queries to it, spoke [clients] number of the last
     By campaign: clients [slots]; begun [slots] queries followed so far; elder [slots] number of its
-    founding; last [slots] newest query; pause [slots] usual queries of the model between two; founded [slots]
-    time, mark [slots] fingerprint of the founding query; left [slots] fading count of queries by clients that
-    left, left_most [slots] of the one of them that sent most; free [slots] stack of unused slots
+    founding; last [slots] newest query and when [slots] its time; pause [slots] usual queries of the model
+    between two; founded [slots] time, mark [slots] fingerprint of the founding query; left [slots] fading
+    count of queries by clients that left, left_most [slots] of the one of them that sent most; free [slots]
+    stack of unused slots
     counters [4]: odd queries, distances, campaigns founded so far; slots on the stack
     """
 
@@ -85,6 +88,7 @@ class Links(NamedTuple):
     begun: IntArray
     elder: IntArray
     last: IntArray
+    when: FloatArray
     pause: FloatArray
     founded: FloatArray
     mark: IntArray
@@ -116,6 +120,7 @@ def allocate(sketch: int, clients: int, slots: int) -> Links:
         begun=np.zeros(slots, dtype=np.int64),
         elder=np.zeros(slots, dtype=np.int64),
         last=np.zeros(slots, dtype=np.int64),
+        when=np.zeros(slots),
         pause=np.zeros(slots),
         founded=np.zeros(slots),
         mark=np.zeros(slots, dtype=np.int64),
@@ -163,6 +168,7 @@ def unite(links: Links, c: int, other: int, query: int, time: float, mark: Any) 
         links.founded[mine] = time
         links.mark[mine] = mark
         links.last[mine] = query
+        links.when[mine] = time
         links.pause[mine] = 0.0
         links.left[mine] = links.left_most[mine] = 0.0
     elif mine >= 0 and theirs >= 0 and mine != theirs:
@@ -171,6 +177,7 @@ def unite(links: Links, c: int, other: int, query: int, time: float, mark: Any) 
             if links.member[member] == young:
                 links.member[member] = old
         links.clients[old] += links.clients[young]
+        links.when[old] = max(links.when[old], links.when[young])
         links.left[old] += links.left[young]
         links.left_most[old] = max(links.left_most[old], links.left_most[young])
         _free(links, young)
@@ -214,4 +221,18 @@ def call_roll(links: Links, campaign: int, query: int) -> None:
     longest = max(ROUNDS * round_, SHORTEST_LULL)
     for c in range(links.member.shape[0]):
         if links.member[c] == campaign and query - links.spoke[c] > longest:
+            leave(links, c)
+
+
+@lean
+def is_over(links: Links, campaign: int, time: float, gap: float) -> bool:
+    """Whether nobody of the campaign has sent anything for longer than `gap` before `time`."""
+    return bool(campaign >= 0 and time - links.when[campaign] > gap)
+
+
+@lean
+def end(links: Links, campaign: int) -> None:
+    """All members of the campaign leave."""
+    for c in range(links.member.shape[0]):
+        if links.member[c] == campaign:
             leave(links, c)

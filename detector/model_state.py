@@ -154,7 +154,7 @@ class ModelState(Tables):
         at = 0
         while start < stop:
             done, of_campaign, full = self.campaigns.follow(
-                batch, self.inputs, near, first, start, stop, work, self.clients
+                batch, self.inputs, near, self.settings.gap, first, start, stop, work, self.clients
             )
             of_clients = follow_clients(
                 self.clients,

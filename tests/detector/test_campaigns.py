@@ -44,6 +44,14 @@ def dealt(accounts: int, *, queries: int = 300, tenant: int = 0, seed: int = 3) 
     ]
 
 
+def paused(log: list[Query], after: int, pause: float) -> list[Query]:
+    """The same queries with a pause [s] after so many of them."""
+    return [
+        query | {"timestamp": query["timestamp"] + (pause if n >= after else 0.0)}
+        for n, query in enumerate(log)
+    ]
+
+
 def alerts_on(log: list[Query], settings: Settings = FROZEN) -> list[dict[str, Any]]:
     shard = Shard(settings, scenario.profiles("toy"))
     return [a.document for a in shard.process(records(scenario.benign(60, seed=2), log)).alerts]
@@ -88,6 +96,17 @@ def test_accounts_that_a_campaign_named_are_silent_by_themselves() -> None:
     named = set(campaigns[0]["related"]["user"])
     later = [a for a in found if a["querywatch"]["entity"]["kind"] != "campaign"]
     assert not named & {alert["user"]["id"] for alert in later}
+
+
+@pytest.mark.parametrize("silence", [True, False])
+def test_a_campaign_is_over_after_a_silence(silence: bool) -> None:
+    """A search that stopped early is not told of when, long after, its accounts send another."""
+    pause = (1.1 if silence else 0.9) * FROZEN.gap
+    log = paused(dealt(25), 30, pause)
+    assert alerts_on(log[:30]) == []
+    first = alerts_on(log)[0]
+    assert first["querywatch"]["entity"]["kind"] == "campaign"
+    assert (first["event"]["duration"] < pause * 1e9) == silence
 
 
 def test_whom_only_a_revision_named_still_gets_an_alert() -> None:
@@ -158,7 +177,8 @@ def test_ordinary_traffic_makes_few_campaigns_and_no_alert() -> None:
 @pytest.mark.parametrize("size", [1, 61])
 def test_batches_and_saves_change_no_byte(settings: Settings, size: int) -> None:
     profiles = scenario.profiles("toy")
-    log = records(scenario.benign(60, seed=2), dealt(25), dealt(5, seed=4))
+    searches = paused(dealt(25), 120, 1.1 * settings.gap), dealt(5, seed=4)
+    log = records(scenario.benign(60, seed=2), *searches)
     whole = Shard(settings, profiles)
     expected = lines(whole.process(log).alerts)
     assert b'"campaign"' in b"".join(expected)
