@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from detector import suspicion
 from detector.clients import ClientTable
 from detector.columns import QueryBatch
 from detector.entities import Entities
@@ -96,6 +97,7 @@ class Campaigns:
     ) -> tuple[int, Points, bool]:
         """`follow_links`, with the points as they are until the next call; writes `work.campaign`."""
         self.entities.reserve(stop - start)
+        begins = np.zeros(len(batch), dtype=np.bool_)
         done, m, full = follow_links(
             self.links,
             self.entities.slots,
@@ -117,7 +119,7 @@ class Campaigns:
             batch.labels,
             batch.timestamps,
             work.campaign,
-            np.zeros(len(batch), dtype=np.bool_),
+            begins,
             self._row,
             self._meta,
             self._features,
@@ -125,6 +127,8 @@ class Campaigns:
             self._look,
             self._scratch,
         )
+        # An episode that is still open there would silence whom the slot's last campaign told of.
+        suspicion.forget(self.entities.episodes, work.campaign[np.flatnonzero(begins)])
         row = self._row[:m]
         return (
             done,

@@ -24,6 +24,7 @@ from detector.policy import CAMPAIGN
 from detector.query import Record
 from detector.settings import Settings
 from detector.shard_state import dump
+from detector.suspicion import OPEN
 from tests import traffic
 from tests.detector import scenario
 from tests.detector.scenario import FROZEN, in_batches, lines, records, saved
@@ -107,6 +108,22 @@ def test_a_campaign_is_over_after_a_silence(silence: bool) -> None:
     first = alerts_on(log)[0]
     assert first["querywatch"]["entity"]["kind"] == "campaign"
     assert (first["event"]["duration"] < pause * 1e9) == silence
+
+
+def test_a_campaign_goes_on_with_no_episode_of_the_one_before() -> None:
+    """It takes a slot that another had, and would else silence whom that one told of."""
+    shard = Shard(FROZEN, scenario.profiles("toy"))
+    log = paused(dealt(25, queries=330), 300, 1.1 * FROZEN.gap)
+    until = records(scenario.benign(60, seed=2), log[:300])
+    assert shard.process(until).alerts
+    campaigns = shard.models["toy"].campaigns
+    (told,) = np.flatnonzero(campaigns.entities.episodes.counts[:, OPEN])
+    followed = []
+    for n, query in enumerate(log[300:]):
+        shard.process([Record(**query, offset=len(until) + n)])
+        followed.append(int(campaigns.links.begun[told]))
+        assert campaigns.entities.episodes.counts[told, OPEN] == 0 or followed[-1] == 0
+    assert max(followed) > 4
 
 
 def test_whom_only_a_revision_named_still_gets_an_alert() -> None:
