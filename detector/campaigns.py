@@ -128,7 +128,7 @@ class Campaigns:
             self._scratch,
         )
         # An episode that is still open there would silence whom the slot's last campaign told of.
-        suspicion.forget(self.entities.episodes, work.campaign[np.flatnonzero(begins)])
+        suspicion.forget(self.entities.episodes, work.campaign[begins])
         row = self._row[:m]
         return (
             done,

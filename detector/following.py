@@ -19,6 +19,8 @@ from detector.points import Points, Work
 from models.compiled import lean
 
 LONG_STRETCH, LONG_RUN = 100, 24
+"""Queries from which on a stretch may end, and those of them without a silence. They are counted no further,
+in one byte each."""
 
 
 @lean

@@ -89,9 +89,8 @@ def _link(
                 to = links.client[where[NEAR + 2]]
             elif found[STRANGE + 2] < reach:
                 to = links.client[where[STRANGE + 2]]
-        if to >= 0 and is_over(links, links.member[to], time, gap):
-            to = -1
-        if to >= 0 and (links.member[c] < 0 or links.member[c] != links.member[to]):
+        apart = to >= 0 and (links.member[c] < 0 or links.member[c] != links.member[to])
+        if apart and not is_over(links, links.member[to], time, gap):
             if waiting:
                 return WAIT
             if not unite(links, c, to, query, time, fingerprint(bits)):
