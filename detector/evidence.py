@@ -12,7 +12,9 @@ they reached it is extrapolated with an exponential tail (generalised Pareto wit
 percentile, or above all but the MOST_EXCESSES largest: farther out the tail is flatter, and a large history
 shows it. The scale is its upper 97% limit given the excesses seen here and the prior that comes with
 querywatch, which counts as so many more of them with such a mean (their sum is Gamma distributed): a small
-history buys a higher threshold, and a few wild sessions among few do not put it out of reach.
+history buys a higher threshold, and a few wild sessions among few do not put it out of reach. What a small
+history holds is also less than all that honest clients do: a kind of session that is rarer than one in n is
+likely not among n sessions, and to models that never saw it, it is odd. So the scale grows with UNSEEN / n.
 """
 
 from __future__ import annotations
@@ -57,6 +59,8 @@ LIVES = Usual(10, 6.0)
 """Of odd queries in their first evaluation points, and of campaigns."""
 LONG_LIVES = Usual(40, 13.0)
 """Of odd queries from then on: they reach farther than sessions do."""
+UNSEEN = 100
+"""Sessions by which the kinds that a history lacks widen its tails: with so many the scale is double."""
 PRIOR_EDGE = 2.0
 """Smallest evidence at which the tail may begin."""
 LATE = 24
@@ -140,6 +144,7 @@ class SessionTail:
         count = len(excess)
         total = float(excess.sum()) + usual.excesses * usual.scale
         scale = total / float(gammaincinv(count + usual.excesses, 1.0 - SURE))
+        scale *= 1.0 + UNSEEN / max(sessions, 1)
         share = max(count, 1) / max(sessions, 1)
         return cls(edge, scale, share, sessions)
 

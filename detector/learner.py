@@ -15,7 +15,7 @@ from detector.contamination import thinned
 from detector.features.inputs import Inputs
 from detector.habits import NOBODY
 from detector.policy import CAMPAIGN, CLIENT, KIND_NAMES, ODD, OTHERS, SESSION
-from detector.profile import ModelProfile, build
+from detector.profile import MINIMUM_SESSIONS, ModelProfile, build
 from detector.query import FloatArray, IntArray
 from detector.rows import NO_ROWS, Rows, joined
 from detector.shift import Shift
@@ -39,10 +39,12 @@ OF_OWNER = 16
 """Inputs of one client that teach the units at most, if half of the sample is left."""
 NEVER = 1 << 62
 FIRST_BUILD = 1024
-"""Evaluation points before the first profile, and before a given one is renewed. Where the prior judges until
-then, the first profile follows after a full WINDOW: one that rests on less finds no more."""
-GROWTH = 4
+"""Evaluation points before the first profile, and before a given one is renewed: a hundred sessions of the
+deployment's own say more than all that is known of others."""
+GROWTH = 2
 """The next profiles follow each time the points have grown so many times over, then after each WINDOW."""
+RETRY = 4
+"""Where these were too few sessions for a first profile, it is tried again after this part as many points."""
 
 
 class InputSample:
@@ -132,17 +134,17 @@ class Window:
 class Learner:
     """Collects evaluation points and says when a new profile is due.
 
-    `window` bounds the evaluation points kept of each kind of entity. The first profile is due after `first`
-    points; without `build`, none ever is. `points` counts those of the sessions. `alerted` are serials of
-    sessions, `clients_alerted` those of clients that alerted as such or by odd queries, `clients_with_alerts`
-    those that did so in one of their sessions, and `campaigns_alerted` of campaigns. Sessions that look like
-    attacks are in them too, once a build has found them.
+    `window` bounds the evaluation points kept of each kind of entity. Without `build` no profile is ever
+    due. `points` counts those of the sessions. `alerted` are serials of sessions, `clients_alerted` those
+    of clients that alerted as such or by odd queries, `clients_with_alerts` those that did so in one of
+    their sessions, and `campaigns_alerted` of campaigns. Sessions that look like attacks are in them too,
+    once a build has found them.
     """
 
-    def __init__(self, window: int = WINDOW, *, build: bool = True, first: int = FIRST_BUILD) -> None:
+    def __init__(self, window: int = WINDOW, *, build: bool = True) -> None:
         self.window = window
         self.points = 0
-        self.next_build = first if build else NEVER
+        self.next_build = FIRST_BUILD if build else NEVER
         self.alerted: set[int] = set()
         self.clients_alerted: set[int] = set()
         self.clients_with_alerts: set[int] = set()
@@ -215,7 +217,7 @@ class Learner:
             new = self.clean(newest=self.points - self._looked)
             self._leave_out(new, self.shift.look(judge, new))
         self._looked = self.points
-        self.next_build = self.points + min((GROWTH - 1) * self.points, self.window)
+        self.next_build = due = self.points + min((GROWTH - 1) * self.points, self.window)
         rows = self.clean()
         kept = [window.rows() for window in self._windows]
         owners = {owner for one in kept for owner in one.owners.tolist()}
@@ -224,6 +226,10 @@ class Learner:
         self.clients_with_alerts &= owners
         self.campaigns_alerted &= set(kept[CAMPAIGN].entities.tolist())
         judged = len(np.unique(rows.entities))
+        if judge is None:
+            self.next_build = self.points + min(self.points // RETRY, self.window)
+        if judged < MINIMUM_SESSIONS:
+            return None
         if judge is not None and (self.shift.held or judged < judge.tail.sessions / 2):
             return None
         self._young = self._young and self.points < self.window
@@ -231,7 +237,10 @@ class Learner:
         sequence = (judge.sequence if judge else 0) + 1
         others = tuple(self.clean(kind) for kind in OTHERS)
         known = judge.habits if judge else NOBODY
-        return build(sequence, inputs, rows, min(begun, max(span, judged)), others, near, known=known)
+        made = build(sequence, inputs, rows, min(begun, max(span, judged)), others, near, known=known)
+        if made is not None:
+            self.next_build = due
+        return made
 
     def state(self) -> tuple[dict[str, object], dict[str, npt.NDArray[np.generic]]]:
         """JSON-ready values and arrays."""

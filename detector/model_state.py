@@ -13,7 +13,7 @@ from detector.features.inputs import Inputs
 from detector.finding import Campaign, Finding, recognise
 from detector.following import follow_clients
 from detector.habits import NOBODY
-from detector.learner import FIRST_BUILD, KEPT_NUMBERS, WINDOW, InputSample, Learner
+from detector.learner import KEPT_NUMBERS, InputSample, Learner
 from detector.points import POINTS, Points, Work, in_order
 from detector.policy import CAMPAIGN, CLIENT, ODD, SESSION, Judged
 from detector.profile import ModelProfile
@@ -45,8 +45,7 @@ class ModelState(Tables):
         self.profile = profile
         self.inputs: Inputs = profile.inputs if profile else units.unlearned(d)
         self.sample = InputSample(d, KEPT_NUMBERS) if settings.learn and profile is None else None
-        first = WINDOW if profile is None and settings.prior else FIRST_BUILD
-        self.learner = Learner(first=first) if settings.learn else None
+        self.learner = Learner() if settings.learn else None
         self._bars: tuple[ModelProfile, float, FloatArray] | None = None
         """Who judges, the budget, and the thresholds for it: they are asked for at every batch."""
         self.suppressed = np.zeros(1, dtype=np.int64)

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from typing import Protocol
 
+import hypothesis
 import pytest
 
 from tests.servers.elasticsearch import ElasticsearchServer
@@ -20,6 +21,9 @@ def pytest_configure() -> None:
     processes that they start, which would ignore it too."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # The first example of a property may have to compile a kernel: how long one takes says nothing.
+    hypothesis.settings.register_profile("querywatch", deadline=None)
+    hypothesis.settings.load_profile("querywatch")
 
 
 @pytest.hookimpl(tryfirst=True)

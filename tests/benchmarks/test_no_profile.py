@@ -33,8 +33,8 @@ def test_all_sessions_are_in_one_pass_and_an_attack_after_a_clean_start_is_found
     assert 0.5 < min(clean.begun) < 1.0
     assert 0.0 < clean.attack_share < 0.1
     (model,) = deployed.workload.deployment.targets
-    # So few sessions fill no window: what was found the prior found.
-    assert clean.first_profile[model.model_id] == 1.0
+    # Until then the prior judges.
+    assert 0.05 < clean.first_profile[model.model_id] < 0.5
 
 
 def test_attacks_may_begin_in_the_history(deployed: Deployed) -> None:

@@ -15,6 +15,7 @@ from detector.evidence import (
     LEAK,
     LIVES,
     PRIOR_EDGE,
+    UNSEEN,
     SessionTail,
     Usual,
     accumulate,
@@ -117,7 +118,16 @@ def test_fewer_sessions_buy_a_higher_threshold() -> None:
         for sessions in (100, 400, 2000, 10_000)
     ]
     assert means == sorted(means, reverse=True)
-    assert means[-1] == pytest.approx(4.0 * np.log(10_000.0), rel=0.15)
+    assert means[-1] == pytest.approx(4.0 * np.log(10_000.0) * (1.0 + UNSEEN / 10_000), rel=0.15)
+
+
+@pytest.mark.parametrize(("sessions", "wider"), [(100, 2.0), (400, 1.25), (1000, 1.1), (10**6, 1.0)])
+def test_what_a_history_lacks_widens_its_tail(sessions: int, wider: float) -> None:
+    maxima = np.random.default_rng(13).exponential(4.0, 60)
+    known = SessionTail.fit(maxima, 10**9)
+    tail = SessionTail.fit(maxima, sessions)
+    assert tail.edge == known.edge
+    assert tail.scale / known.scale == pytest.approx(wider, rel=1e-3)
 
 
 def test_quiet_history_is_no_proof_of_quiet_traffic() -> None:
@@ -148,7 +158,7 @@ def test_where_others_are_much_alike_a_small_history_buys_more() -> None:
     rng = np.random.default_rng(5)
     maxima = rng.exponential(FIRST_POINTS.scale, (30, 2))
     early, late = tails_by_age(maxima, 300)
-    assert early.scale == pytest.approx(FIRST_POINTS.scale, rel=0.4)
+    assert early.scale == pytest.approx(FIRST_POINTS.scale * (1.0 + UNSEEN / 300), rel=0.4)
     assert early.threshold(1.0) < SessionTail.fit(maxima[:, 0], 300).threshold(1.0)
     quiet = np.column_stack([maxima[:, 0], np.full(30, np.nan)])
     assert tails_by_age(quiet, 300)[1].scale > 1.3 * LATER_POINTS.scale > late.scale / 2

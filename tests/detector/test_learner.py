@@ -108,7 +108,7 @@ def test_what_is_added_is_copied() -> None:
     assert (learner.clean().features >= 0.0).all()
 
 
-def test_builds_come_at_each_fourfold_growth_and_then_each_window() -> None:
+def test_builds_come_at_each_doubling_and_then_each_window() -> None:
     judge = scenario.profiles("toy")["toy"]
     learner = Learner(window=4 * FIRST_BUILD)
     due = []
@@ -119,8 +119,23 @@ def test_builds_come_at_each_fourfold_growth_and_then_each_window() -> None:
             due.append(learner.points // FIRST_BUILD)
             learner.alerted = set(rows.entities.tolist())  # nothing may teach, so that building costs nothing
             assert learner.build(judge.inputs, judge, 1000, 0.1) is None
-    assert due == [1, 4, 8, 12, 16]
+    assert due == [1, 2, 4, 8, 12, 16]
     assert Learner(build=False).room() > 1e15
+
+
+def test_a_first_profile_is_tried_again_soon_where_the_sessions_are_too_few() -> None:
+    inputs = scenario.profiles("toy")["toy"].inputs
+    learner, tried, made = Learner(), [], None
+    while made is None:
+        # Sessions are long, so that points are many before sessions are.
+        rows = points(learner.room(), seed=len(tried), per_session=16)
+        first = learner.points // 16
+        learner.add(Rows(rows.features, rows.entities + first, rows.owners + first, rows.points))
+        tried.append(learner.points)
+        made = learner.build(inputs, None, 1000, 0.1)
+    assert tried == [1024, 1280, 1600]
+    assert made.sequence == 1
+    assert learner.room() == learner.points  # the next one follows when the points are twice as many
 
 
 def test_sessions_that_alerted_leave_the_window() -> None:

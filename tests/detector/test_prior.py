@@ -12,9 +12,10 @@ import pytest
 from detector import prior
 from detector.features import inputs as units
 from detector.features.catalogue import INDEX, NAMES
-from detector.learner import AGAIN, SAMPLE_QUERIES
+from detector.learner import AGAIN, SAMPLE_QUERIES, WINDOW
 from detector.pipeline import Shard
-from detector.prior import Prior
+from detector.prior import STRANGER, Prior
+from detector.profile import MINIMUM_SESSIONS
 from detector.query import Record
 from detector.settings import Settings
 from tests import traffic
@@ -151,6 +152,30 @@ def test_a_feature_that_is_gone_is_told(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(prior, "NAMES", NAMES[1:])
     with pytest.raises(ValueError, match=NAMES[0]):
         Prior.from_arrays(prior.shipped().arrays())
+
+
+def test_the_first_profile_takes_over_after_some_hundred_sessions() -> None:
+    late = traffic.inversion(seed=5, queries=120, at=traffic.START + 4_500.0)
+    shard = Shard(ONLINE, {})
+    outcome = shard.process(scenario.records(scenario.benign(900, seed=2), late))
+    state = shard.models["toy"]
+    assert state.profile is not None and state.learner is not None
+    assert MINIMUM_SESSIONS <= state.profile.tail.sessions < 900
+    assert state.learner.points < WINDOW
+    named = {
+        alert.document["user"]["id"]: alert.document["querywatch"]["profile"] for alert in outcome.alerts
+    }
+    assert list(named) == ["attacker-5"]
+    assert named["attacker-5"]["version"].split("-")[0] in ("1", "2")
+
+
+def test_with_strangers_its_tails_reach_farther() -> None:
+    shipped = prior.shipped()
+    for own, judges in ((shipped.tails, shipped.profile.tails), (shipped.late, shipped.profile.late)):
+        for tail, wider in zip(own, judges, strict=True):
+            assert wider == replace(tail, scale=STRANGER * tail.scale)
+    before = replace(shipped.profile, tails=shipped.tails, late=shipped.late)
+    assert (shipped.profile.thresholds(1.0) > before.thresholds(1.0)).all()
 
 
 def test_it_judges_in_the_units_of_the_model() -> None:

@@ -122,7 +122,7 @@ def test_no_opinion_says_why(querywatch: Querywatch, toy_profile: Path) -> None:
     more = traffic.write(Path("more.ndjson"), traffic.benign(100, seed=4, model="other"))
     begun = querywatch("replay", more, "--one-pass")
     assert "other: judged by prior-" in begun.stdout
-    assert "of 16,384 evaluation points needed" in begun.stdout
+    assert "of 1,024 evaluation points needed" in begun.stdout
     frozen = querywatch("replay", log, "--profile", toy_profile, "--frozen")
     assert "the profile does not know this model; and learning is off" in frozen.stdout
 
