@@ -37,9 +37,6 @@ from models.recogniser import Recogniser
 from models.shipped import read
 
 SHIPPED = Path(models.__file__).with_name("prior.npz")
-STRANGER = 1.75
-"""How much farther than with the data sets that were left out in turn the tails reach with somebody else's:
-these share the benchmark's kinds of honest clients, whom nobody else has."""
 _META = "prior"
 
 
@@ -119,16 +116,12 @@ class Prior:
             inputs=unlearned(1),
             near=float("nan"),
             ensemble=ensemble,
-            tails=_wider(self.tails),
-            late=_wider(self.late),
+            tails=self.tails,
+            late=self.late,
             odd_level=self.odd_level,
             suspects=0,
             version=f"prior-{digest.hexdigest()[:12]}",
         )
-
-
-def _wider(tails: tuple[SessionTail, ...]) -> tuple[SessionTail, ...]:
-    return tuple(replace(tail, scale=STRANGER * tail.scale) for tail in tails)
 
 
 def judge(inputs: Inputs) -> ModelProfile:

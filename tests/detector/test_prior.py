@@ -14,7 +14,7 @@ from detector.features import inputs as units
 from detector.features.catalogue import INDEX, NAMES
 from detector.learner import AGAIN, SAMPLE_QUERIES, WINDOW
 from detector.pipeline import Shard
-from detector.prior import STRANGER, Prior
+from detector.prior import Prior
 from detector.profile import MINIMUM_SESSIONS
 from detector.query import Record
 from detector.settings import Settings
@@ -167,15 +167,6 @@ def test_the_first_profile_takes_over_after_some_hundred_sessions() -> None:
     }
     assert list(named) == ["attacker-5"]
     assert named["attacker-5"]["version"].split("-")[0] in ("1", "2")
-
-
-def test_with_strangers_its_tails_reach_farther() -> None:
-    shipped = prior.shipped()
-    for own, judges in ((shipped.tails, shipped.profile.tails), (shipped.late, shipped.profile.late)):
-        for tail, wider in zip(own, judges, strict=True):
-            assert wider == replace(tail, scale=STRANGER * tail.scale)
-    before = replace(shipped.profile, tails=shipped.tails, late=shipped.late)
-    assert (shipped.profile.thresholds(1.0) > before.thresholds(1.0)).all()
 
 
 def test_it_judges_in_the_units_of_the_model() -> None:
