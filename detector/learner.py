@@ -162,6 +162,8 @@ class Learner:
         """Forget evaluation points that were measured in other units; who alerted is remembered."""
         self._windows = tuple(Window(self.window) for _ in KIND_NAMES)
         self.points = self._looked = 0
+        if self.next_build < NEVER:
+            self.next_build = FIRST_BUILD
 
     def room(self) -> int:
         """Evaluation points of sessions until the next build: a batch is cut there."""

@@ -138,6 +138,18 @@ def test_a_first_profile_is_tried_again_soon_where_the_sessions_are_too_few() ->
     assert learner.room() == learner.points  # the next one follows when the points are twice as many
 
 
+def test_in_new_units_a_first_profile_is_due_as_soon_as_at_first() -> None:
+    learner = Learner()
+    learner.add(points(FIRST_BUILD, per_session=64))
+    assert learner.build(scenario.profiles("toy")["toy"].inputs, None, 1000, 0.1) is None
+    learner.add(points(100))
+    learner.measure_anew()
+    assert learner.room() == FIRST_BUILD
+    never = Learner(build=False)
+    never.measure_anew()
+    assert never.room() > 1e15
+
+
 def test_sessions_that_alerted_leave_the_window() -> None:
     learner = Learner()
     learner.add(points(100))
