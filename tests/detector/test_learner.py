@@ -125,7 +125,9 @@ def test_builds_come_at_each_doubling_and_then_each_window() -> None:
 
 def test_a_first_profile_is_tried_again_soon_where_the_sessions_are_too_few() -> None:
     inputs = scenario.profiles("toy")["toy"].inputs
-    learner, tried, made = Learner(), [], None
+    learner = Learner()
+    tried: list[int] = []
+    made: ModelProfile | None = None
     while made is None:
         # Sessions are long, so that points are many before sessions are.
         rows = points(learner.room(), seed=len(tried), per_session=16)
