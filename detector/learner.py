@@ -15,7 +15,7 @@ from detector.contamination import thinned
 from detector.features.inputs import Inputs
 from detector.habits import NOBODY
 from detector.policy import CAMPAIGN, CLIENT, KIND_NAMES, ODD, OTHERS, SESSION
-from detector.profile import MINIMUM_SESSIONS, ModelProfile, build
+from detector.profile import ModelProfile, build
 from detector.query import FloatArray, IntArray
 from detector.rows import NO_ROWS, Rows, joined
 from detector.shift import Shift
@@ -214,12 +214,20 @@ class Learner:
         `begun` counts all sessions so far; `near` links queries. A profile never rests on less than half the
         sessions that the one before it rested on.
         """
+        made = self._next(inputs, judge, begun, near)
+        first_is_due = judge is None and made is None
+        more = self.points // RETRY if first_is_due else (GROWTH - 1) * self.points
+        self.next_build = self.points + min(more, self.window)
+        return made
+
+    def _next(
+        self, inputs: Inputs, judge: ModelProfile | None, begun: int, near: float
+    ) -> ModelProfile | None:
         self._young = judge is None or self._young
         if judge is not None and not self._young:
             new = self.clean(newest=self.points - self._looked)
             self._leave_out(new, self.shift.look(judge, new))
         self._looked = self.points
-        self.next_build = due = self.points + min((GROWTH - 1) * self.points, self.window)
         rows = self.clean()
         kept = [window.rows() for window in self._windows]
         owners = {owner for one in kept for owner in one.owners.tolist()}
@@ -228,10 +236,6 @@ class Learner:
         self.clients_with_alerts &= owners
         self.campaigns_alerted &= set(kept[CAMPAIGN].entities.tolist())
         judged = len(np.unique(rows.entities))
-        if judge is None:
-            self.next_build = self.points + min(self.points // RETRY, self.window)
-        if judged < MINIMUM_SESSIONS:
-            return None
         if judge is not None and (self.shift.held or judged < judge.tail.sessions / 2):
             return None
         self._young = self._young and self.points < self.window
@@ -239,10 +243,7 @@ class Learner:
         sequence = (judge.sequence if judge else 0) + 1
         others = tuple(self.clean(kind) for kind in OTHERS)
         known = judge.habits if judge else NOBODY
-        made = build(sequence, inputs, rows, min(begun, max(span, judged)), others, near, known=known)
-        if made is not None:
-            self.next_build = due
-        return made
+        return build(sequence, inputs, rows, min(begun, max(span, judged)), others, near, known=known)
 
     def state(self) -> tuple[dict[str, object], dict[str, npt.NDArray[np.generic]]]:
         """JSON-ready values and arrays."""
