@@ -119,7 +119,7 @@ def describe_models(shard: Shard, given: dict[str, ModelProfile]) -> list[str]:
 
 
 def _judged_by(shard: Shard, given: dict[str, ModelProfile], name: str) -> str:
-    from detector.learner import SAMPLE_QUERIES
+    from detector.learner import FIRST_BUILD, SAMPLE_QUERIES
     from detector.profile import MINIMUM_SESSIONS
 
     state = shard.models[name]
@@ -154,8 +154,8 @@ def _judged_by(shard: Shard, given: dict[str, ModelProfile], name: str) -> str:
         why = f"no opinion: {why}"
     if state.sample is not None and not state.measured:
         need = f"{state.sample.seen:,} of {SAMPLE_QUERIES:,} queries needed to learn its inputs"
-    elif state.learner.points < state.learner.next_build:
-        points = f"{state.learner.points:,} of {state.learner.next_build:,}"
+    elif state.learner.points < FIRST_BUILD:
+        points = f"{state.learner.points:,} of {FIRST_BUILD:,}"
         need = f"{points} evaluation points needed (one every 4 queries)"
     else:
         need = f"fewer than {MINIMUM_SESSIONS} of its sessions are long enough to learn from"
