@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.ahead import DEPTH, ahead
@@ -16,7 +16,6 @@ def threads() -> set[str]:
     return {thread.name for thread in threading.enumerate()}
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers()), st.integers(1, 4), st.integers(0, 12))
 def test_items_keep_their_order_and_the_thread_ends(items: list[int], depth: int, taken: int) -> None:
     made = ahead(iter(items), depth)

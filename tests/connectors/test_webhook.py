@@ -216,7 +216,7 @@ def test_after_a_restart_the_receiver_tells_repeats_by_their_ids() -> None:
     assert len(receiver.alerts) == 7
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     st.lists(st.sampled_from(["ok", "busy", "cut", "refuse", "mend"]), max_size=25),
     st.sampled_from(["json", "array", "ndjson"]),

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from detector.clients import ClientTable
@@ -100,7 +100,6 @@ bursts = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(bursts, st.lists(st.integers(1, 400), max_size=4))
 def test_stretches_are_those_of_a_list(sent: list[tuple[int, int, int, int]], cuts: list[int]) -> None:
     """Sessions are counted, and slots begin anew, as a client's whole list of queries tells. Bursts: of whom,

@@ -62,7 +62,7 @@ def test_rare_honest_kinds_are_not_taken_for_attacks() -> None:
     assert scenario.fit(log)["toy"].suspects <= 1
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.integers(0, 5), max_size=300), st.integers(2, 20))
 def test_long_sessions_are_thinned_evenly(entities: list[int], most: int) -> None:
     rows = np.array(entities, dtype=np.int64)

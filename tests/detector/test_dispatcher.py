@@ -72,7 +72,7 @@ def test_a_dead_sink_holds_up_saving_but_not_the_other_sink(error: type[SinkErro
     assert dispatcher.returned() == []
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.sampled_from(STEPS), max_size=25))
 def test_whatever_fails_and_when_every_sink_gets_everything_once_in_order(script: list[str]) -> None:
     sinks = {name: Switch(name) for name in ("one", "other")}

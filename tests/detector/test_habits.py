@@ -102,7 +102,7 @@ def test_points_without_an_opinion_teach_nothing() -> None:
     assert allowed == [0.0] * 10 and own.points[0] == 0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(
         st.lists(st.floats(0.0, 25.0, allow_nan=False), min_size=1, max_size=30), min_size=1, max_size=20

@@ -58,7 +58,7 @@ def test_batches_change_no_byte(name: str) -> None:
         assert cut.queries == len(log)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(cuts=st.lists(st.integers(0, 700), max_size=12).map(sorted), save=st.booleans())
 def test_any_cuts_and_saves_change_no_byte(cuts: list[int], save: bool) -> None:
     profiles = scenario.profiles("toy")

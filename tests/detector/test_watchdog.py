@@ -7,7 +7,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from detector.config import Health
@@ -72,7 +72,6 @@ def kinds(notices: list[Notice]) -> list[tuple[str, bool]]:
 
 
 @given(histories)
-@settings(deadline=None)
 def test_every_episode_begins_and_ends_once(history: list[Snapshot]) -> None:
     dog = Watchdog(LIMITS)
     running: dict[tuple[str, str], Notice] = {}
@@ -96,7 +95,6 @@ def test_every_episode_begins_and_ends_once(history: list[Snapshot]) -> None:
 
 
 @given(histories)
-@settings(deadline=None)
 def test_the_same_history_gives_the_same_documents(history: list[Snapshot]) -> None:
     told = []
     for _ in range(2):

@@ -99,7 +99,7 @@ def test_quantiles_at_a_share() -> None:
     assert quantiles.grid.shape == (1, GRID)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(FINITE, min_size=1, max_size=60), st.lists(FINITE, min_size=2, max_size=20))
 def test_ranks_and_surprise_are_bounded_and_monotone(learned: list[float], seen: list[float]) -> None:
     quantiles = Quantiles.fit(np.array(learned)[:, None])
@@ -114,7 +114,7 @@ def test_ranks_and_surprise_are_bounded_and_monotone(learned: list[float], seen:
     assert np.allclose(both, np.maximum(np.maximum(high, low) - np.log(2.0), 0.0), atol=1.0)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(st.floats(-100, 100).map(lambda v: round(v, 3)), min_size=10, max_size=60),
     st.sampled_from([2.0**-20, 0.25, 1.0, 8.0, 2.0**40]),

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.formats import native
@@ -58,7 +58,6 @@ numerals = st.one_of(
 )
 
 
-@settings(deadline=None)  # the first call may compile
 @given(numerals)
 def test_a_number_is_the_nearest_float_or_left_alone(text: str) -> None:
     end, value = read(text)
@@ -68,7 +67,6 @@ def test_a_number_is_the_nearest_float_or_left_alone(text: str) -> None:
     assert bits(value) == bits(expected)
 
 
-@settings(deadline=None)  # the first call may compile
 @given(numerals)
 def test_a_number_in_a_list_is_read_as_alone(text: str) -> None:
     listed = np.frombuffer(f"[{text}]\0".encode(), np.uint8)
@@ -153,7 +151,6 @@ records = st.tuples(
 ).map(lambda t: json.dumps(t[0], ensure_ascii=t[1], separators=t[2]).encode("utf-8", "replace"))
 
 
-@settings(deadline=None)  # the first call may compile
 @given(st.lists(records, min_size=1, max_size=6), st.integers(0, 2**32))
 def test_any_records_both_ways(some: list[bytes], seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -272,7 +269,6 @@ def test_odd_base64_is_read_as_it_is_alone(value: bytes) -> None:
     both_ways([GOOD64] * FEWEST_OF_A_BLOCK + [value] + [GOOD64] * 2 + [value])
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=80), st.integers(0, 2**32))
 def test_any_bytes_in_base64_both_ways(content: bytes, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -291,7 +287,6 @@ def at(text: str) -> bytes:
     return ORDINARY.replace(b"1.5", json.dumps(text).encode())
 
 
-@settings(deadline=None)
 @given(
     st.datetimes(datetime(1970, 1, 3), datetime(2026, 1, 1)),  # noqa: DTZ001
     st.text("0123456789", max_size=9),

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.formats.floats import read_list
@@ -53,7 +53,6 @@ odd = st.one_of(
 between = st.sampled_from([", ", ",", ",  ", " ,", ",\n", ", -", ""])
 
 
-@settings(deadline=None)  # the first call may compile
 @given(st.lists(short, min_size=1, max_size=60), st.sampled_from([", ", ","]))
 def test_short_numbers_are_read_at_once(numbers: list[str], comma: str) -> None:
     text = f"[{comma.join(numbers)}]".encode()
@@ -61,7 +60,6 @@ def test_short_numbers_are_read_at_once(numbers: list[str], comma: str) -> None:
     assert listed(text) == (len(BEFORE) + len(text), np.array(list(map(float, numbers))).tobytes())
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.tuples(short, st.just(", ")), max_size=30),
     st.lists(st.tuples(odd, between), max_size=2),
@@ -79,7 +77,6 @@ def test_any_list_is_read_as_number_by_number(
     assert at_once(text) in (0, text[: text.find(b"]")].count(b",") + 1)
 
 
-@settings(deadline=None)
 @given(st.lists(short, min_size=8, max_size=40), st.integers(0, 2**32))
 def test_one_wrong_byte_is_seen_wherever_it_is(numbers: list[str], seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -76,7 +76,7 @@ def test_measured_apart_a_session_is_independent_of_batches() -> None:
     )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 40))
 def test_the_content_alone_decides(seed: int, d: int) -> None:
     rows = np.random.default_rng(seed).normal(size=(400, d))

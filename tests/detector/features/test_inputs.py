@@ -127,7 +127,7 @@ def test_extreme_scales_give_finite_units(scale: float) -> None:
     assert units.weight[0] > 0.0
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.integers(1, 4).flatmap(
         lambda d: st.lists(

@@ -64,7 +64,7 @@ def _in_range(features: np.ndarray) -> None:
         assert (known <= HIGH[j] + ROUNDING).all(), (feature.name, known.max())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(batches(), st.booleans())
 def test_every_feature_is_a_number_in_its_range_or_nan(batch: QueryBatch, learned: bool) -> None:
     units = learn(batch.inputs) if learned else None
@@ -86,7 +86,7 @@ def test_one_wild_input_does_not_blind_the_rest_of_a_session() -> None:
         assert np.isfinite(np.delete(measured.features[-1], learned)).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(batches(), st.data())
 def test_cuts_change_nothing(batch: QueryBatch, data: st.DataObject) -> None:
     cuts = data.draw(st.lists(st.integers(0, len(batch)), max_size=6))
@@ -105,7 +105,7 @@ def test_single_queries_are_as_good_as_one_batch() -> None:
     assert same_state(whole.slots, cut.slots)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(0, 2), min_size=60, max_size=120))
 def test_sessions_do_not_touch_each_other(order: list[int]) -> None:
     slot = np.unique(order, return_inverse=True)[1]
