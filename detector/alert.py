@@ -15,7 +15,7 @@ class Alert(msgspec.Struct, frozen=True):
     `id` becomes the document's `_id`: a hash of tenant, model, entity, rule, episode start and
     revision, so that writing it again is recognised. `document` is the ECS document without
     `event.created` and `event.ingested`, which the Elasticsearch sink sets. `offset` is the position in
-    the shard of the query that triggered it, and orders alerts within a shard.
+    the shard of the query at which it was raised, and orders alerts within a shard.
     """
 
     id: str

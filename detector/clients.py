@@ -188,6 +188,15 @@ class ClientTable(Numbered):
         rows = rows[self.serial[taken[at[rows]]] == serials[rows]]
         return rows, self._register.keys(taken[at[rows]])
 
+    def hear(self, numbers: IntArray, serials: IntArray, heard: IntArray) -> None:
+        """Of those clients that still have these serials [k]: an alert named them as late as at queries
+        `heard` [k, KINDS], -1: none did. It takes their habit away."""
+        known = self._register.taken[numbers] & (self.serial[numbers] == serials)
+        numbers, heard = numbers[known], heard[known]
+        self.heard[numbers] = np.maximum(self.heard[numbers], heard)
+        for column in self.habits:
+            column[numbers[(heard >= 0).any(axis=1)]] = 0
+
     def names(self, numbers: IntArray, sent: IntArray) -> list[str]:
         """Client ids, who has sent most first."""
         known = [

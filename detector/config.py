@@ -33,7 +33,7 @@ class Detection(Section, frozen=True):
     """Go on learning from traffic that did not alert. False freezes the profile."""
     prior: bool = True
     """While a model has no profile and one is learned: judge by what other models' traffic looks like. False:
-    no opinion until there is one."""
+    no opinion until there is one, which then judges in hindsight."""
     tenant: str = "default"
     """Name of this deployment in alert ids, where records name no tenant."""
     declared_clients: tuple[str, ...] = ()

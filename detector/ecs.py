@@ -16,7 +16,7 @@ import numpy as np
 from detector import __version__
 from detector.alert import Alert
 from detector.features.catalogue import NAMES
-from detector.finding import Finding
+from detector.finding import Finding, Raised
 from detector.phrases import phrase
 from detector.policy import CAMPAIGN, CLIENT, KIND_NAMES, ODD, SESSION
 from detector.query import FloatArray, Record
@@ -35,6 +35,7 @@ SEVERITIES = (47, 73, 99)
 """Elastic Security's numbers for medium, high and critical; it maps exactly these."""
 LOW = 21
 PRIOR_SAID = ", by what is known of other models: there is no profile of this one yet"
+HINDSIGHT_SAID = " Found in hindsight, {} later: until then there was no profile of this model."
 HABIT_SAID = " This client's sessions usually score higher than others, and that is taken off."
 SHOWN_FEATURES = 6
 SHOWN_CLIENTS = 1000
@@ -141,7 +142,14 @@ def _reason(finding: Finding, named: Named, features: list[dict[str, Any]]) -> s
         f"Evidence {finding.evidence:.1f} against a threshold of {finding.threshold:.1f}"
         f"{'' if finding.profile.sequence else PRIOR_SAID}."
         f"{HABIT_SAID if finding.habit > 0.0 else ''}"
+        f"{_hindsight(finding)}"
     )
+
+
+def _hindsight(finding: Finding) -> str:
+    if finding.raised is None:
+        return ""
+    return HINDSIGHT_SAID.format(_duration(max(0.0, finding.raised.time - finding.record.timestamp)))
 
 
 def _identity(finding: Finding, name: str) -> tuple[str, str]:
@@ -191,6 +199,10 @@ def _about(finding: Finding) -> tuple[dict[str, Any], str]:
     if record.session_id:
         about["session"] = {"id": record.session_id}
     return about, ""
+
+
+def _raised(raised: Raised | None) -> dict[str, Any]:
+    return {} if raised is None else {"hindsight": True, "raised": iso_time(raised.time)}
 
 
 def build_alert(finding: Finding) -> Alert:
@@ -267,7 +279,7 @@ def build_alert(finding: Finding) -> Alert:
             **about,
             "trigger": {"request_id": record.request_id},
             "technique": _technique(named),
-            "alert": {"revision": finding.revision, "status": "open"},
+            "alert": {"revision": finding.revision, "status": "open", **_raised(finding.raised)},
             "detector": {
                 "score": _number(finding.evidence),
                 "threshold": _number(finding.threshold),
@@ -287,4 +299,4 @@ def build_alert(finding: Finding) -> Alert:
         document["user_agent"] = {"original": record.user_agent}
     if record.tenant_id:
         document["organization"] = {"id": record.tenant_id}
-    return Alert(document_id, document, record.offset)
+    return Alert(document_id, document, record.offset if finding.raised is None else finding.raised.offset)

@@ -19,6 +19,7 @@ from detector.features.kernel import advance, release_blocks, scratch
 from detector.growing import Growing
 from detector.points import POINTS, Points
 from detector.query import FloatArray, IntArray
+from detector.suspicion import Episodes
 from models.base import Arrays, under
 
 
@@ -195,6 +196,14 @@ class Entities:
         """Begin anew with the next query of each entity: what was measured in other units is forgotten."""
         self.slots.ring_used[self.slots.counts[:, layout.QUERIES] > 0] = layout.TO_BE_ANEW
         self.slots.changed[:] = 1
+
+    def take_over(self, slots: IntArray, serials: IntArray, episodes: Episodes, places: IntArray) -> None:
+        """Those entities in `slots` [k] that still have these serials [k] go on with the evidence and the
+        episodes at `places` [k]."""
+        counts = self.slots.counts
+        open_still = (counts[slots, layout.QUERIES] > 0) & (counts[slots, layout.SERIAL] == serials)
+        suspicion.copy(episodes, places[open_still], self.episodes, slots[open_still])
+        self.slots.changed[slots[open_still]] = 1
 
     def suspicion(self, threshold: float) -> FloatArray:
         """Evidence where it is worth keeping an entity for, else 0: [capacity]."""

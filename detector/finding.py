@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,6 +23,14 @@ class Campaign:
     mark: int
 
 
+class Raised(NamedTuple):
+    """Time and offset of the query at which an alert was raised on what an earlier one showed: in hindsight
+    (`detector.hindsight`)."""
+
+    time: float
+    offset: int
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What the policy found at one evaluation point; `record` is the query that triggered it.
@@ -30,7 +39,8 @@ class Finding:
     client had begun by then in its stretch. features [f] now; recognised: the share of each attack family, if
     there is a recogniser. series: (confidence, distance) of the last queries, None where unknown.
     late: whether the entity was long when the episode began. began: time that it began, the entity's
-    `episode`-th. habit: what the client's habit took off each score (`detector.habits`).
+    `episode`-th. habit: what the client's habit took off each score (`detector.habits`). raised: None unless
+    that was later than at `record`.
     """
 
     kind: int
@@ -53,6 +63,7 @@ class Finding:
     series: tuple[list[float | None], list[float | None]]
     profile: ModelProfile
     campaign: Campaign | None = None
+    raised: Raised | None = None
 
 
 def recognise(profile: ModelProfile, episodes: Episodes, s: int, features: FloatArray) -> dict[str, float]:

@@ -191,13 +191,17 @@ class Learner:
         rows = self._windows[kind].rows()
         if newest is not None:
             rows = rows.newest(newest)
-        owners = self.clients_alerted | (self.clients_with_alerts if kind != SESSION else set())
-        keep = ~np.isin(rows.owners, _sorted(owners))
-        if kind == SESSION:
-            keep &= ~np.isin(rows.entities, _sorted(self.alerted))
-        elif kind == CAMPAIGN:
-            keep &= ~np.isin(rows.entities, _sorted(self.campaigns_alerted))
-        return rows.where(keep)
+        kinds = np.full(len(rows.entities), kind)
+        return rows.where(~self.alerted_before(kinds, rows.entities, rows.owners))
+
+    def alerted_before(self, kinds: IntArray, entities: IntArray, owners: IntArray) -> npt.NDArray[np.bool_]:
+        """Which of the entities with these kinds, serials and clients' serials [n] alerted, or their clients
+        did: [n]. A session is not blamed for another one of its client."""
+        alerted = np.isin(owners, _sorted(self.clients_alerted))
+        alerted |= np.isin(owners, _sorted(self.clients_with_alerts)) & (kinds != SESSION)
+        alerted |= np.isin(entities, _sorted(self.alerted)) & (kinds == SESSION)
+        alerted |= np.isin(entities, _sorted(self.campaigns_alerted)) & (kinds == CAMPAIGN)
+        return alerted
 
     def _leave_out(self, rows: Rows, sessions: IntArray) -> None:
         """These sessions among `rows` teach nothing, as if they had alerted."""

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 
-from detector import policy, prior
+from detector import hindsight, policy, prior
 from detector.alert import Alert
 from detector.columns import QueryBatch
 from detector.ecs import build_alert
 from detector.features import inputs as units
 from detector.features.inputs import Inputs
-from detector.finding import Campaign, Finding, recognise
+from detector.finding import Campaign, Raised
 from detector.following import follow_clients
 from detector.habits import NOBODY
+from detector.hindsight import Past
 from detector.learner import KEPT_NUMBERS, InputSample, Learner
+from detector.messages import Case
 from detector.points import POINTS, Points, Work, in_order
 from detector.policy import CAMPAIGN, CLIENT, ODD, SESSION, Judged
 from detector.profile import ModelProfile
 from detector.query import FloatArray, IntArray
 from detector.rows import Rows
 from detector.settings import Settings
-from detector.suspicion import EPISODES, LEVEL, OPEN, REVISION, recent_series
 from detector.tables import Tables
 
 
@@ -46,6 +47,7 @@ class ModelState(Tables):
         self.inputs: Inputs = profile.inputs if profile else units.unlearned(d)
         self.sample = InputSample(d, KEPT_NUMBERS) if settings.learn and profile is None else None
         self.learner = Learner() if settings.learn else None
+        self.past = Past(model_id) if settings.learn and profile is None else None
         self._bars: tuple[ModelProfile, float, FloatArray] | None = None
         """Who judges, the budget, and the thresholds for it: they are asked for at every batch."""
         self.suppressed = np.zeros(1, dtype=np.int64)
@@ -69,7 +71,8 @@ class ModelState(Tables):
         return float(self._thresholds()[SESSION, 0])
 
     def _thresholds(self) -> FloatArray:
-        judge, budget = self.judge, self.settings.budget
+        judge = self.judge
+        budget = self.settings.budget * (1.0 if self.past is None else hindsight.SHARE)
         if judge is None:
             return np.full((policy.KINDS, 2), np.inf)
         if self._bars is None or self._bars[0] is not judge or self._bars[1] != budget:
@@ -130,7 +133,7 @@ class ModelState(Tables):
             if len(points):
                 self.on_points(batch, points.rows, points.meta, points.features)
             others = self._act(batch, start, done, first, work, points, alerts)
-            self._learn(batch, start, done, work, points, others)
+            self._learn(batch, start, done, first, work, points, others, alerts)
             start = done
 
     def _act(
@@ -204,7 +207,7 @@ class ModelState(Tables):
         owner = work.owner[points.rows]
         scores = judge.ensemble.score(points.features, points.so_far)
         scores[kind == ODD] -= judge.odd_level
-        judged = Judged(
+        points_judged = Judged(
             kind=kind,
             slots=points.slots,
             owner=owner,
@@ -218,59 +221,33 @@ class ModelState(Tables):
             sender=work.owner[:done],
             first=first,
         )
-        thresholds = self._thresholds()
         for entities, count in zip(self.entities, np.bincount(kind, minlength=policy.KINDS), strict=True):
             entities.reserve(points=int(count))
-        kinds = tuple(entities.episodes for entities in self.entities)
-        at = 0
-        while True:
-            at, event = policy.judge(
-                kinds,
-                thresholds,
-                self.clients.heard,
-                self.clients.habits,
-                self.campaigns.links,
-                judged,
-                at,
-                self.suppressed,
-            )
-            if event == policy.NOTHING:
-                return
-            row, which = int(points.rows[at]), int(kind[at])
-            episodes, s = kinds[which], int(points.slots[at])
-            _, began, serial, queries = points.meta[at].tolist()
-            age = int(episodes.counts[s, OPEN]) - 1
-            record = batch.records[row]
+        case = Case(
+            self.model_id,
+            self.settings,
+            judge,
+            self._thresholds(),
+            tuple(entities.episodes for entities in self.entities),
+            self.clients.heard,
+            self.clients.habits,
+            self.campaigns.links,
+            self.suppressed,
+            points_judged,
+            work.sessions[points.rows],
+            lambda m: batch.records[int(points.rows[m])],
+        )
+        for m in case.messages():
+            which, row = int(kind[m]), int(points.rows[m])
             if self.learner is not None:
-                self.learner.alert(which, int(serial), int(self.clients.serial[owner[at]]))
-            campaign = self._campaign(s, judged, row) if which == CAMPAIGN else None
-            at += 1
-            if self.settings.declared.issuperset(campaign.clients if campaign else [record.client_id]):
+                self.learner.alert(which, case.serial(m), int(self.clients.serial[owner[m]]))
+            campaign = self._campaign(int(points.slots[m]), points_judged, row) if which == CAMPAIGN else None
+            if self.settings.declared.issuperset(
+                campaign.clients if campaign else [batch.records[row].client_id]
+            ):
                 self.suppressed[0] += 1
                 continue
-            finding = Finding(
-                kind=which,
-                model_id=self.model_id,
-                tenant=record.tenant_id or self.settings.tenant,
-                record=record,
-                queries=int(queries),
-                sessions=int(work.sessions[row]),
-                entity_start=began,
-                began=float(episodes.began[s]),
-                episode=int(episodes.counts[s, EPISODES]),
-                revision=int(episodes.counts[s, REVISION]),
-                level=int(episodes.counts[s, LEVEL]),
-                evidence=float(episodes.evidence[s]),
-                late=age == 1,
-                threshold=float(thresholds[which, age]),
-                habit=float(episodes.allowed[s]),
-                features=points.features[at - 1],
-                recognised=recognise(judge, episodes, s, points.features[at - 1]),
-                series=recent_series(episodes, s),
-                profile=judge,
-                campaign=campaign,
-            )
-            alerts.append(build_alert(finding))
+            alerts.append(build_alert(case.finding(m, campaign)))
 
     def _campaign(self, slot: int, judged: Judged, row: int) -> Campaign:
         """The campaign of that slot as it was at the query in `row`: what came later counts later."""
@@ -286,9 +263,11 @@ class ModelState(Tables):
         batch: QueryBatch,
         start: int,
         done: int,
+        first: int,
         work: Work,
         points: Points,
         others: list[tuple[int, Points]],
+        alerts: list[Alert],
     ) -> None:
         if self.learner is None:
             return
@@ -299,10 +278,14 @@ class ModelState(Tables):
             if due:
                 self.use_units(units.learn(sample.balanced(self.learner.alerted_clients())))
                 self.learner.measure_anew()
+                self.past = Past(self.model_id) if self.past is not None else None
                 self.sample = sample if sample.room() and self.settings.prior else None
             if due or not known:
                 return
-        for kind, part in [(SESSION, points), *others]:
+        parts = [(SESSION, points), *others]
+        if self.past is not None:
+            self.past.add(parts, batch, work, self.clients.serial, first)
+        for kind, part in parts:
             serials = self.clients.serial[work.owner[part.rows]]
             rows = Rows(part.features, part.meta[:, 2].astype(np.int64), serials, part.so_far)
             self.learner.add(rows, kind)
@@ -311,6 +294,18 @@ class ModelState(Tables):
             self.profile = profile or self.profile
             if self.profile is not None:
                 self.sample = None
+                self._look_back(batch, done - 1, self.profile, alerts)
+
+    def _look_back(self, batch: QueryBatch, row: int, profile: ModelProfile, alerts: list[Alert]) -> None:
+        """Judge what went by before there was a profile, of which the first one comes after that query."""
+        past, self.past = self.past, None
+        if past is None or self.learner is None:
+            return
+        again = past.again(profile, self.settings, self.learner)
+        if again is not None:
+            now = Raised(float(batch.timestamps[row]), int(batch.records.offsets[row]))
+            alerts += map(build_alert, again.findings(now))
+            again.hand_over(self.entities, self.clients)
 
     def use_units(self, inputs: Inputs) -> None:
         """Measure in these units from now on; what was measured in others is forgotten.

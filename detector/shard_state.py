@@ -227,6 +227,8 @@ def _dump_model(state: ModelState) -> tuple[dict[str, Any], Arrays]:
     if state.learner is not None:
         meta["learner"], own = state.learner.state()
         arrays |= {f"learner/{k}": v for k, v in own.items()}
+    if state.past is not None:
+        arrays |= {f"past/{k}": v for k, v in state.past.state().items()}
     return meta, arrays
 
 
@@ -267,6 +269,8 @@ def _restore_model(
         state.sample.rows, state.sample.seen = np.array(arrays["sample"], dtype=np.float64), meta["sampled"]
         state.sample.owners = np.array(arrays["sample_owners"], dtype=np.int64)
     state.learner = Learner.from_state(meta["learner"], under(arrays, "learner/"))
+    if state.past is not None:
+        state.past.load(under(arrays, "past/"))
     return state
 
 

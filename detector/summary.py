@@ -24,8 +24,9 @@ MODEL_LINES = 20
 class Account:
     """Everything that a run counted.
 
-    `records` were read, `queries` of them counted and scored; `techniques` counts alerts, `updates` the
-    later messages about them, `known_before` messages that the sink held already.
+    `records` were read, `queries` of them counted and scored; `techniques` counts alerts, `hindsight` those
+    of them that were raised late (`detector.hindsight`), `updates` the later messages about alerts,
+    `known_before` messages that the sink held already.
     """
 
     records: int = 0
@@ -34,6 +35,7 @@ class Account:
     late: int = 0
     sessions: int = 0
     seconds: float = 0.0
+    hindsight: int = 0
     updates: int = 0
     known_before: int = 0
     techniques: Counter[str] = field(default_factory=Counter)
@@ -66,6 +68,7 @@ class Account:
         for alert in alerts:
             if alert.document["event"]["kind"] == "alert":
                 self.techniques[alert.document["querywatch"]["technique"]["name"]] += 1
+                self.hindsight += "hindsight" in alert.document["querywatch"]["alert"]
             else:
                 self.updates += 1
 
@@ -88,6 +91,8 @@ class Account:
         yield f"alerts        {self.alerts:,}" + (f" (and {self.updates:,} updates)" if self.updates else "")
         for name, count in sorted(self.techniques.items(), key=lambda item: (-item[1], item[0])):
             yield f"  {count:>9,}  {name}"
+        if self.hindsight:
+            yield f"  {self.hindsight:>9,}  of them in hindsight, by the first profile of a model"
         if self.known_before:
             yield f"  {self.known_before:>9,}  messages had been stored by an earlier run"
         yield f"dead letters  {self.dead_letters:,}"

@@ -108,6 +108,15 @@ def allocate(capacity: int) -> Episodes:
     return views(rows, no_series(most), lent, np.zeros(most, dtype=np.uint8))
 
 
+def copy(source: Episodes, places: IntArray, target: Episodes, slots: IntArray) -> None:
+    """What is remembered of entities at `places` [k] becomes that of those in `slots` [k]; the series, which
+    is for showing, stays what it was."""
+    for name, _, _ in ROW_FIELDS:
+        field = name.removeprefix("episodes_")
+        if field not in ("shown", "points"):
+            getattr(target, field)[slots] = getattr(source, field)[places]
+
+
 @lean
 def release_series(episodes: Any, s: int) -> None:
     """Take back the block that was lent to the entity in slot s."""

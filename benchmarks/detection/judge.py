@@ -70,8 +70,11 @@ class _Attack:
         """Take the alert as what found the attack, unless one did before, and as the last word so far."""
         ours = document["querywatch"]
         if self.found is None:
+            late = ours.get("alert", {}).get("raised")
+            if late is not None:  # in hindsight: all that had been sent by then is spent
+                time = max(time, seconds(late))
             last = int(np.searchsorted(self._times, time + 5e-4, side="right")) - 1
-            place = self._place.get(ours["trigger"]["request_id"], last)
+            place = last if late is not None else self._place.get(ours["trigger"]["request_id"], last)
             self.found = self._result(
                 int(self._own[place]), place + 1, ours["technique"]["name"], ours["entity"]["kind"]
             )
@@ -95,6 +98,11 @@ class _Attack:
             entity=entity,
             natural=first.natural,
         )
+
+
+def seconds(time: str) -> float:
+    """Since the epoch, of a time as alerts write it."""
+    return float(np.datetime64(time[:-1]).astype("M8[us]").astype(np.int64)) / 1e6
 
 
 def named_clients(document: dict[str, Any]) -> set[str]:
@@ -121,8 +129,7 @@ def judge(
     false: dict[tuple[str, str, str], FalseAlert] = {}
     for document in alerts:
         ours, model_id = document["querywatch"], document["service"]["name"]
-        entity, time = ours["entity"]["kind"], np.datetime64(document["@timestamp"][:-1]).astype("M8[us]")
-        at = float(time.astype(np.int64)) / 1e6
+        entity, at = ours["entity"]["kind"], seconds(document["@timestamp"])
         if entity == "session":
             session = (model_id, document["user"]["id"], ours["session"]["id"])
             hit = [by_session[session]] if session in by_session else []

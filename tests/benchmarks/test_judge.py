@@ -62,6 +62,14 @@ def test_only_the_first_alert_counts() -> None:
     assert judge(alerts, [], [[attack]]).attacks[0].after == 2
 
 
+def test_an_alert_in_hindsight_comes_after_all_that_was_sent_until_it_was_raised() -> None:
+    attack = session("a", "s", [0, 1, 2, 3, 9], [True, False, True, True, True])
+    raised = str(np.datetime64(round((BEGIN + 5) * 1000), "ms"))
+    late = alert("session", "a", "s", 1, "s-0001", alert={"hindsight": True, "raised": f"{raised}Z"})
+    (found,) = judge([late], [], [[attack]]).attacks
+    assert (found.after, found.after_all, found.queries) == (3, 4, 4)
+
+
 def test_an_honest_session_of_an_attacking_client_is_a_false_alert() -> None:
     attack, honest = session("a", "s", [0, 1], [True, True]), session("a", "t", [0, 1])
     outcome = judge([alert("session", "a", "t", 1)], [honest], [[attack]])

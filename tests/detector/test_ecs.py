@@ -18,6 +18,7 @@ import pytest
 
 from detector.ecs import build_alert, iso_time
 from detector.evidence import SessionTail
+from detector.finding import Raised
 from detector.policy import ODD
 from detector.technique import ALL
 from tests.detector.findings import SECRET, finding, judge, record, values
@@ -190,6 +191,28 @@ def test_an_alert_on_odd_queries_is_about_their_session() -> None:
     assert ours["session"] == {"id": "s-1", "odd_queries": 40}
     assert document["event"]["reason"].startswith("40 unusual queries of one session to credit in ")
     assert document["event"]["id"] != build_alert(finding(queries=40)).document["event"]["id"]
+
+
+def test_an_alert_in_hindsight_is_about_the_query_that_showed_it_and_says_when_it_was_raised() -> None:
+    now = build_alert(finding())
+    late = build_alert(finding(raised=Raised(1_760_007_323.456, 9000)))
+    assert (now.offset, late.offset) == (4711, 9000)
+    assert late.id == now.id
+    ours = late.document["querywatch"]
+    assert ours.pop("alert") == {
+        "revision": 0,
+        "status": "open",
+        "hindsight": True,
+        "raised": "2025-10-09T10:55:23.456Z",
+    }
+    assert late.document["event"].pop("reason") == now.document["event"].pop("reason") + (
+        " Found in hindsight, 2.0 h later: until then there was no profile of this model."
+    )
+    del now.document["querywatch"]["alert"]
+    assert late.document == now.document
+    # A clock that went back is no time before.
+    early = build_alert(finding(raised=Raised(0.0, 9000)))
+    assert "Found in hindsight, 0 s later" in early.document["event"]["reason"]
 
 
 def test_only_a_real_address_is_typed_as_one() -> None:

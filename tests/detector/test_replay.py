@@ -143,6 +143,18 @@ def test_without_a_profile_files_teach_before_they_are_judged(querywatch: Queryw
         assert "attacker-3" not in Path("once.ndjson").read_text()
 
 
+def test_what_the_first_profile_finds_in_what_went_by_is_told(querywatch: Querywatch) -> None:
+    search = traffic.inversion(seed=3, queries=120, at=traffic.START + 1450.0)
+    log = traffic.write(Path("log.ndjson"), traffic.mixed(traffic.benign(700, seed=2), search))
+    Path("c.toml").write_text("[detection]\nprior = false\n")
+    said = querywatch("replay", log, "--one-pass", "--config", "c.toml", "--alerts", "out.ndjson").stdout
+    first, *later = documents(Path("out.ndjson"))
+    assert first["user"]["id"] == "attacker-3"
+    assert first["querywatch"]["alert"]["hindsight"] is True
+    assert f"alerts        1 (and {len(later)} updates)" in said
+    assert "        1  of them in hindsight" in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
