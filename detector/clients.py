@@ -9,6 +9,7 @@ features. A client with one session is that session.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -187,6 +188,13 @@ class ClientTable(Numbered):
         rows = np.flatnonzero(at < len(taken))
         rows = rows[self.serial[taken[at[rows]]] == serials[rows]]
         return rows, self._register.keys(taken[at[rows]])
+
+    def serials_of(self, clients: Collection[tuple[str, str]]) -> IntArray:
+        """Of those of the clients, given by tenant and id, that are known."""
+        wanted = {(_number(tenant), _packed(name)) for tenant, name in clients}
+        taken = np.flatnonzero(self._register.taken).tolist() if wanted else []
+        known = [c for c in taken if (int(self.tenant[c]), self._names[c]) in wanted]
+        return self.serial[np.array(known, dtype=np.int64)]
 
     def hear(self, numbers: IntArray, serials: IntArray, heard: IntArray) -> None:
         """Of those clients that still have these serials [k]: an alert named them as late as at queries

@@ -49,6 +49,19 @@ class QueryBatch:
     def __len__(self) -> int:
         return len(self.records)
 
+    def part(self, begin: int, end: int) -> QueryBatch:
+        """Queries begin..end, as views."""
+        return QueryBatch(
+            self.model_id,
+            self.inputs[begin:end],
+            self.probabilities[begin:end],
+            self.confidence[begin:end],
+            self.margin[begin:end],
+            self.labels[begin:end],
+            self.timestamps[begin:end],
+            self.records[begin:end],
+        )
+
 
 def to_batch(
     model_id: str, records: Sequence[Record], source: str, partition: int

@@ -35,7 +35,7 @@ SEVERITIES = (47, 73, 99)
 """Elastic Security's numbers for medium, high and critical; it maps exactly these."""
 LOW = 21
 PRIOR_SAID = ", by what is known of other models: there is no profile of this one yet"
-HINDSIGHT_SAID = " Found in hindsight, {} later: until then there was no profile of this model."
+HINDSIGHT_SAID = " Found in hindsight, {} later: until then too little was known of this model."
 HABIT_SAID = " This client's sessions usually score higher than others, and that is taken off."
 SHOWN_FEATURES = 6
 SHOWN_CLIENTS = 1000

@@ -101,7 +101,8 @@ class Measuring:
             state = ModelState(name, d, replace(settings, learn=True, prior=False), None)
             if name in units:
                 state.use_units(units[name].apart)
-            state.learner, state.past = Learner(window=HISTORY_WINDOW, build=False), None
+            state.learner = Learner(window=HISTORY_WINDOW, build=False)
+            state.beginning = state.past = state.sent = None
             return state
 
         self._units, self._for_itself = units, for_itself

@@ -11,11 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from detector import habits, links, suspicion
+from detector import habits, links, remembered, suspicion
 from detector.clients import ClientTable
 from detector.columns import QueryBatch
 from detector.entities import Entities
@@ -35,14 +34,12 @@ MOST = WINDOW
 SHARE = 0.5
 """Of the false-alert budget for what comes before the first profile: who is judged twice, by the prior as
 queries come and in hindsight, is judged by half of it each time."""
-IDS = ("client_id", "session_id", "request_id", "source_ip", "user_agent", "tenant_id")
-"""What an alert tells of the query that triggered it, beside its time."""
 
 
 class Seen(NamedTuple):
     """Evaluation points [m] in the order of their queries: kind and slot of the entity; number and serial of
-    its client; number of the query; its time and offset; meta [m, 4], features [m, f] and series
-    [m, RECENT, 2] as in `detector.policy.Judged`; sessions of the client so far."""
+    its client; number of the query and its time; meta [m, 4], features [m, f] and series [m, RECENT, 2] as
+    in `detector.policy.Judged`; sessions of the client so far."""
 
     kind: IntArray
     slot: IntArray
@@ -50,7 +47,6 @@ class Seen(NamedTuple):
     serial: IntArray
     when: IntArray
     time: FloatArray
-    offset: IntArray
     meta: FloatArray
     features: FloatArray
     series: FloatArray
@@ -78,7 +74,7 @@ class Past:
         if not len(points):
             return
         rows = points.rows.copy()
-        records, client = batch.records.take(rows), work.owner[rows]
+        client = work.owner[rows]
         self._parts.append(
             Seen(
                 kind,
@@ -87,34 +83,15 @@ class Past:
                 serials[client],
                 first + rows,
                 batch.timestamps[rows],
-                records.offsets,
                 points.meta.copy(),
                 points.features.copy(),
                 points.series.copy(),
                 work.sessions[rows],
             )
         )
-        self._queries += [
-            self._query(record.timestamp, record.offset, [getattr(record, name) for name in IDS])
-            for record in records
-        ]
+        self._queries += remembered.remember(batch.records.take(rows))
         if len(self._queries) > 2 * MOST:
             self._newest()
-
-    def _query(self, time: float, offset: int, ids: list[str]) -> Record:
-        client, session, request, address, agent, tenant = ids
-        return Record(
-            timestamp=time,
-            model_id=self._model_id,
-            client_id=client,
-            input=[],
-            session_id=session,
-            request_id=request,
-            source_ip=address,
-            user_agent=agent,
-            tenant_id=tenant,
-            offset=offset,
-        )
 
     def _newest(self) -> Seen:
         """The newest MOST points; older ones are forgotten."""
@@ -173,23 +150,15 @@ class Past:
         if not self._parts:
             return {}
         seen = self._newest()
-        ids = [[getattr(one, name).encode("utf-8", "surrogatepass") for name in IDS] for one in self._queries]
-        packed = msgspec.msgpack.encode(ids)
-        return {**seen._asdict(), "ids": np.frombuffer(packed, dtype=np.uint8)}
+        return {**seen._asdict(), "queries": remembered.pack(self._queries)}
 
     def load(self, arrays: Arrays) -> None:
         """The inverse of `state`."""
         if not arrays:
             return
-        packed = np.asarray(arrays["ids"], dtype=np.uint8).tobytes()
-        ids = msgspec.msgpack.decode(packed, type=list[list[bytes]])
         columns: list[Any] = [np.array(arrays[name]) for name in Seen._fields]
-        seen = Seen(*columns)
-        self._parts = [seen]
-        self._queries = [
-            self._query(time, offset, [text.decode("utf-8", "surrogatepass") for text in one])
-            for time, offset, one in zip(seen.time.tolist(), seen.offset.tolist(), ids, strict=True)
-        ]
+        self._parts = [Seen(*columns)]
+        self._queries = remembered.unpack(arrays["queries"], self._model_id)
 
 
 class Hindsight:

@@ -22,7 +22,7 @@ from detector.shift import Shift
 
 SAMPLE_QUERIES = 1024
 """Inputs seen before units are learned from them, when nothing was handed in."""
-AGAIN = (4 * SAMPLE_QUERIES, 16 * SAMPLE_QUERIES)
+AGAIN = 4 * SAMPLE_QUERIES
 """Inputs seen before they are learned again while the prior judges: a search among the first few clients
 bends them, among many it does not."""
 SAMPLE_ROWS = 4096
@@ -43,6 +43,9 @@ FIRST_BUILD = 1024
 deployment's own say more than all that is known of others."""
 GROWTH = 2
 """The next profiles follow each time the points have grown so many times over, then after each WINDOW."""
+FIRST_SESSIONS, ENOUGH = 200, 4
+"""Sessions that the first profile rests on, unless there are ENOUGH times FIRST_BUILD points: fewer lack too
+many honest kinds."""
 RETRY = 4
 """Where these were too few sessions for a first profile, it is tried again after this part as many points."""
 
@@ -75,7 +78,7 @@ class InputSample:
 
     def room(self) -> int:
         """Inputs until units are to be learned, or learned again; 0 after the last time."""
-        return next((at - self.seen for at in (SAMPLE_QUERIES, *AGAIN) if at > self.seen), 0)
+        return next((at - self.seen for at in (SAMPLE_QUERIES, AGAIN) if at > self.seen), 0)
 
     def balanced(self, without: IntArray) -> FloatArray:
         """Of each owner but those `without` as many of the rows as leave half of them all, at least OF_OWNER:
@@ -165,6 +168,11 @@ class Learner:
         if self.next_build < NEVER:
             self.next_build = FIRST_BUILD
 
+    def forget_alerts(self) -> None:
+        """Serials mean others from now on."""
+        self.alerted, self.clients_alerted = set(), set()
+        self.clients_with_alerts, self.campaigns_alerted = set(), set()
+
     def room(self) -> int:
         """Evaluation points of sessions until the next build: a batch is cut there."""
         return self.next_build - self.points
@@ -241,6 +249,8 @@ class Learner:
         self.campaigns_alerted &= set(kept[CAMPAIGN].entities.tolist())
         judged = len(np.unique(rows.entities))
         if judge is not None and (self.shift.held or judged < judge.tail.sessions / 2):
+            return None
+        if judge is None and judged < FIRST_SESSIONS and self.points < ENOUGH * FIRST_BUILD:
             return None
         self._young = self._young and self.points < self.window
         span = int(rows.entities.max() - rows.entities.min()) + 1 if judged else 0

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from detector import policy
+from detector.beginning import Told
 from detector.finding import Campaign, Finding, Raised, recognise
 from detector.habits import Habits
 from detector.links import Links
@@ -15,7 +16,7 @@ from detector.policy import Judged
 from detector.profile import ModelProfile
 from detector.query import FloatArray, IntArray, Record
 from detector.settings import Settings
-from detector.suspicion import EPISODES, LEVEL, OPEN, REVISION, Episodes, recent_series
+from detector.suspicion import EPISODES, LEVEL, OPEN, REVISION, SILENT, Episodes, recent_series
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,20 @@ class Case:
                 return
             yield at
             at += 1
+
+    def is_first(self, m: int) -> bool:
+        """Whether the message at point m is an episode's first."""
+        return int(self.kinds[int(self.points.kind[m])].counts[int(self.points.slots[m]), REVISION]) == 0
+
+    def go_on(self, m: int, told: Told | None) -> None:
+        """Instead of the message at point m: its entity goes on in the episode that was `told` of; None:
+        others of its client were, and it is silent until it grows."""
+        episodes, s = self.kinds[int(self.points.kind[m])], int(self.points.slots[m])
+        if told is None:
+            episodes.counts[s, SILENT] = 1
+        else:
+            episodes.began[s] = told.began
+            episodes.counts[s, EPISODES], episodes.counts[s, REVISION] = told.episode, told.revision
 
     def serial(self, m: int) -> int:
         """Of the entity that point m is of."""

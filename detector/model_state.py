@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import numpy as np
 
-from detector import hindsight, policy, prior
 from detector.alert import Alert
+from detector.beginning import Beginning
 from detector.columns import QueryBatch
 from detector.ecs import build_alert
 from detector.features import inputs as units
 from detector.features.inputs import Inputs
-from detector.finding import Campaign, Raised
+from detector.finding import Raised
 from detector.following import follow_clients
 from detector.habits import NOBODY
 from detector.hindsight import Past
-from detector.learner import KEPT_NUMBERS, InputSample, Learner
-from detector.messages import Case
-from detector.points import POINTS, Points, Work, in_order
-from detector.policy import CAMPAIGN, CLIENT, ODD, SESSION, Judged
+from detector.judging import Judging
+from detector.learner import InputSample
+from detector.points import POINTS, Points, Work
+from detector.policy import CAMPAIGN, CLIENT, ODD, SESSION
 from detector.profile import ModelProfile
 from detector.query import FloatArray, IntArray
 from detector.rows import Rows
 from detector.settings import Settings
-from detector.tables import Tables
 
 
-class ModelState(Tables):
+class ModelState(Judging):
     """Sessions, clients, campaigns and profile of one model with inputs of d numbers in one shard."""
 
     def __init__(
@@ -39,48 +38,40 @@ class ModelState(Tables):
     ) -> None:
         """`memory` [bytes] is its share of the shard's, all of it by default; `number` tells it from those
         that the shard had of this model before."""
-        super().__init__(d, settings.memory if memory is None else memory)
-        self.model_id = model_id
+        super().__init__(model_id, d, settings, profile, settings.memory if memory is None else memory)
         self.number = number
-        self.settings = settings
-        self.profile = profile
-        self.inputs: Inputs = profile.inputs if profile else units.unlearned(d)
-        self.sample = InputSample(d, KEPT_NUMBERS) if settings.learn and profile is None else None
-        self.learner = Learner() if settings.learn else None
-        self.past = Past(model_id) if settings.learn and profile is None else None
-        self._bars: tuple[ModelProfile, float, FloatArray] | None = None
-        """Who judges, the budget, and the thresholds for it: they are asked for at every batch."""
-        self.suppressed = np.zeros(1, dtype=np.int64)
-        """Evaluation points above the threshold without a message, since this was made or restored: [1]."""
-
-    @property
-    def judge(self) -> ModelProfile | None:
-        """What judges: the profile; while there is none, the prior from when its units are learned."""
-        if self.profile is None and self.learner is not None and self.measured and self.settings.prior:
-            return prior.judge(self.inputs)
-        return self.profile
-
-    @property
-    def measured(self) -> bool:
-        """Whether the units of the inputs are known."""
-        return self.sample is None or self.sample.enough
-
-    @property
-    def threshold(self) -> float:
-        """Evidence that raises an alert on a short session; infinite while nothing judges."""
-        return float(self._thresholds()[SESSION, 0])
-
-    def _thresholds(self) -> FloatArray:
-        judge = self.judge
-        budget = self.settings.budget * (1.0 if self.past is None else hindsight.SHARE)
-        if judge is None:
-            return np.full((policy.KINDS, 2), np.inf)
-        if self._bars is None or self._bars[0] is not judge or self._bars[1] != budget:
-            self._bars = (judge, budget, judge.thresholds(budget))
-        return self._bars[2]
 
     def process(self, batch: QueryBatch) -> list[Alert]:
         """Account for a batch in order; returns the alerts it raises, in order."""
+        alerts: list[Alert] = []
+        if self.beginning is not None and self.sample is not None:
+            first = batch.part(0, self.beginning.room)
+            sample, kept = self.sample, self.beginning
+            alerts += self._account(first)
+            if not kept.add(first):
+                self.beginning = None
+            elif kept.room == 0:
+                self.beginning = None
+                alerts += self._begin_anew(kept, sample)
+            batch = batch.part(len(first), len(batch))
+        return alerts + self._account(batch) if len(batch) else alerts
+
+    def _begin_anew(self, kept: Beginning, sample: InputSample) -> list[Alert]:
+        """Account for the first queries once more, in the units that were learned from them."""
+        sent = self.sent
+        if self.profile is not None or self.learner is None or sent is None:
+            return []
+        self.start_over()
+        self.learner.forget_alerts()
+        later, self.sample = self.sample, None
+        sent.begin(kept.last())
+        alerts = self._account(kept.batch(sample.rows))
+        self.learner.clients_alerted.update(self.clients.serials_of(sent.clients).tolist())
+        sent.end()
+        self.sample = later if self.profile is None else None
+        return alerts
+
+    def _account(self, batch: QueryBatch) -> list[Alert]:
         n = len(batch)
         work = Work.empty(n)
         alerts: list[Alert] = []
@@ -187,77 +178,6 @@ class ModelState(Tables):
         them, and what `advance` wrote of each, as views that are overwritten later. For subclasses.
         """
 
-    def _judge(
-        self,
-        batch: QueryBatch,
-        first: int,
-        done: int,
-        work: Work,
-        parts: list[tuple[int, Points]],
-        alerts: list[Alert],
-    ) -> None:
-        """Score evaluation points before anything learns from them, and act on them in order.
-
-        Queries up to `done` have been accounted for; query 0 has the number `first`.
-        """
-        kind, points = in_order(parts)
-        judge = self.judge
-        if len(points) == 0 or judge is None:
-            return
-        owner = work.owner[points.rows]
-        scores = judge.ensemble.score(points.features, points.so_far)
-        scores[kind == ODD] -= judge.odd_level
-        points_judged = Judged(
-            kind=kind,
-            slots=points.slots,
-            owner=owner,
-            when=first + points.rows,
-            times=batch.timestamps[points.rows],
-            meta=points.meta,
-            features=points.features,
-            scores=scores,
-            series=points.series,
-            campaign=work.campaign[:done],
-            sender=work.owner[:done],
-            first=first,
-        )
-        for entities, count in zip(self.entities, np.bincount(kind, minlength=policy.KINDS), strict=True):
-            entities.reserve(points=int(count))
-        case = Case(
-            self.model_id,
-            self.settings,
-            judge,
-            self._thresholds(),
-            tuple(entities.episodes for entities in self.entities),
-            self.clients.heard,
-            self.clients.habits,
-            self.campaigns.links,
-            self.suppressed,
-            points_judged,
-            work.sessions[points.rows],
-            lambda m: batch.records[int(points.rows[m])],
-        )
-        for m in case.messages():
-            which, row = int(kind[m]), int(points.rows[m])
-            if self.learner is not None:
-                self.learner.alert(which, case.serial(m), int(self.clients.serial[owner[m]]))
-            campaign = self._campaign(int(points.slots[m]), points_judged, row) if which == CAMPAIGN else None
-            if self.settings.declared.issuperset(
-                campaign.clients if campaign else [batch.records[row].client_id]
-            ):
-                self.suppressed[0] += 1
-                continue
-            alerts.append(build_alert(case.finding(m, campaign)))
-
-    def _campaign(self, slot: int, judged: Judged, row: int) -> Campaign:
-        """The campaign of that slot as it was at the query in `row`: what came later counts later."""
-        members = self.campaigns.members(slot)
-        later = judged.sender[row + 1 :][judged.campaign[row + 1 :] == slot]
-        sent = members.sent - np.bincount(later, minlength=self.clients.used)[members.clients]
-        return Campaign(
-            self.clients.names(members.clients, sent), members.sessions, members.founded, members.mark
-        )
-
     def _learn(
         self,
         batch: QueryBatch,
@@ -304,7 +224,8 @@ class ModelState(Tables):
         again = past.again(profile, self.settings, self.learner)
         if again is not None:
             now = Raised(float(batch.timestamps[row]), int(batch.records.offsets[row]))
-            alerts += map(build_alert, again.findings(now))
+            raised = self.sent.raised if self.sent is not None else None
+            alerts += map(build_alert, again.findings(raised or now))
             again.hand_over(self.entities, self.clients)
 
     def use_units(self, inputs: Inputs) -> None:

@@ -229,6 +229,10 @@ def _dump_model(state: ModelState) -> tuple[dict[str, Any], Arrays]:
         arrays |= {f"learner/{k}": v for k, v in own.items()}
     if state.past is not None:
         arrays |= {f"past/{k}": v for k, v in state.past.state().items()}
+    if state.beginning is not None:
+        arrays |= {f"beginning/{k}": v for k, v in state.beginning.state().items()}
+    if state.sent is not None:
+        meta["sent"] = state.sent.state()
     return meta, arrays
 
 
@@ -271,6 +275,13 @@ def _restore_model(
     state.learner = Learner.from_state(meta["learner"], under(arrays, "learner/"))
     if state.past is not None:
         state.past.load(under(arrays, "past/"))
+    if state.sent is not None:
+        state.sent.load(meta.get("sent", []))
+    begun = under(arrays, "beginning/")
+    if state.beginning is not None and begun:
+        state.beginning.load(begun)
+    else:
+        state.beginning = None
     return state
 
 

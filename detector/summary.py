@@ -92,7 +92,7 @@ class Account:
         for name, count in sorted(self.techniques.items(), key=lambda item: (-item[1], item[0])):
             yield f"  {count:>9,}  {name}"
         if self.hindsight:
-            yield f"  {self.hindsight:>9,}  of them in hindsight, by the first profile of a model"
+            yield f"  {self.hindsight:>9,}  of them in hindsight, once enough was known of a model"
         if self.known_before:
             yield f"  {self.known_before:>9,}  messages had been stored by an earlier run"
         yield f"dead letters  {self.dead_letters:,}"

@@ -31,9 +31,12 @@ class Tables:
 
     def __init__(self, d: int, memory: int) -> None:
         self.d = d
-        sketch = min(d, SKETCH)
         self.memory = memory
-        self._each = bytes_each(d, sketch)
+        self._each = bytes_each(d, min(d, SKETCH))
+        self._make()
+
+    def _make(self) -> None:
+        d, sketch = self.d, min(self.d, SKETCH)
         for_sessions, for_clients, for_campaigns, for_odd = self._room()
         self.sessions = SessionTable(for_sessions)
         self.clients = ClientTable(PER_SESSION * self.sessions.bound, for_clients)
@@ -48,6 +51,13 @@ class Tables:
         self.entities[SESSION].grow(self.sessions.capacity)
         self.entities[CLIENT].grow(self.clients.slots.capacity)
         self.odd.know(self.sessions.capacity)
+
+    def start_over(self) -> None:
+        """Nothing was seen yet."""
+        self._make()
+        for entities in self.entities:
+            for flags in entities.changed.values():
+                flags[:] = 1
 
     def _room(self) -> tuple[int, int, int, int]:
         """Sessions, slots of clients, campaigns, and sessions with odd queries that the memory holds."""

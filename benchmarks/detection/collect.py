@@ -99,6 +99,7 @@ class Watched(ModelState):
             self.use_units(inputs)
         if self.learner is not None:
             self.learner = Learner(window=EVERYTHING, build=False)
+        self.beginning = self.past = self.sent = None
         self.sessions_of_points: list[tuple[str, str]] = []
         self.queries: list[int] = []
         self.features: list[FloatArray] = []

@@ -206,7 +206,7 @@ def test_an_alert_in_hindsight_is_about_the_query_that_showed_it_and_says_when_i
         "raised": "2025-10-09T10:55:23.456Z",
     }
     assert late.document["event"].pop("reason") == now.document["event"].pop("reason") + (
-        " Found in hindsight, 2.0 h later: until then there was no profile of this model."
+        " Found in hindsight, 2.0 h later: until then too little was known of this model."
     )
     del now.document["querywatch"]["alert"]
     assert late.document == now.document

@@ -74,7 +74,7 @@ def test_units_are_learned_at_counted_queries() -> None:
         assert sample.enough == (sample.seen >= SAMPLE_QUERIES)
         sample.add(np.zeros((room, 1)), np.zeros(room, dtype=np.int64))
         learned.append(sample.seen)
-    assert learned == [SAMPLE_QUERIES, *AGAIN]
+    assert learned == [SAMPLE_QUERIES, AGAIN]
 
 
 @pytest.mark.parametrize("clients", [1, 2, 5])
@@ -123,19 +123,29 @@ def test_builds_come_at_each_doubling_and_then_each_window() -> None:
     assert Learner(build=False).room() > 1e15
 
 
-def test_a_first_profile_is_tried_again_soon_where_the_sessions_are_too_few() -> None:
+@pytest.mark.parametrize(
+    ("per_session", "tries"),
+    [
+        (5, [1024]),
+        (16, [1024, 1280, 1600, 2000, 2500, 3125, 3906]),  # 244 sessions
+        (36, [1024, 1280, 1600, 2000, 2500, 3125, 3906, 4882]),  # 135, and points enough
+        (45, [1024, 1280, 1600, 2000, 2500, 3125, 3906, 4882]),  # 108
+    ],
+)
+def test_a_first_profile_is_tried_again_soon_where_the_sessions_are_too_few(
+    per_session: int, tries: list[int]
+) -> None:
     inputs = scenario.profiles("toy")["toy"].inputs
     learner = Learner()
     tried: list[int] = []
     made: ModelProfile | None = None
     while made is None:
-        # Sessions are long, so that points are many before sessions are.
-        rows = points(learner.room(), seed=len(tried), per_session=16)
-        first = learner.points // 16
+        rows = points(learner.room(), seed=len(tried), per_session=per_session)
+        first = learner.points // per_session
         learner.add(Rows(rows.features, rows.entities + first, rows.owners + first, rows.points))
         tried.append(learner.points)
         made = learner.build(inputs, None, 1000, 0.1)
-    assert tried == [1024, 1280, 1600]
+    assert tried == tries
     assert made.sequence == 1
     assert learner.room() == learner.points  # the next one follows when the points are twice as many
 
@@ -175,10 +185,10 @@ def test_a_profile_never_rests_on_less_than_half_of_the_one_before() -> None:
     following = build(127, judge)  # one or two look odd by chance and are left out
     assert following is not None
     assert following.sequence == judge.sequence + 1
-    first = build(124, None)
+    first = build(202, None)
     assert first is not None
     assert first.sequence == 1
-    assert build(99, None) is None
+    assert build(199, None) is None
 
 
 def test_a_renewed_profile_keeps_the_habits_that_came_with_the_one_before() -> None:
