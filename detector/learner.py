@@ -39,11 +39,11 @@ OF_OWNER = 16
 """Inputs of one client that teach the units at most, if half of the sample is left."""
 NEVER = 1 << 62
 FIRST_BUILD = 1024
-"""Evaluation points before the first profile, and before a given one is renewed: a hundred sessions of the
-deployment's own say more than all that is known of others."""
+"""Evaluation points before the first profile, and before a given one is renewed: a few hundred sessions of
+the deployment's own say more than all that is known of others."""
 GROWTH = 2
 """The next profiles follow each time the points have grown so many times over, then after each WINDOW."""
-FIRST_SESSIONS, ENOUGH = 200, 4
+FIRST_SESSIONS, ENOUGH = 300, 6
 """Sessions that the first profile rests on, unless there are ENOUGH times FIRST_BUILD points: fewer lack too
 many honest kinds."""
 RETRY = 4

@@ -16,9 +16,15 @@ IDS = ("client_id", "session_id", "request_id", "source_ip", "user_agent", "tena
 
 
 def remember(records: Iterable[Record]) -> list[Record]:
-    """The same queries, without what takes room."""
+    """The same queries, without what takes room; ids that come again are held once."""
+    held: dict[str, str] = {}
     return [
-        _query(one.model_id, one.timestamp, one.offset, [getattr(one, name) for name in IDS])
+        _query(
+            held.setdefault(one.model_id, one.model_id),
+            one.timestamp,
+            one.offset,
+            [held.setdefault(text, text) for text in (getattr(one, name) for name in IDS)],
+        )
         for one in records
     ]
 

@@ -34,7 +34,7 @@ from detector.sessions import SessionTable
 from detector.settings import Settings
 from models.base import Arrays, under
 
-FORMAT = 13
+FORMAT = 14
 """Those before hold other features: what was measured of open sessions cannot be gone on with."""
 SMALL = 16 * 2**20
 """Fewer bytes of sessions, clients and campaigns are all saved each time, in the state itself."""

@@ -99,7 +99,7 @@ def test_the_first_profiles_do_not_say_who_may_teach() -> None:
         while learner.room():
             # Nothing like the toy traffic: to its profile all of it looks like attacks.
             x = rng.random((FIRST_BUILD, len(NAMES)))
-            serials = learner.points + np.arange(FIRST_BUILD, dtype=np.int64) // 4
+            serials = learner.points + np.arange(FIRST_BUILD, dtype=np.int64) // 3
             learner.add(Rows(x, serials, serials, np.ones(FIRST_BUILD, dtype=np.int64)))
         made.append(learner.build(judge.inputs, present, 100_000, 0.1))
         excess.append(learner.shift.excess)
