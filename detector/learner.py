@@ -43,7 +43,7 @@ FIRST_BUILD = 1024
 the deployment's own say more than all that is known of others."""
 GROWTH = 2
 """The next profiles follow each time the points have grown so many times over, then after each WINDOW."""
-FIRST_SESSIONS, ENOUGH = 300, 6
+FIRST_SESSIONS, ENOUGH = 200, 4
 """Sessions that the first profile rests on, unless there are ENOUGH times FIRST_BUILD points: fewer lack too
 many honest kinds."""
 RETRY = 4

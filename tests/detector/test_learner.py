@@ -126,10 +126,10 @@ def test_builds_come_at_each_doubling_and_then_each_window() -> None:
 @pytest.mark.parametrize(
     ("per_session", "tries"),
     [
-        (3, [1024]),
-        (5, [1024, 1280, 1600]),  # 320 sessions
-        (16, [1024, 1280, 1600, 2000, 2500, 3125, 3906, 4882]),  # 305
-        (36, [1024, 1280, 1600, 2000, 2500, 3125, 3906, 4882, 6102, 7627]),  # 211, and points enough
+        (5, [1024]),  # 204 sessions
+        (8, [1024, 1280, 1600]),  # 200
+        (16, [1024, 1280, 1600, 2000, 2500, 3125, 3906]),  # 244
+        (36, [1024, 1280, 1600, 2000, 2500, 3125, 3906, 4882]),  # 135, and points enough
     ],
 )
 def test_a_first_profile_is_tried_again_soon_where_the_sessions_are_too_few(
@@ -185,10 +185,10 @@ def test_a_profile_never_rests_on_less_than_half_of_the_one_before() -> None:
     following = build(127, judge)  # one or two look odd by chance and are left out
     assert following is not None
     assert following.sequence == judge.sequence + 1
-    first = build(303, None)
+    first = build(204, None)
     assert first is not None
     assert first.sequence == 1
-    assert build(299, None) is None
+    assert build(199, None) is None
 
 
 def test_a_renewed_profile_keeps_the_habits_that_came_with_the_one_before() -> None:
