@@ -66,10 +66,12 @@ class Sent:
 
     def before(self, kind: int, record: Record, *, first: bool) -> tuple[bool, Told | None]:
         """Whether a message, the `first` of an episode or not, is not to go out, since the client was told
-        of; and what of the very entity that the record belongs to. It is asked once in the end."""
+        of; and the episode that the very entity which the record belongs to goes on in, if it was told of
+        and did not go on in it before."""
         who = _who(kind, record)
         if self.raised is None:
-            return (True, self._told.pop(who)) if first and who in self._told else (False, None)
+            told = self._told.pop(who, None) if first else None
+            return False, told._replace(revision=told.revision + 1) if told is not None else None
         if who in self._told:
             self._resumed.add(who)
         return (record.tenant_id, record.client_id) in self.clients, self._told.get(who)

@@ -139,8 +139,11 @@ class Judging(Tables):
                 continue
             if self.sent is not None and self.beginning is None:
                 known, told = self.sent.before(which, record, first=case.is_first(m))
-                if known:
+                if told is not None:
                     case.go_on(m, told)
+                elif known:
+                    case.silence(m)
+                if known:
                     continue
             finding = case.finding(m, campaign, self.sent.raised if self.sent is not None else None)
             alerts.append(build_alert(finding))

@@ -63,15 +63,15 @@ class Case:
         """Whether the message at point m is an episode's first."""
         return int(self.kinds[int(self.points.kind[m])].counts[int(self.points.slots[m]), REVISION]) == 0
 
-    def go_on(self, m: int, told: Told | None) -> None:
-        """Instead of the message at point m: its entity goes on in the episode that was `told` of; None:
-        others of its client were, and it is silent until it grows."""
+    def go_on(self, m: int, told: Told) -> None:
+        """The entity of point m goes on in the episode that was `told` of."""
         episodes, s = self.kinds[int(self.points.kind[m])], int(self.points.slots[m])
-        if told is None:
-            episodes.counts[s, SILENT] = 1
-        else:
-            episodes.began[s] = told.began
-            episodes.counts[s, EPISODES], episodes.counts[s, REVISION] = told.episode, told.revision
+        episodes.began[s] = told.began
+        episodes.counts[s, EPISODES], episodes.counts[s, REVISION] = told.episode, told.revision
+
+    def silence(self, m: int) -> None:
+        """Of the episode at point m nothing is told until it grows."""
+        self.kinds[int(self.points.kind[m])].counts[int(self.points.slots[m]), SILENT] = 1
 
     def serial(self, m: int) -> int:
         """Of the entity that point m is of."""

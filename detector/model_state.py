@@ -49,7 +49,7 @@ class ModelState(Judging):
             sample, kept = self.sample, self.beginning
             alerts += self._account(first)
             if not kept.add(first):
-                self.beginning = None
+                self.beginning = self.sent = None
             elif kept.room == 0:
                 self.beginning = None
                 alerts += self._begin_anew(kept, sample)
@@ -63,12 +63,10 @@ class ModelState(Judging):
             return []
         self.start_over()
         self.learner.forget_alerts()
-        later, self.sample = self.sample, None
         sent.begin(kept.last())
         alerts = self._account(kept.batch(sample.rows))
         self.learner.clients_alerted.update(self.clients.serials_of(sent.clients).tolist())
         sent.end()
-        self.sample = later if self.profile is None else None
         return alerts
 
     def _account(self, batch: QueryBatch) -> list[Alert]:
@@ -219,12 +217,13 @@ class ModelState(Judging):
     def _look_back(self, batch: QueryBatch, row: int, profile: ModelProfile, alerts: list[Alert]) -> None:
         """Judge what went by before there was a profile, of which the first one comes after that query."""
         past, self.past = self.past, None
+        raised = self.sent.raised if self.sent is not None else None
+        self.sent = None
         if past is None or self.learner is None:
             return
         again = past.again(profile, self.settings, self.learner)
         if again is not None:
             now = Raised(float(batch.timestamps[row]), int(batch.records.offsets[row]))
-            raised = self.sent.raised if self.sent is not None else None
             alerts += map(build_alert, again.findings(raised or now))
             again.hand_over(self.entities, self.clients)
 

@@ -175,3 +175,18 @@ def test_what_is_kept_is_read_back() -> None:
     empty = Beginning("m", 10, 100)
     empty.load(Beginning("m", 10, 100).state())
     assert empty.room == 10
+
+
+def test_what_was_told_is_no_more_once_there_is_a_profile() -> None:
+    """Or a client's alert of months later would pass for an update of its first one."""
+    shard = Shard(ONLINE, {})
+    records = log(traffic.START + 85.0)
+    assert {alert.document["user"]["id"] for alert in shard.process(records[: AGAIN - 1]).alerts} == {
+        "attacker-3"
+    }
+    sent = shard.models["toy"].sent
+    assert sent is not None
+    assert sent.clients == {("", "attacker-3")}
+    shard.process(records[AGAIN - 1 :])
+    assert shard.models["toy"].profile is not None
+    assert shard.models["toy"].sent is None
