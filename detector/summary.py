@@ -124,7 +124,7 @@ def describe_models(shard: Shard, given: dict[str, ModelProfile]) -> list[str]:
 
 
 def _judged_by(shard: Shard, given: dict[str, ModelProfile], name: str) -> str:
-    from detector.learner import FIRST_BUILD, SAMPLE_QUERIES
+    from detector.learner import ENOUGH, FIRST_BUILD, FIRST_SESSIONS, SAMPLE_QUERIES
     from detector.profile import MINIMUM_SESSIONS
 
     state = shard.models[name]
@@ -163,5 +163,7 @@ def _judged_by(shard: Shard, given: dict[str, ModelProfile], name: str) -> str:
         points = f"{state.learner.points:,} of {FIRST_BUILD:,}"
         need = f"{points} evaluation points needed (one every 4 queries)"
     else:
-        need = f"fewer than {MINIMUM_SESSIONS} of its sessions are long enough to learn from"
+        many = state.learner.points >= ENOUGH * FIRST_BUILD
+        sessions = MINIMUM_SESSIONS if many else FIRST_SESSIONS
+        need = f"fewer than {sessions} of its sessions are long enough to learn from"
     return f"{why}too little traffic for a profile, {need}; make one from history with `querywatch fit`"
