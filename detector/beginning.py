@@ -26,6 +26,10 @@ Who = tuple[int, str, str, str]
 """Kind of the entity, tenant, client and session id, the last empty but for a session and its odd queries."""
 
 
+_COLUMNS = ("confidence", "margin", "labels")
+"""Of a batch, one number a query."""
+
+
 class Told(NamedTuple):
     """The last message on an entity's episode: when that began, its number and the message's."""
 
@@ -114,7 +118,7 @@ class Beginning:
         if batch.probabilities.shape[1] > self._widest:
             return False
         self._probabilities.append(batch.probabilities.copy())
-        self._columns.append((batch.confidence.copy(), batch.margin.copy(), batch.labels.copy()))
+        self._columns.append(tuple(getattr(batch, name).copy() for name in _COLUMNS))
         self._queries += remembered.remember(batch.records)
         return True
 
@@ -161,6 +165,3 @@ class Beginning:
         if self._queries:
             self._columns = [tuple(np.array(arrays[name]) for name in _COLUMNS)]
             self._probabilities = [np.array(arrays["probabilities"], dtype=np.float64)]
-
-
-_COLUMNS = ("confidence", "margin", "labels")

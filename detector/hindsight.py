@@ -23,7 +23,7 @@ from detector.finding import Finding, Raised
 from detector.learner import WINDOW, Learner
 from detector.messages import Case
 from detector.points import Points, Work, in_order
-from detector.policy import CAMPAIGN, KINDS, ODD, Judged
+from detector.policy import CAMPAIGN, KINDS, Judged
 from detector.profile import ModelProfile
 from detector.query import FloatArray, IntArray, Record
 from detector.settings import Settings
@@ -111,8 +111,6 @@ class Past:
             own = seen.kind == kind
             serials, slots[own] = np.unique(seen.entities()[own], return_inverse=True)
             kinds.append(suspicion.allocate(len(serials)))
-        scores = profile.ensemble.score(seen.features, evaluations(seen.meta[:, 0]))
-        scores[seen.kind == ODD] -= profile.odd_level
         first = int(seen.when[0])
         queries = int(seen.when[-1]) - first + 1
         points = Judged(
@@ -123,7 +121,7 @@ class Past:
             times=seen.time,
             meta=seen.meta,
             features=seen.features,
-            scores=scores,
+            scores=profile.scores(seen.kind, seen.features, evaluations(seen.meta[:, 0])),
             series=seen.series,
             campaign=np.full(queries, -1, dtype=np.int64),
             sender=np.zeros(queries, dtype=np.int64),

@@ -16,7 +16,7 @@ from detector.hindsight import Past
 from detector.learner import AGAIN, KEPT_NUMBERS, SAMPLE_QUERIES, InputSample, Learner
 from detector.messages import Case
 from detector.points import Points, Work, in_order
-from detector.policy import CAMPAIGN, ODD, SESSION, Judged
+from detector.policy import CAMPAIGN, SESSION, Judged
 from detector.profile import ModelProfile
 from detector.query import FloatArray
 from detector.settings import Settings
@@ -96,8 +96,6 @@ class Judging(Tables):
         if len(points) == 0 or judge is None:
             return
         owner = work.owner[points.rows]
-        scores = judge.ensemble.score(points.features, points.so_far)
-        scores[kind == ODD] -= judge.odd_level
         points_judged = Judged(
             kind=kind,
             slots=points.slots,
@@ -106,7 +104,7 @@ class Judging(Tables):
             times=batch.timestamps[points.rows],
             meta=points.meta,
             features=points.features,
-            scores=scores,
+            scores=judge.scores(kind, points.features, points.so_far),
             series=points.series,
             campaign=work.campaign[:done],
             sender=work.owner[:done],
@@ -133,7 +131,7 @@ class Judging(Tables):
             if self.learner is not None:
                 self.learner.alert(which, case.serial(m), int(self.clients.serial[owner[m]]))
             campaign = self._campaign(int(points.slots[m]), points_judged, row) if which == CAMPAIGN else None
-            record = batch.records[row]
+            record = case.record(m)
             if self.settings.declared.issuperset(campaign.clients if campaign else [record.client_id]):
                 self.suppressed[0] += 1
                 continue

@@ -26,7 +26,7 @@ from detector.features.inputs import Inputs, from_arrays, to_arrays
 from detector.habits import NOBODY, Known, allowances, follow
 from detector.keys import Keys
 from detector.links import FIRST_DISTANCE
-from detector.policy import AGED, BUDGET_SHARES, KINDS, OTHERS, SESSION
+from detector.policy import AGED, BUDGET_SHARES, KINDS, ODD, OTHERS, SESSION
 from detector.query import FloatArray, IntArray
 from detector.rows import NO_ROWS, Rows
 from detector.tails import Scored, tails_of
@@ -67,6 +67,13 @@ class ModelProfile:
     def tail_of(self, kind: int, late: bool) -> SessionTail:
         """The tail of the entities of that kind, while they are short or once they are long."""
         return self.late[AGED.index(kind)] if late and kind in AGED else self.tails[kind]
+
+    def scores(self, kind: IntArray, features: FloatArray, so_far: IntArray) -> FloatArray:
+        """Scores [m] of evaluation points of entities of these kinds [m]: features [m, f]; so_far [m]: the
+        how many-th of its entity each one is, from 1."""
+        scores = self.ensemble.score(features, so_far)
+        scores[kind == ODD] -= self.odd_level
+        return scores
 
     def thresholds(self, budget: float) -> FloatArray:
         """Evidence that raises an alert on entities of each kind while they are short and once they are
