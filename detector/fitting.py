@@ -20,7 +20,8 @@ from detector.alert import Alert
 from detector.columns import QueryBatch
 from detector.features import inputs as units
 from detector.features.inputs import Inputs
-from detector.learner import InputSample, Learner
+from detector.input_sample import InputSample
+from detector.learner import Learner
 from detector.model_state import ModelState
 from detector.policy import OTHERS
 from detector.profile import MINIMUM_SESSIONS, ModelProfile, build

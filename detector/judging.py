@@ -13,7 +13,8 @@ from detector.features import inputs as units
 from detector.features.inputs import Inputs
 from detector.finding import Campaign
 from detector.hindsight import Past
-from detector.learner import AGAIN, KEPT_NUMBERS, SAMPLE_QUERIES, InputSample, Learner
+from detector.input_sample import AGAIN, KEPT_NUMBERS, SAMPLE_QUERIES, InputSample
+from detector.learner import Learner
 from detector.messages import Case
 from detector.points import Points, Work, in_order
 from detector.policy import CAMPAIGN, SESSION, Judged

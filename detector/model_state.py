@@ -14,8 +14,8 @@ from detector.finding import Raised
 from detector.following import follow_clients
 from detector.habits import NOBODY
 from detector.hindsight import Past
+from detector.input_sample import InputSample
 from detector.judging import Judging
-from detector.learner import InputSample
 from detector.points import POINTS, Points, Work
 from detector.policy import CAMPAIGN, CLIENT, ODD, SESSION
 from detector.profile import ModelProfile

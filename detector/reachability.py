@@ -64,7 +64,7 @@ def _profile(config: Config) -> str:
         begin = "alerts begin after about 100 longer sessions of a model, or with `querywatch fit`"
         if config.detection.prior:
             from detector import prior
-            from detector.learner import SAMPLE_QUERIES
+            from detector.input_sample import SAMPLE_QUERIES
 
             judge = prior.shipped().profile
             shown = f"it can show {judge.tail.supported_budget():.3g} false alerts per 10,000 sessions"

@@ -24,7 +24,8 @@ from detector.errors import OtherVersion, ProfileError, StateError
 from detector.features import inputs as units
 from detector.features.catalogue import NAMES
 from detector.grouping import Groups
-from detector.learner import KEPT_NUMBERS, InputSample, Learner
+from detector.input_sample import KEPT_NUMBERS, InputSample
+from detector.learner import Learner
 from detector.model_state import ModelState
 from detector.pipeline import Shard
 from detector.policy import KIND_NAMES

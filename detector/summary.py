@@ -124,7 +124,8 @@ def describe_models(shard: Shard, given: dict[str, ModelProfile]) -> list[str]:
 
 
 def _judged_by(shard: Shard, given: dict[str, ModelProfile], name: str) -> str:
-    from detector.learner import ENOUGH, FIRST_BUILD, FIRST_SESSIONS, SAMPLE_QUERIES
+    from detector.input_sample import SAMPLE_QUERIES
+    from detector.learner import ENOUGH, FIRST_BUILD, FIRST_SESSIONS
     from detector.profile import MINIMUM_SESSIONS
 
     state = shard.models[name]

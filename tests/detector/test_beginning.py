@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from detector.beginning import Beginning
-from detector.learner import AGAIN, KEPT_NUMBERS, SAMPLE_QUERIES
+from detector.input_sample import AGAIN, KEPT_NUMBERS, SAMPLE_QUERIES
 from detector.pipeline import Shard
 from detector.policy import KINDS
 from detector.query import Record

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from detector.features.catalogue import NAMES
-from detector.learner import AGAIN, FIRST_BUILD, OF_OWNER, SAMPLE_QUERIES, SAMPLE_ROWS, InputSample, Learner
+from detector.input_sample import AGAIN, OF_OWNER, SAMPLE_QUERIES, SAMPLE_ROWS, InputSample
+from detector.learner import FIRST_BUILD, Learner
 from detector.profile import ModelProfile
 from detector.profile import build as make_profile
 from detector.rows import Rows

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detector.learner import FIRST_BUILD, SAMPLE_QUERIES
+from detector.input_sample import SAMPLE_QUERIES
+from detector.learner import FIRST_BUILD
 from detector.pipeline import Shard
 from detector.profile import ModelProfile
 from detector.query import Record

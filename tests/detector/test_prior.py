@@ -12,7 +12,8 @@ import pytest
 from detector import prior
 from detector.features import inputs as units
 from detector.features.catalogue import INDEX, NAMES
-from detector.learner import AGAIN, SAMPLE_QUERIES, WINDOW
+from detector.input_sample import AGAIN, SAMPLE_QUERIES
+from detector.learner import WINDOW
 from detector.pipeline import Shard
 from detector.prior import Prior
 from detector.profile import MINIMUM_SESSIONS

@@ -10,7 +10,7 @@ import pytest
 
 from detector.container import pack, unpack
 from detector.errors import StateError
-from detector.learner import SAMPLE_QUERIES
+from detector.input_sample import SAMPLE_QUERIES
 from detector.pipeline import Shard
 from detector.profile import ModelProfile
 from detector.query import Record
