@@ -5,6 +5,7 @@ Whatever a query is attributed to, the kernels, the features and the models are 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ def bytes_each(d: int, sketch: int) -> int:
     return _row(d, sketch).itemsize + ring + suspicion.block_bytes() // suspicion.SERIES_SHARE
 
 
+@lru_cache(layout.LENGTHS)
 def _row(d: int, sketch: int) -> np.dtype[np.void]:
     return layout.row_type([*layout.row_fields(d, sketch), *suspicion.ROW_FIELDS])
 

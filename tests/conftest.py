@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import uuid
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Protocol
 
 import hypothesis
@@ -14,6 +15,8 @@ from tests.servers.elasticsearch import ElasticsearchServer
 from tests.servers.kafka import KafkaServer
 from tests.servers.secured_elasticsearch import SecuredElasticsearchServer
 from tests.servers.secured_kafka import SecuredKafkaServer
+
+BENCHMARKS = Path(__file__).with_name("benchmarks")
 
 
 def pytest_configure() -> None:
@@ -28,10 +31,24 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where tests run side by side, those with servers stay together: one Kafka, one Elasticsearch."""
+    """Where tests run side by side, some stay together, in one process."""
     for item in items:
-        if item.get_closest_marker("servers"):
-            item.add_marker(pytest.mark.xdist_group("servers"))
+        if group := _group(item):
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
+def _group(item: pytest.Item) -> str:
+    """The name of the tests that this one stays with; empty: it may run anywhere.
+
+    Three groups have servers of their own: while one waits for its, the others go on. The deployments that
+    a module of benchmark tests makes are made once.
+    """
+    of_benchmarks = BENCHMARKS in item.path.parents
+    if item.get_closest_marker("servers"):
+        if any(name.startswith("secured_") for name in getattr(item, "fixturenames", ())):
+            return "secured servers"
+        return "benchmarks' servers" if of_benchmarks else "servers"
+    return item.path.name if of_benchmarks else ""
 
 
 class TopicFactory(Protocol):

@@ -7,6 +7,8 @@ long) is lent a block for MORE further sketches; most sessions end before.
 
 from __future__ import annotations
 
+import math
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +18,8 @@ from detector import pool
 from detector.pool import Pool
 from detector.query import FloatArray, IntArray
 
+LENGTHS = 64
+"""Lengths of inputs for which the types of rows are kept: a thousand models are made, and alike."""
 MEMORY = 16
 """Queries after which a statistic has forgotten about two thirds."""
 LONG_MEMORY = 64
@@ -176,6 +180,7 @@ def row_fields(d: int, sketch: int) -> list[Field]:
     ]
 
 
+@lru_cache(LENGTHS)
 def block_type(sketch: int) -> np.dtype[np.void]:
     """What one block holds."""
     return row_type(
@@ -193,7 +198,7 @@ def row_type(fields: list[Field]) -> np.dtype[np.void]:
     offsets, at = [], 0
     for _, kind, shape in fields:
         offsets.append(at)
-        at += np.dtype(kind).itemsize * int(np.prod(shape, dtype=np.int64))
+        at += np.dtype(kind).itemsize * math.prod(shape)
     return np.dtype(
         {
             "names": [name for name, _, _ in fields],
