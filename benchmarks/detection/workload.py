@@ -15,6 +15,7 @@ from benchmarks.traces import log
 from benchmarks.traces.dealing import deal
 from benchmarks.traces.deployment import Deployment
 from benchmarks.traces.identities import Directory, Identity
+from benchmarks.traces.program import Program
 from benchmarks.traces.recording import Recording, record
 from benchmarks.traces.schedule import DAY, Period
 from benchmarks.traces.variants import Variant
@@ -89,19 +90,20 @@ class Workload:
         which = [zlib.crc32(name.encode()), model, budget]
         rng = np.random.default_rng([plan.seed, 3, *which])
         natural = bool(np.random.default_rng([plan.seed, 6, *which]).random() < plan.natural)
+        program = Program.drawn(np.random.default_rng([plan.seed, 9, *which]), natural)
 
         def make() -> Stored:
             with threadpool_limits(1):
                 digits = int(rng.choice([6, 7, 9]))
                 target = self.deployment.targets[model]
-                return Stored.of(record(target, name, budget, digits, rng, natural))
+                return Stored.of(record(target, name, budget, digits, rng, program))
 
         key: dict[str, object] = {
             "seed": plan.seed,
             "model": plan.models[model],
             "attack": name,
             "budget": budget,
-            "natural": natural,
+            "program": program,
         }
         return self.cache.get(key, TRACES, Stored, make).recording()
 

@@ -12,6 +12,7 @@ from benchmarks.traces.benign import Client, Kind
 from benchmarks.traces.crowd import Crowd
 from benchmarks.traces.dealing import deal
 from benchmarks.traces.identities import Directory, Identity
+from benchmarks.traces.program import OWN_NUMBERS, Program
 from benchmarks.traces.recorder import significant
 from benchmarks.traces.recording import record
 from benchmarks.traces.schedule import Period
@@ -77,14 +78,14 @@ class Deployment:
         budget: int,
         variant: Variant,
         period: Period,
-        natural: bool = False,
+        program: Program = OWN_NUMBERS,
         own_scale: bool = False,
     ) -> list[log.Session]:
         """The sessions of one attack of at most `budget` queries of its own, cut there, in this variant;
-        `natural` and `own_scale` as in `record`."""
+        `program` and `own_scale` as in `record`."""
         who = self._directory.pick(target.model_id)
         rng = np.random.default_rng(self.rng.integers(2**63))
-        recording = record(target, name, budget, who.digits, rng, natural, own_scale)
+        recording = record(target, name, budget, who.digits, rng, program, own_scale)
         return deal(recording, variant, target, who, self._directory, self.rng, period)
 
     def _honest(

@@ -15,6 +15,7 @@ from benchmarks.traces import log
 from benchmarks.traces.attacks import ATTACKS, DEFAULT_ATTACKS
 from benchmarks.traces.data import DATASETS
 from benchmarks.traces.deployment import Deployment
+from benchmarks.traces.program import Program
 from benchmarks.traces.schedule import DAY, Period
 from benchmarks.traces.variants import PLAIN, Variant
 
@@ -83,13 +84,13 @@ def make(
 
     Each name of `attacks` (default `DEFAULT_ATTACKS`) makes `repeats` sessions; the models take turns.
     Budgets are drawn from the range `queries`. `variant` is how the attackers hide; the share `natural` of
-    them writes rows as the data's own source does (see `benchmarks.traces.recorder`). With `varied`, each
+    them writes rows as the data's own source does (see `benchmarks.traces.program`). With `varied`, each
     model's honest clients are mixed in another way, and half of the attackers scale columns by their own rows
     (see `benchmarks.traces.recording`). Raises ValueError for a value out of its range or an unknown name.
     """
     names = list(DEFAULT_ATTACKS if attacks is None else attacks)
     _check(names, models, queries, variant, natural, history_sessions, benign_sessions)
-    writing, scaling = np.random.default_rng([seed, 6]), np.random.default_rng([seed, 8])
+    writing, scaling, liking = (np.random.default_rng([seed, n]) for n in (6, 8, 9))
     with threadpool_limits(1):  # results of parallel sums may differ in the last digit
         progress("training the targets")
         deployment = Deployment(seed, models, varied)
@@ -106,8 +107,9 @@ def make(
             progress(
                 f"attack {i + 1} of {len(names) * repeats}: {name} on {target.model_id}, {budget} queries"
             )
-            writes, scales = bool(writing.random() < natural), varied and bool(scaling.random() < 0.5)
-            trace += deployment.attack(target, name, budget, variant, period, writes, scales)
+            program = Program.drawn(liking, natural=bool(writing.random() < natural))
+            scales = varied and bool(scaling.random() < 0.5)
+            trace += deployment.attack(target, name, budget, variant, period, program, scales)
     rng = np.random.default_rng([seed, 2])
     units = (
         {t.model_id: log.Units.draw(rng, t.dataset.columns) for t in deployment.targets} if rescale else None

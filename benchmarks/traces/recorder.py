@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from benchmarks.traces.program import OWN_NUMBERS, Program
 from benchmarks.traces.targets import Target
 from detector.query import FloatArray
 
@@ -35,14 +36,13 @@ FROM_MEMORY = 3
 class Recorder:
     """Scores rows with the target and keeps them, in order, until the budget is spent.
 
-    Rows are first rounded to the client's `digits`, so the model answers exactly what the log shows. A
-    `natural` program sends rows as the data's own source writes them, as an interface with typed fields asks
-    for (whole grey values, known categories), and does not ask twice for the same one: it remembers answers.
-    `again` counts rows that it sent twice all the same, for want of new ones.
+    Rows are first rounded to the client's `digits`, so the model answers exactly what the log shows.
+    `again` counts rows of natural programs that were sent before: for want of new ones by those that remember
+    answers.
     """
 
-    def __init__(self, target: Target, budget: int, digits: int, natural: bool = False) -> None:
-        self.target, self.digits, self.left, self.natural = target, digits, budget, natural
+    def __init__(self, target: Target, budget: int, digits: int, program: Program = OWN_NUMBERS) -> None:
+        self.target, self.digits, self.left, self.program = target, digits, budget, program
         self.calls: list[int] = []
         self.again = 0
         self._inputs: list[FloatArray] = []
@@ -50,11 +50,32 @@ class Recorder:
         self._known: dict[bytes, FloatArray] = {}
         self._in_vain = 0
         self._from_memory = FROM_MEMORY * budget
+        # Its own chance: whether a program checks what it has must not change how it searches.
+        self._checking = np.random.default_rng(budget)
 
     def predict(self, x: FloatArray) -> FloatArray:
         """Probabilities [n, k] of raw inputs x [n, d]. Raises BudgetSpent when not all could be scored."""
-        rows = written(np.asarray(x, dtype=np.float64), self.target, self.digits, self.natural)
-        return self._remembered(rows) if self.natural else self._score(rows)
+        rows = written(np.asarray(x, dtype=np.float64), self.target, self.digits, self.program.natural)
+        if self.program.natural and self.program.remembers:
+            answers = self._remembered(rows)
+        else:
+            if self.program.natural:
+                self._count(rows[: self.left])
+            answers = self._score(rows)
+        if self._checking.random() < self.program.checks:
+            self._check()
+        return answers
+
+    def _check(self) -> None:
+        """Ask once more for the first row of all, or for the one that was asked for last."""
+        where = 0 if self._checking.random() < 0.5 else -1
+        self._score(self._inputs[where][where][None])
+
+    def _count(self, rows: FloatArray) -> None:
+        for row in rows:
+            key = row.tobytes()
+            self.again += key in self._known
+            self._known[key] = row
 
     def _remembered(self, rows: FloatArray) -> FloatArray:
         keys = [row.tobytes() for row in rows]

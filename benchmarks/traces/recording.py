@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.traces.attacks import ATTACKS, Attacker, carry_out
+from benchmarks.traces.program import OWN_NUMBERS, Program
 from benchmarks.traces.recorder import Recorder, written
 from benchmarks.traces.targets import Target
 from detector.query import FloatArray, IntArray
@@ -77,9 +78,9 @@ class Recording:
         )
 
 
-MOST_AGAIN, LEAST_SENT = 0.25, 0.25
-"""Share of rows that were sent before, and of the budget that was spent: with more of the first or less of
-the second a search is lost in the rounding."""
+MOST_AGAIN, MOST_REPEATED, LEAST_SENT = 0.25, 0.6, 0.25
+"""Share of rows that were sent before, by a program that remembers and by one that does not, and of the
+budget that was spent: with more of the first two or less of the third a search is lost in the rounding."""
 SPREADS = (2.0, 3.0, 5.0)
 """Standard deviations about the mean that an attacker takes for a column's range who knows no other."""
 
@@ -90,30 +91,32 @@ def record(
     budget: int,
     digits: int,
     rng: np.random.Generator,
-    natural: bool = False,
+    program: Program = OWN_NUMBERS,
     own_scale: bool = False,
 ) -> Recording:
-    """Carries out the attack with at most `budget` queries, cut there. With `natural`, its program writes
-    rows as the data's own source does, unless its steps are lost in the rounding: then it writes its own
-    numbers after all. With `own_scale`, it scales columns by how the attacker's own rows spread, and not by
-    the public range: steps are another share of it, and no value lies far out."""
+    """Carries out the attack with at most `budget` queries, cut there. A natural program whose steps are
+    lost in the rounding writes its own numbers after all. With `own_scale`, it scales columns by how the
+    attacker's own rows spread, and not by the public range: steps are another share of it, and no value lies
+    far out."""
     if own_scale:
         target = replace(target, dataset=target.dataset.as_seen_by_attacker(float(rng.choice(SPREADS))))
     state = rng.bit_generator.state
-    recorder = _carried_out(target, kind, budget, digits, rng, natural)
+    recorder = _carried_out(target, kind, budget, digits, rng, program)
     sent = budget - recorder.left
-    if natural and (recorder.again > MOST_AGAIN * sent or sent < LEAST_SENT * budget):
+    most = MOST_AGAIN if program.remembers else MOST_REPEATED
+    if program.natural and (recorder.again > most * sent or sent < LEAST_SENT * budget):
         rng.bit_generator.state = state
-        recorder = _carried_out(target, kind, budget, digits, rng, natural=False)
+        program = program._replace(natural=False)
+        recorder = _carried_out(target, kind, budget, digits, rng, program)
     inputs = recorder.inputs
     own = np.ones(len(inputs), dtype=np.bool_)
     calls = tuple(recorder.calls)
-    return Recording(kind, target.model_id, digits, inputs, recorder.answers, calls, own, recorder.natural)
+    return Recording(kind, target.model_id, digits, inputs, recorder.answers, calls, own, program.natural)
 
 
 def _carried_out(
-    target: Target, kind: str, budget: int, digits: int, rng: np.random.Generator, natural: bool
+    target: Target, kind: str, budget: int, digits: int, rng: np.random.Generator, program: Program
 ) -> Recorder:
-    recorder = Recorder(target, budget, digits, natural)
+    recorder = Recorder(target, budget, digits, program)
     carry_out(kind, Attacker(recorder, rng, budget))
     return recorder

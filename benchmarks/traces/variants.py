@@ -19,6 +19,9 @@ DRIP = (60.0, 1_500.0)
 BEYOND_GAP = (1_860.0, 3_600.0)
 """Seconds, longer than that gap of 30 minutes: each query stands alone in its session."""
 
+FEW_DUMMIES, DUMMIES = 0.5, (4.0, 65.0)
+"""Share of attackers that have few ordinary rows to hide among, and send these again and again; how many."""
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -125,5 +128,8 @@ def _shuffled(n: int, window: int, rng: np.random.Generator) -> IntArray:
 def _diluted(sent: Recording, share: float, target: Target, rng: np.random.Generator) -> Recording:
     extra = round(len(sent) * share / (1.0 - share))
     rows = target.population.draw(rng, extra)
+    if extra and rng.random() < FEW_DUMMIES:
+        few = int(np.exp(rng.uniform(*np.log(DUMMIES))))
+        rows = rows[:few][rng.integers(0, min(few, extra), extra)]
     position = np.sort(rng.integers(0, len(sent) + 1, extra))
     return sent.insert(position, rows, target.predict(rows))

@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 
 from benchmarks.traces.attacks import ATTACKS
+from benchmarks.traces.program import Program
 from benchmarks.traces.recorder import IN_VAIN, BudgetSpent, Recorder
 from benchmarks.traces.recording import Recording, record
 from benchmarks.traces.targets import Target, train
 from benchmarks.traces.variants import Variant, disguise
 from detector.query import FloatArray
+
+CAREFUL = Program(natural=True, remembers=True)
 
 INVERSIONS = (
     "finite_difference_inversion",
@@ -193,7 +196,7 @@ def phishing() -> Target:
     "name", ["hop_skip_jump", "cma_es_inversion", "jacobian_extraction", "spsa", "grid_extraction"]
 )
 def test_natural_attackers_write_rows_as_the_source_does_and_ask_once(digits: Target, name: str) -> None:
-    found = record(digits, name, 120, 9, np.random.default_rng(1), natural=True)
+    found = record(digits, name, 120, 9, np.random.default_rng(1), CAREFUL)
     assert found.natural
     np.testing.assert_array_equal(found.inputs, np.round(found.inputs))
     assert found.inputs.min() >= 0.0 and found.inputs.max() <= 16.0
@@ -202,27 +205,27 @@ def test_natural_attackers_write_rows_as_the_source_does_and_ask_once(digits: Ta
 
 
 def test_natural_attackers_on_codes_send_known_codes_only(phishing: Target) -> None:
-    sent = record(phishing, "differential_evolution", 200, 9, np.random.default_rng(1), natural=True).inputs
+    sent = record(phishing, "differential_evolution", 200, 9, np.random.default_rng(1), CAREFUL).inputs
     for column, known in zip(sent.T, phishing.dataset.train.T, strict=True):
         assert set(column.tolist()) <= set(known.tolist())
 
 
 def test_a_search_that_is_lost_in_the_rounding_writes_its_own_numbers(phishing: Target) -> None:
-    lost = record(phishing, "zoo", 200, 9, np.random.default_rng(1), natural=True)
+    lost = record(phishing, "zoo", 200, 9, np.random.default_rng(1), CAREFUL)
     raw = record(phishing, "zoo", 200, 9, np.random.default_rng(1))
     assert not lost.natural
     np.testing.assert_array_equal(lost.inputs, raw.inputs)
 
 
 def test_natural_attackers_stay_natural_when_they_jitter(digits: Target) -> None:
-    found = record(digits, "spsa", 60, 9, np.random.default_rng(1), natural=True)
+    found = record(digits, "spsa", 60, 9, np.random.default_rng(1), CAREFUL)
     sent = disguise(found, Variant(jitter=0.05), digits, np.random.default_rng(2)).inputs
     np.testing.assert_array_equal(sent, np.round(sent))
     assert not np.array_equal(sent, found.inputs)
 
 
 def test_a_natural_recorder_remembers_answers_and_asks_again_only_in_vain(digits: Target) -> None:
-    recorder = Recorder(digits, 10, 9, natural=True)
+    recorder = Recorder(digits, 10, 9, CAREFUL)
     row = digits.dataset.live[:1]
     answer = recorder.predict(row)
     for _ in range(IN_VAIN):
@@ -231,3 +234,49 @@ def test_a_natural_recorder_remembers_answers_and_asks_again_only_in_vain(digits
     with pytest.raises(BudgetSpent):
         recorder.predict(digits.dataset.live[:20])
     assert len(recorder.inputs) == 10
+
+
+def test_a_natural_recorder_that_forgets_asks_for_the_same_again(digits: Target) -> None:
+    recorder = Recorder(digits, 10, 9, Program(natural=True))
+    row = digits.dataset.live[:1]
+    for _ in range(3):
+        recorder.predict(row + 0.2)
+    assert (len(recorder.inputs), recorder.again, recorder.left) == (3, 2, 7)
+
+
+def test_a_program_that_checks_asks_for_the_first_or_the_last_and_searches_the_same(digits: Target) -> None:
+    rows = digits.dataset.live[:40]
+    checking, blind = (Recorder(digits, 200, 9, Program(checks=share)) for share in (0.5, 0.0))
+    for row in rows:
+        np.testing.assert_array_equal(checking.predict(row[None]), blind.predict(row[None]))
+    sent, last, checks = checking.inputs, -1, 0
+    for now in sent:
+        if last + 1 < len(rows) and np.array_equal(now, blind.inputs[last + 1]):
+            last += 1
+        else:
+            checks += 1
+            assert np.array_equal(now, blind.inputs[0]) or np.array_equal(now, blind.inputs[last])
+    assert last == len(rows) - 1
+    assert 10 < checks < 30
+    assert len(sent) == len(rows) + checks == 200 - checking.left
+
+
+def test_programs_are_of_all_sorts() -> None:
+    rng = np.random.default_rng(4)
+    drawn = [Program.drawn(rng, natural=n % 2 == 0) for n in range(1000)]
+    assert not any(one.remembers for one in drawn if not one.natural)
+    assert 0.4 < np.mean([one.remembers for one in drawn if one.natural]) < 0.6
+    checks = np.array([one.checks for one in drawn])
+    assert 0.4 < (checks > 0.0).mean() < 0.6
+    assert checks[checks > 0.0].min() >= 0.02 and checks.max() <= 0.5
+
+
+def test_half_of_the_attackers_hide_among_few_ordinary_rows(digits: Target) -> None:
+    found = record(digits, "spsa", 200, 9, np.random.default_rng(1))
+    kinds = []
+    for seed in range(40):
+        sent = disguise(found, Variant(dilution=0.5), digits, np.random.default_rng(seed))
+        dummies = sent.inputs[~sent.own]
+        assert len(dummies) == len(found)
+        kinds.append(len(np.unique(dummies, axis=0)) <= 65)
+    assert 10 <= sum(kinds) <= 30
