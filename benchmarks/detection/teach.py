@@ -56,25 +56,26 @@ FEWER = 4
 """Of so many points one teaches the recognisers that are only tried: points of one session are much alike."""
 HISTORY, TRACE, REPEATS = 6000, 2500, 10
 """Benign sessions of a deployment, and attacks of each kind, over all its models."""
-NUMBERS = (0, 2, 3, 4, 5, 8, 9, 10, 11)
-"""The deployments that teach, by number (see `_form`): more of them add nothing (docs/detection.md)."""
-FORMS: tuple[dict[str, Any], ...] = (
-    {},
-    {"rescale": True},
-    {"variant": Variant(dilution=0.5)},
-    {"queries": (60, 250)},
-    {"outputs": "confidence"},
-    {"outputs": "label", "variant": Variant(dilution=0.25)},
-    {"variant": Variant(dilution=0.75), "rescale": True},
-    {"variant": Variant(jitter=0.02), "outputs": "rounded", "repeats": REPEATS // 2},
-)
+DEPLOYMENTS: dict[int, dict[str, Any]] = {
+    0: {},
+    2: {"variant": Variant(dilution=0.5)},
+    3: {"queries": (60, 250)},
+    4: {"outputs": "confidence"},
+    5: {"outputs": "label", "variant": Variant(dilution=0.25)},
+    8: {"varied": True},
+    9: {"varied": True, "rescale": True},
+    10: {"varied": True, "variant": Variant(dilution=0.5)},
+    11: {"varied": True, "queries": (60, 250)},
+}
+"""The deployments that teach, by number, and their forms (see `benchmarks.traces.make`): more of them add
+nothing (docs/detection.md)."""
 
 
 def main(
     seed: Annotated[int, typer.Option(help="Seed of deployment 0; that of another is as much higher.")] = 700,
     number_of: Annotated[
-        int, typer.Option("--deployments", help="Deployments to make.", min=1, max=len(NUMBERS))
-    ] = len(NUMBERS),
+        int, typer.Option("--deployments", help="Deployments to make.", min=1, max=len(DEPLOYMENTS))
+    ] = len(DEPLOYMENTS),
     output: Annotated[Path, typer.Option(help="Where the recogniser goes.")] = SHIPPED,
     prior: Annotated[Path, typer.Option(help="Where the prior goes.")] = PRIOR,
     only_recogniser: Annotated[
@@ -91,7 +92,7 @@ def main(
     progress, console = Console(stderr=True), Console(width=110)
     started = time.monotonic()
     deployments: list[Recorded] = []
-    forms = {number: _form(number) for number in NUMBERS[:number_of]}
+    forms = dict(list(DEPLOYMENTS.items())[:number_of])
     for number, form in forms.items():
         # Models and attacks take turns, so another order gives other pairs of them.
         order = tuple(np.roll(DATA_SETS, number).tolist())
@@ -141,13 +142,6 @@ def main(
 def counted(points: Sequence[Points]) -> dict[str, int]:
     """How many evaluation points these are, for the provenance."""
     return {"evaluation_points": sum(len(part.family) for part in points)}
-
-
-def _form(number: int) -> dict[str, Any]:
-    """The form of the deployment of that number: all in turn, and in every second round with crowds and
-    attackers that are varied (see `benchmarks.traces.make`)."""
-    again, which = divmod(number, len(FORMS))
-    return FORMS[which] | {"varied": True} if again % 2 else FORMS[which]
 
 
 class Recorded(NamedTuple):

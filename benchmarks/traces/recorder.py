@@ -37,7 +37,7 @@ class Recorder:
     """Scores rows with the target and keeps them, in order, until the budget is spent.
 
     Rows are first rounded to the client's `digits`, so the model answers exactly what the log shows.
-    `again` counts rows of natural programs that were sent before: for want of new ones by those that remember
+    `again` counts rows that were sent before, checks apart: for want of new ones by programs that remember
     answers.
     """
 
@@ -47,6 +47,7 @@ class Recorder:
         self.again = 0
         self._inputs: list[FloatArray] = []
         self._answers: list[FloatArray] = []
+        self._sent: set[bytes] = set()
         self._known: dict[bytes, FloatArray] = {}
         self._in_vain = 0
         self._from_memory = FROM_MEMORY * budget
@@ -56,11 +57,10 @@ class Recorder:
     def predict(self, x: FloatArray) -> FloatArray:
         """Probabilities [n, k] of raw inputs x [n, d]. Raises BudgetSpent when not all could be scored."""
         rows = written(np.asarray(x, dtype=np.float64), self.target, self.digits, self.program.natural)
-        if self.program.natural and self.program.remembers:
+        if self.program.remembers:
             answers = self._remembered(rows)
         else:
-            if self.program.natural:
-                self._count(rows[: self.left])
+            self._count(rows[: self.left])
             answers = self._score(rows)
         if self._checking.random() < self.program.checks:
             self._check()
@@ -72,10 +72,9 @@ class Recorder:
         self._score(self._inputs[where][where][None])
 
     def _count(self, rows: FloatArray) -> None:
-        for row in rows:
-            key = row.tobytes()
-            self.again += key in self._known
-            self._known[key] = row
+        for key in (row.tobytes() for row in rows):
+            self.again += key in self._sent
+            self._sent.add(key)
 
     def _remembered(self, rows: FloatArray) -> FloatArray:
         keys = [row.tobytes() for row in rows]

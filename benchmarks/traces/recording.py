@@ -106,7 +106,7 @@ def record(
     most = MOST_AGAIN if program.remembers else MOST_REPEATED
     if program.natural and (recorder.again > most * sent or sent < LEAST_SENT * budget):
         rng.bit_generator.state = state
-        program = program._replace(natural=False)
+        program = OWN_NUMBERS._replace(checks=program.checks)
         recorder = _carried_out(target, kind, budget, digits, rng, program)
     inputs = recorder.inputs
     own = np.ones(len(inputs), dtype=np.bool_)

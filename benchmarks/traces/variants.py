@@ -130,6 +130,7 @@ def _diluted(sent: Recording, share: float, target: Target, rng: np.random.Gener
     rows = target.population.draw(rng, extra)
     if extra and rng.random() < FEW_DUMMIES:
         few = int(np.exp(rng.uniform(*np.log(DUMMIES))))
-        rows = rows[:few][rng.integers(0, min(few, extra), extra)]
+        pool = rows[:few]
+        rows = pool[rng.integers(0, len(pool), extra)]
     position = np.sort(rng.integers(0, len(sent) + 1, extra))
     return sent.insert(position, rows, target.predict(rows))
