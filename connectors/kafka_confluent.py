@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from typing import Any
 
 from confluent_kafka import (
@@ -38,6 +40,8 @@ QUEUED_KBYTES = 16 * 1024
 BACKOFF_MS = 10
 """With so much fetched it looks again so soon. By itself it would wait a second, in which we take more than
 that, and then wait for the broker."""
+LEAVE_SECONDS = 5.0
+"""Partitions are given back within milliseconds; no more than this is waited for it."""
 
 _NOT_NOW = {
     KafkaError.REBALANCE_IN_PROGRESS,
@@ -240,11 +244,26 @@ class ConfluentSource(TopicSource):
             member = self._consumer.memberid() if self._instance_id else None
             # The client says now that all is revoked; whoever closes has let go of it.
             self._owned, self._offered = set(), set()
+            self._leave_group(self._consumer)
             self._consumer.close()
             self._consumer = None
             if member:
                 leave(self._settings, member, self._instance_id)
         self._forget_group()
+
+    def _leave_group(self, consumer: Consumer) -> None:
+        # What a rebalance takes is given back here. Given back while the client is being closed it may wait
+        # for ever for its own thread, holding Python's lock (librdkafka issue 4884, seen with 2.16.0).
+        deadline = time.monotonic() + LEAVE_SECONDS
+        with suppress(KafkaException):
+            if not self._group.holds():
+                consumer.consume(1, 0)  # by now it may be told of some
+            if not self._group.holds():
+                return
+            consumer.unsubscribe()
+            # It is no member any more once it has told the group so; closed before, it would not tell it.
+            while (self._group.holds() or consumer.memberid()) and time.monotonic() < deadline:
+                consumer.consume(1, 0.05)
 
     @property
     def _client(self) -> Consumer:

@@ -48,6 +48,10 @@ class Group(ABC):
         if kept is not None:
             raise kept
 
+    @abstractmethod
+    def holds(self) -> bool:
+        """Whether it has partitions of the group, fetched or not."""
+
     def _keeping(self, callback: _Callback, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         try:
             callback(consumer, partitions)
@@ -89,6 +93,9 @@ class Group(ABC):
 class Eager(Group):
     """Every rebalance takes all partitions, and gives most of them back: the assignment tells what went."""
 
+    def holds(self) -> bool:
+        return self._member
+
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         consumer.assign([])
         self._member = self._to_begin = True
@@ -117,6 +124,9 @@ class Cooperative(Group):
         super().__init__(events)
         self._let_go = let_go
         self._all: set[int] = set()
+
+    def holds(self) -> bool:
+        return bool(self._all)
 
     def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         consumer.incremental_assign([])

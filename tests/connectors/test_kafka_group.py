@@ -197,17 +197,34 @@ def test_a_member_that_the_group_gave_up_loses_what_it_had_and_comes_back(
     until(lambda: member.source.commit({0: 1}), member)
 
 
+@pytest.mark.parametrize("rebalance", ["cooperative", "eager"])
 def test_a_member_can_be_closed_before_it_was_told_what_a_rebalance_takes(
-    kafka_server: KafkaServer, kafka_topic: TopicFactory, join: Join
+    kafka_server: KafkaServer,
+    kafka_topic: TopicFactory,
+    join: Join,
+    rebalance: Rebalance,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    held: list[tuple[list[Partition], bool]] = []
+
+    class Watched(Consumer):
+        def close(self) -> None:
+            group = first.source._group  # type: ignore[attr-defined]
+            held.append((self.assignment(), group.holds()))
+            super().close()
+
     # kafka-python takes no part in a rebalance before it is polled.
-    settings = make_settings(kafka_server, kafka_topic(partitions=2), "confluent")
-    first = join(settings)
+    settings = make_settings(kafka_server, kafka_topic(partitions=2), "confluent", rebalance=rebalance)
+    with monkeypatch.context() as patch:
+        patch.setattr("connectors.kafka_confluent.Consumer", Watched)
+        first = join(settings)
     until(lambda: first.assigned == [[0, 1]], first)
     second = join(settings)
     group = _Group(settings)
-    until(lambda: group.members() == 2 and group.state() == "Stable", second)
+    told = "Stable" if rebalance == "cooperative" else "PreparingRebalance"
+    until(lambda: group.members() == 2 and group.state() == told, second)
     first.source.close()
+    assert held == [([], False)], "nothing is left for the client to ask while it is being closed"
     until(lambda: second.owned() == [0, 1], second)
 
 
