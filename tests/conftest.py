@@ -5,18 +5,16 @@ from __future__ import annotations
 import signal
 import uuid
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import hypothesis
 import pytest
 
+from tests.groups import scheduler, turn_of
 from tests.servers.elasticsearch import ElasticsearchServer
 from tests.servers.kafka import KafkaServer
 from tests.servers.secured_elasticsearch import SecuredElasticsearchServer
 from tests.servers.secured_kafka import SecuredKafkaServer
-
-BENCHMARKS = Path(__file__).with_name("benchmarks")
 
 
 def pytest_configure() -> None:
@@ -29,26 +27,15 @@ def pytest_configure() -> None:
     hypothesis.settings.load_profile("querywatch")
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what waits longest."""
+    items.sort(key=lambda item: turn_of(item.nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Where tests run side by side, some stay together, in one process."""
-    for item in items:
-        if group := _group(item):
-            item.add_marker(pytest.mark.xdist_group(group))
-
-
-def _group(item: pytest.Item) -> str:
-    """The name of the tests that this one stays with; empty: it may run anywhere.
-
-    Three groups have servers of their own: while one waits for its, the others go on. The deployments that
-    a module of benchmark tests makes are made once.
-    """
-    of_benchmarks = BENCHMARKS in item.path.parents
-    if item.get_closest_marker("servers"):
-        if any(name.startswith("secured_") for name in getattr(item, "fixturenames", ())):
-            return "secured servers"
-        return "benchmarks' servers" if of_benchmarks else "servers"
-    return item.path.name if of_benchmarks else ""
+    return scheduler(config, log)
 
 
 class TopicFactory(Protocol):
