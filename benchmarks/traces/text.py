@@ -74,8 +74,13 @@ def _words() -> FloatArray:
     return np.round(vectorise_many(sorted(w for w in words if w.isalpha() and len(w) > 3)), DECIMALS) + 0.0
 
 
-def _paragraphs(package: str, folder: str) -> Iterator[str]:
+@cache
+def _paragraphs(package: str, folder: str) -> tuple[str, ...]:
     """Running text out of all docstrings, in the order of files and lines."""
+    return tuple(_blocks(package, folder))
+
+
+def _blocks(package: str, folder: str) -> Iterator[str]:
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise ValueError(f"the package {package} is not installed; its documentation is a data set")

@@ -131,7 +131,7 @@ def test_a_profile_that_was_handed_in_looks_back_at_nothing() -> None:
 
 
 @pytest.mark.parametrize("settings", [SILENT, ONLINE])
-@pytest.mark.parametrize("size", [97, 1000])
+@pytest.mark.parametrize("size", [331, 1000])
 def test_batches_and_restarts_change_no_byte(settings: Settings, size: int) -> None:
     records = log()[: built_at() + 400]
     expected = scenario.lines(Shard(settings, {}).process(records).alerts)
