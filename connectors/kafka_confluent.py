@@ -41,8 +41,8 @@ BACKOFF_MS = 10
 """With so much fetched it looks again so soon. By itself it would wait a second, in which we take more than
 that, and then wait for the broker."""
 LEAVE_SECONDS = 2.0
-"""A member that is not joining anew just then gives back and leaves within half a second, on a busy machine; no
-more than this is waited for it."""
+"""A member that is not joining anew just then gives back and leaves within half a second, on a busy machine;
+no more than this is waited for it."""
 
 _NOT_NOW = {
     KafkaError.REBALANCE_IN_PROGRESS,
