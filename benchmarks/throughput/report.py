@@ -160,7 +160,7 @@ def kafka(prepared: Prepared, folder: Path, turns: int) -> None:
     """Kafka to Elasticsearch with one worker and with two, which take turns."""
     _head(f"Kafka to Elasticsearch, {prepared.name}, {prepared.queries:,} queries")
     print("  the servers share these cores")
-    with KafkaServer() as broker, ElasticsearchServer() as node:
+    with KafkaServer(quick=False) as broker, ElasticsearchServer() as node:
         for client in CLIENTS:
             takes = [
                 [_workers(prepared, folder, broker, node, workers, client) for workers in (1, 2)]
@@ -197,7 +197,7 @@ def peers(prepared: Prepared, folder: Path) -> None:
     _head(f"peers, from Kafka, {prepared.name}")
     few = min(prepared.queries, FEW)
     ours = {}
-    with KafkaServer() as broker:
+    with KafkaServer(quick=False) as broker:
         for client in CLIENTS:
             topic = Topic(broker, prepared.log)
             ours[client] = from_kafka(prepared, folder, topic, None, workers=1, client=client)["cpu"]
