@@ -242,10 +242,11 @@ class ConfluentSource(TopicSource):
 
     def close(self) -> None:
         if self._consumer is not None:
-            member = self._consumer.memberid() if self._instance_id else None
             # The client says now that all is revoked; whoever closes has let go of it.
             self._owned, self._offered = set(), set()
             self._leave_group(self._consumer)
+            # A static member that has left by now has none.
+            member = self._consumer.memberid() if self._instance_id else None
             self._consumer.close()
             self._consumer = None
             if member:

@@ -16,6 +16,7 @@ from kafka.admin import MemberToRemove
 from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment
 
 from connectors.kafka import KafkaSource, check
+from connectors.kafka_confluent import ConfluentSource
 from connectors.kafka_confluent_group import Cooperative, Eager, Group
 from connectors.kafka_group import Rebalances
 from connectors.kafka_partitions import Events
@@ -209,8 +210,8 @@ def test_a_member_can_be_closed_before_it_was_told_what_a_rebalance_takes(
 
     class Watched(Consumer):
         def close(self) -> None:
-            group = first.source._group  # type: ignore[attr-defined]
-            held.append((self.assignment(), group.holds()))
+            assert isinstance(first.source, ConfluentSource)
+            held.append((self.assignment(), first.source._group.holds()))
             super().close()
 
     # kafka-python takes no part in a rebalance before it is polled.
