@@ -9,13 +9,14 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.traces.attacks import ATTACKS, DEFAULT_ATTACKS
+from benchmarks.traces.attacks import ALL, DEFAULT_ATTACKS, fitting
 from benchmarks.traces.data import DATASETS
 from benchmarks.traces.log import Outputs
 from benchmarks.traces.make import make
 from benchmarks.traces.variants import Variant
+from benchmarks.traces.wording.corpora import CORPORA
 
-ATTACK_HELP = f"Attack to carry out (repeatable), or 'all'. Known: {', '.join(ATTACKS)}."
+ATTACK_HELP = f"Attack to carry out (repeatable), or 'all' that fit the models. Known: {', '.join(ALL)}."
 
 
 app = typer.Typer(add_completion=False)
@@ -66,7 +67,10 @@ def command(
     """Trains scikit-learn models on real data, plays honest clients and carries out real attacks against
     them, and logs every query with the model's true answer. The same options give the same bytes."""
     begun = time.monotonic()
-    names = list(ATTACKS) if attack == ["all"] else attack or list(DEFAULT_ATTACKS)
+    models = model or ["digits", "cancer"]
+    written = [name in CORPORA for name in models]
+    fit = [name for name in ALL if all(fitting(name, texts) for texts in written)]
+    names = fit if attack == ["all"] else attack or [name for name in DEFAULT_ATTACKS if name in fit] or fit
     try:
         truth = make(
             outdir,
@@ -81,7 +85,7 @@ def command(
             natural=natural,
             varied=varied,
             outputs=outputs,
-            models=model or ("digits", "cancer"),
+            models=models,
             progress=lambda line: typer.echo(f"[{time.monotonic() - begun:6.1f} s] {line}", err=True),
         )
     except ValueError as problem:

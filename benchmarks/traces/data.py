@@ -10,9 +10,12 @@ from sklearn import datasets
 
 from benchmarks.traces.sources import SOURCES, Field, patches, photographs
 from benchmarks.traces.text import foreign_texts, to_length_one
+from benchmarks.traces.wording.corpora import CORPORA, Texts
 from detector.query import FloatArray, IntArray
 
 DATASETS = tuple(SOURCES)
+NUMERIC = tuple(name for name in SOURCES if name not in CORPORA)
+"""Those whose clients and attackers send numbers; the others write texts."""
 OF_PHOTOGRAPHS = ("photos", "textures")
 TRAIN_SHARE, ATTACKER_SHARE = 0.4, 0.15
 
@@ -26,6 +29,7 @@ class Dataset:
     side            edge of the square image in pixels, 0 for a table
     fields          the discrete inputs of a table; their columns take no value but the fields' own
     texts           rows are vectors of texts, of length 1
+    strings         the texts themselves, where clients and attackers write them
     """
 
     name: str
@@ -35,6 +39,7 @@ class Dataset:
     side: int
     fields: tuple[Field, ...]
     texts: bool
+    strings: Texts | None
     train: FloatArray
     train_labels: IntArray
     live: FloatArray
@@ -135,6 +140,7 @@ def load(name: str, seed: int) -> Dataset:
         side=source.side,
         fields=source.fields,
         texts=source.texts,
+        strings=_split(source.strings, order, trained, attackers),
         train=inputs[:trained],
         train_labels=labels[:trained],
         attacker=inputs[trained:attackers],
@@ -142,6 +148,13 @@ def load(name: str, seed: int) -> Dataset:
         live=inputs[attackers:],
         live_labels=labels[attackers:],
     )
+
+
+def _split(strings: tuple[str, ...], order: IntArray, trained: int, attackers: int) -> Texts | None:
+    if not strings:
+        return None
+    shuffled = tuple(strings[which] for which in order.tolist())
+    return Texts(shuffled[:trained], shuffled[trained:attackers], shuffled[attackers:])
 
 
 def foreign_pool(dataset: Dataset, rng: np.random.Generator, rows: int) -> FloatArray:

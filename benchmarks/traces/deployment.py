@@ -18,6 +18,7 @@ from benchmarks.traces.recording import record
 from benchmarks.traces.schedule import Period
 from benchmarks.traces.targets import Target, train
 from benchmarks.traces.variants import Variant
+from benchmarks.traces.wording import clients as writing
 
 FIRST_DAY = 1_704_067_200.0
 """2024-01-01T00:00:00Z; the seed moves it by up to a year. Records from the future are dead letters."""
@@ -33,37 +34,35 @@ class Deployment:
         self.first_day = FIRST_DAY + schedule.DAY * int(self.rng.integers(0, 365))
         self._directory = Directory(np.random.default_rng([seed, 1]))
         rng = np.random.default_rng([seed, 7])
-        self._crowds = [
-            Crowd.drawn(benign.KINDS, rng) if varied else Crowd.stated(benign.KINDS) for _ in models
-        ]
+        self._kinds = [_kinds(target, benign.KINDS, writing.KINDS) for target in self.targets]
+        self._crowds = [Crowd.drawn(kinds, rng) if varied else Crowd.stated(kinds) for kinds in self._kinds]
 
     def benign(self, count: int, period: Period) -> list[log.Session]:
         """`count` honest sessions: kinds by their shares, models in turn."""
-        return self._sessions(benign.KINDS, self._crowds, count, period)
+        return self._sessions(self._kinds, self._crowds, count, period)
 
     def explainers(self, count: int, period: Period) -> list[log.Session]:
         """`count` sessions of explainers that nobody has told of, from clients never seen before."""
-        crowds = [Crowd.stated(explainers.KINDS)] * len(self.targets)
-        return self._sessions(explainers.KINDS, crowds, count, period, new=True)
+        kinds = [_kinds(target, explainers.KINDS, writing.EXPLAINERS) for target in self.targets]
+        return self._sessions(kinds, [Crowd.stated(own) for own in kinds], count, period, new=True)
 
     def _sessions(
         self,
-        kinds: Mapping[str, Kind],
+        kinds: Sequence[Mapping[str, Kind]],
         crowds: Sequence[Crowd],
         count: int,
         period: Period,
         new: bool = False,
     ) -> list[log.Session]:
-        names = list(kinds)
         uniform = self.rng.random(count)
         made: list[log.Session] = []
-        for first, (target, crowd) in enumerate(zip(self.targets, crowds, strict=True)):
-            sessions = []
+        for first, (target, crowd, own) in enumerate(zip(self.targets, crowds, kinds, strict=True)):
+            sessions, names = [], list(own)
             chosen = crowd.choose(uniform)
             for i in range(first, count, len(self.targets)):
                 who = (self._directory.register if new else self._directory.pick)(target.model_id)
                 name = names[chosen[i]]
-                sessions.append(self._honest(target, name, kinds[name], crowd.patience, who, period))
+                sessions.append(self._honest(target, name, own[name], crowd.patience, who, period))
             if sessions:
                 # The model answers row by row; one call for all sessions is only faster.
                 answers = target.predict(np.vstack([s.inputs for s in sessions]))
@@ -113,3 +112,7 @@ class Deployment:
             times=np.round(times, 4),
             own=np.zeros(len(inputs), dtype=np.bool_),
         )
+
+
+def _kinds(target: Target, usual: Mapping[str, Kind], of_writers: Mapping[str, Kind]) -> Mapping[str, Kind]:
+    return usual if target.dataset.strings is None else of_writers

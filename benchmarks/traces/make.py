@@ -12,12 +12,13 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from benchmarks.traces import log
-from benchmarks.traces.attacks import ATTACKS, DEFAULT_ATTACKS
+from benchmarks.traces.attacks import ALL, DEFAULT_ATTACKS, fitting
 from benchmarks.traces.data import DATASETS
 from benchmarks.traces.deployment import Deployment
 from benchmarks.traces.program import Program
 from benchmarks.traces.schedule import DAY, Period
 from benchmarks.traces.variants import PLAIN, Variant
+from benchmarks.traces.wording.corpora import CORPORA
 
 HISTORY, TRACE, TRUTH = "history.ndjson.gz", "trace.ndjson.gz", "truth.json"
 HISTORY_DAYS, TRACE_DAYS = 14.0, 2.0
@@ -136,7 +137,7 @@ def make(
         }
         | variant.settings(),
         versions={"python": platform.python_version()} | {tool: version(tool) for tool in TOOLS},
-        sources={name: ATTACKS[name].source for name in sorted(set(names))},
+        sources={name: ALL[name].source for name in sorted(set(names))},
         sessions=sorted((_truth(s) for s in trace), key=lambda s: (s.first, s.session_id)),
     )
     text = msgspec.json.format(msgspec.json.encode(truth), indent=1)
@@ -169,10 +170,14 @@ def _check(
     history_sessions: int,
     benign_sessions: int,
 ) -> None:
-    if unknown := sorted(set(names) - set(ATTACKS)):
-        raise ValueError(f"unknown attacks {', '.join(unknown)}; known are {', '.join(ATTACKS)}")
+    if unknown := sorted(set(names) - set(ALL)):
+        raise ValueError(f"unknown attacks {', '.join(unknown)}; known are {', '.join(ALL)}")
     if not models or (set(models) - set(DATASETS)):
         raise ValueError(f"models must be one or more of {', '.join(DATASETS)}, not {list(models)}")
+    for model in models:
+        if unfit := [name for name in names if not fitting(name, model in CORPORA)]:
+            what = "texts that are written" if model in CORPORA else "numbers"
+            raise ValueError(f"the inputs of {model} are {what}; {', '.join(unfit)} cannot be sent there")
     if not 1 <= queries[0] <= queries[1]:
         raise ValueError(f"queries must be a range of at least 1, such as 150 to 600, not {queries}")
     variant.check()

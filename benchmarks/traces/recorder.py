@@ -96,7 +96,7 @@ class Recorder:
         sent = rows[: self.left]
         answers = self.target.predict(sent)
         self._inputs.append(sent)
-        self._answers.append(answers)
+        self._answers.append(answers.copy())  # whatever the program does with those it got
         self.calls.append(len(sent))
         self.left -= len(sent)
         if len(sent) < len(rows):

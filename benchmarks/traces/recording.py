@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.traces.attacks import ATTACKS, Attacker, carry_out
+from benchmarks.traces.attacks import ALL, Attacker, carry_out
 from benchmarks.traces.program import OWN_NUMBERS, Program
 from benchmarks.traces.recorder import Recorder, written
 from benchmarks.traces.targets import Target
@@ -45,7 +45,7 @@ class Recording:
     @property
     def family(self) -> str:
         """The family that the attack counts as."""
-        return ATTACKS[self.kind].family
+        return ALL[self.kind].family
 
     def cut(self, most: int) -> Recording:
         """Its first `most` queries, each a call of its own if any had to go."""

@@ -5,19 +5,22 @@ Wisconsin diagnostic breast cancer table (569 rows of 30 measurements), the UCI 
 iris (150 rows of 4) tables, two photographs, and a generator of synthetic tables; the rest is made here.
 From River: the UCI image segmentation table (2,310 rows of 18), the UCI phishing table (1,250 rows of 9
 discrete columns) and the UCI solar flare table (1,066 rows of 9 categories). Texts are paragraphs of the
-packages' own documentation (`benchmarks/traces/text.py`).
+packages' own documentation (`benchmarks/traces/text.py`), and what else they have to say
+(`benchmarks/traces/wording/corpora.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from sklearn import datasets
 
 from benchmarks.traces.text import texts
+from benchmarks.traces.wording.corpora import CORPORA, as_vectors
 from detector.query import FloatArray, IntArray
 
 PATCH_SIDE = 12
@@ -49,7 +52,8 @@ class Field:
 @dataclass(frozen=True)
 class Source:
     """Rows [n, d] with labels [n] as published; `side` and `fields` as in `Dataset`. The public range is
-    `span` for every column, or what the rows show. `texts`: the rows are vectors of texts."""
+    `span` for every column, or what the rows show. `texts`: the rows are vectors of texts; `strings`: of
+    these."""
 
     rows: FloatArray
     labels: IntArray
@@ -57,6 +61,7 @@ class Source:
     span: tuple[float, float] | None = None
     fields: tuple[Field, ...] = ()
     texts: bool = False
+    strings: tuple[str, ...] = ()
 
 
 def _bunch(bunch: Any, side: int = 0, span: tuple[float, float] | None = None) -> Source:
@@ -69,6 +74,11 @@ def _pairs(name: str) -> list[tuple[dict[str, Any], Any]]:
     from river import datasets as river
 
     return list(getattr(river, name)())
+
+
+def _strings(name: str, seed: int) -> Source:
+    strings, labels = CORPORA[name](seed)
+    return Source(as_vectors(strings), labels, span=(-1.0, 1.0), texts=True, strings=tuple(strings))
 
 
 def _river(name: str, most_levels: int, decimals: int) -> Source:
@@ -261,7 +271,7 @@ SOURCES: dict[str, Callable[[int], Source]] = {
     "gauges": _gauges,
     "flares": _flares,
     "survey": _survey,
-}
+} | {name: partial(_strings, name) for name in CORPORA}
 """Every data set by name, as a function of the deployment's seed."""
 
 

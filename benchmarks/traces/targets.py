@@ -14,6 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from benchmarks.traces.data import Dataset, load
+from benchmarks.traces.wording.corpora import Texts, as_vectors
 from detector.query import FloatArray, IntArray
 
 NEIGHBOURS = 5
@@ -45,11 +46,7 @@ class Population:
 
     def draw(self, rng: np.random.Generator, n: int, mix: FloatArray | None = None) -> FloatArray:
         """n rows [n, d] with class shares `mix` [k] (default: those of the data)."""
-        if mix is None:
-            mix = np.bincount(self.labels, minlength=self.dataset.classes) / len(self.labels)
-        counts = rng.multinomial(n, mix)
-        picked = np.concatenate([self._pick(rng, c, int(count)) for c, count in enumerate(counts)])
-        picked = picked[rng.permutation(n)]
+        picked = self._picked(rng, n, mix)
         rows = self.rows[picked].copy()
         new = rng.random(n) >= REAL_SHARE
         other = self.rows[self._near[picked, rng.integers(0, NEIGHBOURS, n)]]
@@ -59,10 +56,47 @@ class Population:
         rows[new] = self.dataset.snap(blend + scatter)[new]
         return np.asarray(rows)
 
+    def _picked(self, rng: np.random.Generator, n: int, mix: FloatArray | None) -> IntArray:
+        """Which of the real rows n rows are, or are made of."""
+        if mix is None:
+            mix = np.bincount(self.labels, minlength=self.dataset.classes) / len(self.labels)
+        counts = rng.multinomial(n, mix)
+        picked = np.concatenate([self._pick(rng, c, int(count)) for c, count in enumerate(counts)])
+        return np.asarray(picked[rng.permutation(n)])
+
     def _pick(self, rng: np.random.Generator, label: int, count: int) -> IntArray:
         members = self._of_class[label]
         rounds = [rng.permutation(members) for _ in range(count // len(members) + 1)]
         return np.concatenate(rounds)[:count]
+
+
+class Writers(Population):
+    """The same for texts that are written: half of them real, half the beginning of one and the end of
+    another of the same class."""
+
+    def __init__(self, dataset: Dataset, strings: Texts) -> None:
+        super().__init__(dataset)
+        self._strings = [*strings.live, *strings.train[: len(strings.train) // 5]]
+        self.vocabulary = sorted({word for text in self._strings for word in text.split()})
+
+    def texts(self, rng: np.random.Generator, n: int, mix: FloatArray | None = None) -> list[str]:
+        """n texts with class shares `mix` [k] (default: those of the data)."""
+        picked = self._picked(rng, n, mix).tolist()
+        others = rng.integers(0, NEIGHBOURS, n)
+        return [
+            self._strings[one] if real else self._spliced(rng, one, int(self._near[one, other]))
+            for one, other, real in zip(picked, others, rng.random(n) < REAL_SHARE, strict=True)
+        ]
+
+    def _spliced(self, rng: np.random.Generator, one: int, other: int) -> str:
+        first, second = self._strings[one].split(), self._strings[other].split()
+        share = rng.uniform(0.3, 0.7)
+        kept, added = first[: max(1, round(share * len(first)))], second[round(share * len(second)) :]
+        return " ".join(kept + added)
+
+    def draw(self, rng: np.random.Generator, n: int, mix: FloatArray | None = None) -> FloatArray:
+        """Their vectors [n, d]."""
+        return as_vectors(self.texts(rng, n, mix))
 
 
 @dataclass(frozen=True)
@@ -95,6 +129,9 @@ KINDS: dict[str, tuple[str, ...]] = {
     "gauges": ("network", "forest", "boosting"),
     "flares": ("logistic", "boosting", "forest"),
     "survey": ("forest", "boosting", "network", "logistic"),
+    "messages": ("logistic", "network"),
+    "summaries": ("network", "logistic", "forest"),
+    "manuals": ("logistic", "network"),
 }
 """The kinds of model that a data set may get; seeds take them in turn."""
 
@@ -104,7 +141,9 @@ def train(name: str, seed: int) -> Target:
     dataset = load(name, seed)
     model = _untrained(KINDS[name][seed % len(KINDS[name])], seed)
     model.fit(dataset.train, dataset.train_labels)
-    return Target(f"{name}-{1 + seed % 7}", dataset, Population(dataset), model)
+    strings = dataset.strings
+    population = Population(dataset) if strings is None else Writers(dataset, strings)
+    return Target(f"{name}-{1 + seed % 7}", dataset, population, model)
 
 
 def _untrained(kind: str, seed: int) -> Any:

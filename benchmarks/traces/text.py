@@ -65,29 +65,34 @@ def to_length_one(x: FloatArray) -> FloatArray:
 
 @cache
 def _vectors(package: str, folder: str) -> FloatArray:
-    return np.round(vectorise_many(list(dict.fromkeys(_paragraphs(package, folder)))), DECIMALS) + 0.0
+    return np.round(vectorise_many(list(paragraphs(package, folder))), DECIMALS) + 0.0
 
 
 @cache
 def _words() -> FloatArray:
-    words = {word.lower() for topic in TOPICS for text in _paragraphs(*topic) for word in text.split()}
+    words = {word.lower() for topic in TOPICS for text in paragraphs(*topic) for word in text.split()}
     return np.round(vectorise_many(sorted(w for w in words if w.isalpha() and len(w) > 3)), DECIMALS) + 0.0
 
 
 @cache
-def _paragraphs(package: str, folder: str) -> tuple[str, ...]:
-    """Running text out of all docstrings, in the order of files and lines."""
-    return tuple(_blocks(package, folder))
+def paragraphs(package: str, folder: str) -> tuple[str, ...]:
+    """Running text out of all docstrings, each once, in the order of files and lines."""
+    return tuple(dict.fromkeys(_blocks(package, folder)))
 
 
-def _blocks(package: str, folder: str) -> Iterator[str]:
+def trees(package: str, folder: str = ".") -> Iterator[ast.Module]:
+    """The package's modules in that folder and below, but its tests, parsed. Raises ValueError."""
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise ValueError(f"the package {package} is not installed; its documentation is a data set")
     for path in sorted((Path(spec.submodule_search_locations[0]) / folder).rglob("*.py")):
-        if "tests" in path.parts:
-            continue
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if "tests" not in path.parts:
+            yield ast.parse(path.read_text(encoding="utf-8"))
+
+
+def _blocks(package: str, folder: str) -> Iterator[str]:
+    for tree in trees(package, folder):
+        for node in ast.walk(tree):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
                 for block in (ast.get_docstring(node) or "").split("\n\n"):
                     text = " ".join(block.split())

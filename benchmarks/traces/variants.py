@@ -12,6 +12,7 @@ import numpy as np
 
 from benchmarks.traces.recording import Recording
 from benchmarks.traces.targets import Target
+from benchmarks.traces.text import WORD, some_words, to_length_one
 from detector.query import FloatArray, IntArray
 
 DRIP = (60.0, 1_500.0)
@@ -28,7 +29,8 @@ class Variant:
     """The defaults hide nothing.
 
     dilution         share of ordinary queries among all, 0 to 0.95
-    jitter           standard deviation of noise on every query, in public ranges of a column
+    jitter           standard deviation of noise on every query, in public ranges of a column; of texts, if it
+                     is not 0, a word more in every query
     shuffle          queries are sent in random order within windows of this many; 0: as they come
     accounts         new clients that the queries are dealt to, one each in turn; 1: one client, any
     session_queries  queries under one session id, then a new one; 0: one id
@@ -115,6 +117,9 @@ def pauses(variant: Variant, n: int, rng: np.random.Generator) -> FloatArray | N
 
 def _jittered(sent: Recording, share: float, target: Target, rng: np.random.Generator) -> Recording:
     data = target.dataset
+    if data.texts:  # nobody can add noise to a text, but a word
+        more = WORD * some_words(rng, len(sent.inputs))
+        return sent.resent(to_length_one(sent.inputs + more), target)
     noise = share * rng.normal(size=sent.inputs.shape) * (data.high - data.low)
     inputs = np.clip(sent.inputs + noise, data.low, data.high)
     return sent.resent(inputs, target)

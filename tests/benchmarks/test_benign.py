@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmarks.traces.benign import KINDS, Client
-from benchmarks.traces.data import DATASETS, Dataset, load
+from benchmarks.traces.data import NUMERIC, Dataset, load
 from benchmarks.traces.recording import BoolArray
 from benchmarks.traces.targets import Population
 from detector.query import FloatArray
@@ -45,7 +45,7 @@ def moved(data: Dataset, x: FloatArray, lag: int = 1) -> FloatArray:
     return np.asarray(np.linalg.norm(unit[lag:] - unit[:-lag], axis=1))
 
 
-@pytest.mark.parametrize("name", DATASETS)
+@pytest.mark.parametrize("name", NUMERIC)
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_sends_what_the_model_takes(kind: str, name: str) -> None:
     data = population(name).dataset
@@ -177,7 +177,7 @@ def test_another_unit_leaves_the_public_range() -> None:
     assert set(outside) == {0, 1}
 
 
-@pytest.mark.parametrize("name", DATASETS)
+@pytest.mark.parametrize("name", NUMERIC)
 def test_a_page_of_results_goes_from_near_to_far(name: str) -> None:
     data = population(name).dataset
     unit = data.to_unit(sent("nearest_first", name, 10, 1))

@@ -14,12 +14,12 @@ import pytest
 from benchmarks.traces import HISTORY, TRACE, Truth, make
 from benchmarks.traces.attacks import ATTACKS, Attacker, carry_out
 from benchmarks.traces.benign import KINDS, Client
-from benchmarks.traces.data import DATASETS, Dataset, foreign_pool, load
+from benchmarks.traces.data import NUMERIC, Dataset, foreign_pool, load
 from benchmarks.traces.recorder import Recorder
 from benchmarks.traces.targets import Population, train
 
 SEED = 3
-NEW = tuple(name for name in DATASETS if name not in ("digits", "cancer"))
+NEW = tuple(name for name in NUMERIC if name not in ("digits", "cancer"))
 WIDTHS = {"wine": 13, "segments": 18, "phishing": 9, "photos": 144, "synthetic": 29, "iris": 4, "text": 256}
 WIDTHS |= {"textures": 784, "flares": 22, "embeddings": load("embeddings", SEED).columns}
 WIDTHS |= {name: load(name, SEED).columns for name in ("census", "gauges", "survey")}

@@ -1,9 +1,9 @@
-"""Every attack by name, with its family. Each runs against the model's predict interface and nothing else."""
+"""Every attack by name, with its family. Each runs against the model's predict interface and nothing else.
+
+`ATTACKS` send numbers, `WORDED` texts.
+"""
 
 from __future__ import annotations
-
-from collections.abc import Callable
-from dataclasses import dataclass
 
 from benchmarks.traces.attacks import (
     by_hand,
@@ -23,19 +23,12 @@ from benchmarks.traces.attacks import (
     membership_neighbours,
     pools_by_hand,
 )
+from benchmarks.traces.attacks.attack import Attack
 from benchmarks.traces.attacks.attacker import Attacker
+from benchmarks.traces.attacks.worded import WORDED
 from benchmarks.traces.recorder import BudgetSpent
 
-__all__ = ["ATTACKS", "DEFAULT_ATTACKS", "UNSEEN", "Attack", "Attacker", "carry_out"]
-
-
-@dataclass(frozen=True)
-class Attack:
-    """How an attack is run, the family it counts as, and the tool or paper it comes from."""
-
-    family: str
-    run: Callable[[Attacker], None]
-    source: str
+__all__ = ["ALL", "ATTACKS", "DEFAULT_ATTACKS", "UNSEEN", "WORDED", "Attacker", "carry_out", "fitting"]
 
 
 ATTACKS: dict[str, Attack] = {
@@ -227,6 +220,9 @@ ATTACKS: dict[str, Attack] = {
     ),
 }
 
+ALL: dict[str, Attack] = ATTACKS | WORDED
+"""Both."""
+
 UNSEEN = ("knockoff_held_out", "active_thief_held_out", "score_membership")
 """Attacks whose queries are ordinary by any measure: no log shows them."""
 
@@ -242,9 +238,14 @@ DEFAULT_ATTACKS = (
 """One of each kind that a detector without access to the model can be asked to find."""
 
 
+def fitting(name: str, texts: bool) -> bool:
+    """Whether the attack can be carried out on a model whose inputs are texts that one writes, or numbers."""
+    return (name in WORDED) == texts
+
+
 def carry_out(name: str, attacker: Attacker) -> None:
     """Runs the attack until it is done or the attacker's query budget is spent."""
     try:
-        ATTACKS[name].run(attacker)
+        ALL[name].run(attacker)
     except BudgetSpent:
         return

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.traces.targets import Population
+from benchmarks.traces.targets import Population, Writers
 from detector.query import FloatArray
 
 POOL = 48
@@ -25,6 +25,21 @@ class Client:
     def rows(self, n: int) -> FloatArray:
         """n natural rows of this client's own mix."""
         return self.population.draw(self.rng, n, self.mix)
+
+    def texts(self, n: int) -> list[str]:
+        """n texts of this client's own mix, of a data set of strings."""
+        return self._writers.texts(self.rng, n, self.mix)
+
+    @property
+    def vocabulary(self) -> list[str]:
+        """All words of such a data set."""
+        return self._writers.vocabulary
+
+    @property
+    def _writers(self) -> Writers:
+        if not isinstance(self.population, Writers):
+            raise TypeError(f"the inputs of {self.population.dataset.name} are no texts that anybody writes")
+        return self.population
 
     def differences(self, n: int) -> FloatArray:
         """[n, d] differences of two of this client's rows each, scaled to vary as much as the rows do."""
