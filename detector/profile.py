@@ -22,7 +22,7 @@ from detector.contamination import groups_of, thinned, without_attacks
 from detector.errors import ProfileError
 from detector.evidence import SessionTail, thresholds_by_age
 from detector.features.catalogue import FAMILIES, NAMES, SIDES
-from detector.features.inputs import Inputs, from_arrays, to_arrays
+from detector.features.inputs import Inputs, from_arrays, of_texts, to_arrays
 from detector.habits import NOBODY, Known, allowances, follow
 from detector.keys import Keys
 from detector.links import FIRST_DISTANCE
@@ -139,8 +139,9 @@ def build(
     `keys_of` (as of `detector.clients.ClientTable`) the profile keeps the habits that the clients have here;
     without it those that are `known`, as whoever judges follows its clients itself.
     """
-    ensemble = Ensemble(SIDES, FAMILIES, shipped())
-    sessions, others, suspects = without_attacks(sessions, others, shipped())
+    recogniser = shipped(of_texts(inputs))
+    ensemble = Ensemble(SIDES, FAMILIES, recogniser)
+    sessions, others, suspects = without_attacks(sessions, others, recogniser)
     if len(np.unique(sessions.entities)) < MINIMUM_SESSIONS:
         return None
     past, *other_pasts = (
@@ -169,7 +170,8 @@ def build(
 
 def restore_profile(arrays: Arrays) -> ModelProfile:
     """The inverse of `ModelProfile.arrays`."""
-    ensemble = Ensemble(SIDES, FAMILIES, shipped())
+    inputs = from_arrays(under(arrays, "inputs/"))
+    ensemble = Ensemble(SIDES, FAMILIES, shipped(of_texts(inputs)))
     try:
         ensemble.load_arrays(under(arrays, "ensemble/"))
     except ValueError as error:
@@ -181,7 +183,7 @@ def restore_profile(arrays: Arrays) -> ModelProfile:
     suspects = int(np.asarray(arrays["suspects"], dtype=np.int64)[0])
     return _versioned(
         sequence,
-        from_arrays(under(arrays, "inputs/")),
+        inputs,
         near,
         ensemble,
         tails[:KINDS],

@@ -18,6 +18,7 @@ import numpy as np
 
 from detector.contamination import attack_sums
 from detector.evidence import session_maxima
+from detector.features.inputs import of_texts
 from detector.profile import ModelProfile
 from detector.query import IntArray
 from detector.rows import Rows
@@ -65,6 +66,6 @@ def attack_like(judge: ModelProfile, rows: Rows) -> IntArray:
     if not len(rows.entities):
         return np.empty(0, dtype=np.int64)
     evidence = session_maxima(judge.ensemble.score(rows.features, rows.points), rows.entities)
-    odds = shipped().score(judge.ensemble.tail.see(rows.features).signed, rows.points)
+    odds = shipped(of_texts(judge.inputs)).score(judge.ensemble.tail.see(rows.features).signed, rows.points)
     like = attack_sums(odds, rows.entities) > LIKE
     return np.unique(rows.entities)[like & (evidence > judge.tail.threshold(10_000.0 * RARE))]

@@ -10,7 +10,7 @@ from detector import odd_queries, sessions
 from detector.campaigns import Campaigns
 from detector.clients import BYTES, PER_SESSION, ClientTable
 from detector.entities import Entities, bytes_each
-from detector.features.inputs import SKETCH
+from detector.features.projection import SKETCH
 from detector.odd_queries import OddQueries
 from detector.policy import CLIENT, SESSION
 from detector.sessions import SessionTable

@@ -8,7 +8,8 @@ benign traffic like that of the anomaly models. Which attack it is, once there i
 it searches, so there the features themselves count too, now and on average since it began.
 
 `python -m benchmarks.detection.teach` makes `recogniser.npz` and prints how it does on data sets and on
-attacks that it was not taught on. The file holds arrays and a description of where they come from.
+attacks that it was not taught on; with `--texts` it makes `recogniser_texts.npz`, for models of texts, which
+are attacked in other ways. The files hold arrays and a description of where they come from.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from models.forest import Forest
 from models.shipped import read
 
 SHIPPED = Path(__file__).with_name("recogniser.npz")
+SHIPPED_FOR_TEXTS = Path(__file__).with_name("recogniser_texts.npz")
 _TREES = ("feature", "threshold", "left", "right", "value")
 _ARRAYS = (*_TREES, "baseline")
 _STACKS = ("attack", "family")
@@ -145,7 +147,11 @@ def described(surprises: Matrix, features: Matrix, means: Matrix) -> Matrix:
     return np.hstack([surprises, features, means])
 
 
+def shipped(texts: bool = False) -> Recogniser:
+    """The recogniser that comes with querywatch for models of numbers, or the one for models of texts."""
+    return _read_once(SHIPPED_FOR_TEXTS if texts else SHIPPED)
+
+
 @cache
-def shipped() -> Recogniser:
-    """The recogniser that comes with querywatch."""
-    return load(SHIPPED)
+def _read_once(path: Path) -> Recogniser:
+    return load(path)

@@ -24,6 +24,9 @@ def main(
         typer.Option("--deployments", help="Deployments of three models each: 6, or 1 if quick.", min=1),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Small deployments, in some minutes each.")] = False,
+    texts: Annotated[
+        bool, typer.Option("--texts", help="Models of texts, and attacks that write them, instead.")
+    ] = False,
     cache: Annotated[
         Path | None, typer.Option(help="Keep recorded attacks and results here, and go on from them.")
     ] = None,
@@ -54,7 +57,7 @@ def main(
         progress.print(f"[{time.monotonic() - started:5.0f} s] {text}", markup=False)
 
     chosen = [case for case in (compared if peers else cases)(quick) if not only or case.name in only]
-    made = (Deployed(plan, kept) for plan in deployments(seed, count or (1 if quick else 6), quick))
+    made = (Deployed(plan, kept) for plan in deployments(seed, count or (1 if quick else 6), quick, texts))
     if peers:
         console.print(peer_table.peers(peer_table.measured(made, chosen, told), "Beside published detectors"))
         console.print(peer_table.NOTES)

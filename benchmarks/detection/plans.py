@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from benchmarks.detection.run import Case
 from benchmarks.detection.workload import Plan
-from benchmarks.traces.attacks import ATTACKS
+from benchmarks.traces.attacks import ATTACKS, WORDED
 from benchmarks.traces.variants import VARIANTS
+from benchmarks.traces.wording.corpora import CORPORA
 
 DATA_SETS = (
     ("digits", "cancer", "wine"),
@@ -14,20 +15,24 @@ DATA_SETS = (
     ("text", "wine", "photos"),
 )
 """Deployments take these in turn: an image, a table, and another, of mixed difficulty."""
+WRITTEN = (tuple(CORPORA),)
+"""The same for models of texts that are written."""
 QUICK_BACKGROUND, BACKGROUND = 400, 1500
 
 
-def deployments(seed: int, count: int, quick: bool) -> list[Plan]:
-    """`count` deployments from that seed on; every other one logs its columns in other units."""
+def deployments(seed: int, count: int, quick: bool, texts: bool = False) -> list[Plan]:
+    """`count` deployments from that seed on, of models of texts if so; every other one of the others logs its
+    columns in other units."""
+    sets = WRITTEN if texts else DATA_SETS
     return [
         Plan(
             seed + i,
-            DATA_SETS[i % len(DATA_SETS)],
+            sets[i % len(sets)],
             history_sessions=2400 if quick else 4500,
             benign_sessions=1500 if quick else 9000,
-            attacks=tuple(ATTACKS),
+            attacks=tuple(WORDED if texts else ATTACKS),
             budgets=(300,) if quick else (150, 600),
-            rescale=i % 2 == 1,
+            rescale=i % 2 == 1 and not texts,
         )
         for i in range(count)
     ]

@@ -32,9 +32,10 @@ from benchmarks.detection.teach_prior import teach_prior
 from benchmarks.detection.unlearned import Unlearned, collect_unlearned
 from benchmarks.detection.workload import NATURAL
 from benchmarks.traces import Variant, make
-from benchmarks.traces.attacks import ATTACKS, UNSEEN
+from benchmarks.traces.attacks import ATTACKS, UNSEEN, WORDED
+from benchmarks.traces.wording.corpora import CORPORA
 from detector.prior import SHIPPED as PRIOR
-from models.recogniser import SHIPPED, Recogniser
+from models.recogniser import SHIPPED, SHIPPED_FOR_TEXTS, Recogniser
 
 DATA_SETS = (
     "digits",
@@ -54,8 +55,22 @@ DATA_SETS = (
 )
 FEWER = 4
 """Of so many points one teaches the recognisers that are only tried: points of one session are much alike."""
-HISTORY, TRACE, REPEATS = 6000, 2500, 10
-"""Benign sessions of a deployment, and attacks of each kind, over all its models."""
+
+
+class Curriculum(NamedTuple):
+    """What a recogniser is taught on: models over these data sets, these attacks, `repeats` of each kind in a
+    deployment, so many benign sessions of its history and trace, over all its models, and the deployments
+    by number with their forms (see `benchmarks.traces.make`). `output` is where it is shipped."""
+
+    data_sets: tuple[str, ...]
+    attacks: tuple[str, ...]
+    repeats: int
+    history: int
+    trace: int
+    forms: dict[int, dict[str, Any]]
+    output: Path
+
+
 DEPLOYMENTS: dict[int, dict[str, Any]] = {
     0: {},
     2: {"variant": Variant(dilution=0.5)},
@@ -67,16 +82,32 @@ DEPLOYMENTS: dict[int, dict[str, Any]] = {
     10: {"varied": True, "variant": Variant(dilution=0.5)},
     11: {"varied": True, "queries": (60, 250)},
 }
-"""The deployments that teach, by number, and their forms (see `benchmarks.traces.make`): more of them add
-nothing (docs/detection.md)."""
+"""More of them add nothing (docs/detection.md)."""
+OF_TEXTS: dict[int, dict[str, Any]] = {
+    12: {"varied": True},
+    13: {"varied": True, "variant": Variant(dilution=0.5)},
+    14: {"varied": True, "queries": (60, 250)},
+    15: {"varied": True, "outputs": "confidence"},
+    16: {"varied": True, "outputs": "label"},
+    17: {"varied": True},
+    18: {"varied": True, "outputs": "label", "queries": (60, 250)},
+}
+NUMBERS = Curriculum(DATA_SETS, tuple(ATTACKS), 10, 6000, 2500, DEPLOYMENTS, SHIPPED)
+TEXTS = Curriculum(tuple(CORPORA), tuple(WORDED), 6, 2400, 1400, OF_TEXTS, SHIPPED_FOR_TEXTS)
 
 
 def main(
     seed: Annotated[int, typer.Option(help="Seed of deployment 0; that of another is as much higher.")] = 700,
     number_of: Annotated[
-        int, typer.Option("--deployments", help="Deployments to make.", min=1, max=len(DEPLOYMENTS))
-    ] = len(DEPLOYMENTS),
-    output: Annotated[Path, typer.Option(help="Where the recogniser goes.")] = SHIPPED,
+        int | None, typer.Option("--deployments", help="Deployments to make; default: all.", min=1)
+    ] = None,
+    texts: Annotated[
+        bool,
+        typer.Option("--texts", help="Teach the recogniser for models of texts; there is no such prior."),
+    ] = False,
+    output: Annotated[
+        Path | None, typer.Option(help="Where the recogniser goes; default: where it is shipped.")
+    ] = None,
     prior: Annotated[Path, typer.Option(help="Where the prior goes.")] = PRIOR,
     only_recogniser: Annotated[
         bool,
@@ -92,20 +123,22 @@ def main(
     progress, console = Console(stderr=True), Console(width=110)
     started = time.monotonic()
     deployments: list[Recorded] = []
-    forms = dict(list(DEPLOYMENTS.items())[:number_of])
+    taught = TEXTS if texts else NUMBERS
+    output, only_recogniser = output or taught.output, only_recogniser or texts
+    forms = dict(list(taught.forms.items())[:number_of])
     for number, form in forms.items():
         # Models and attacks take turns, so another order gives other pairs of them.
-        order = tuple(np.roll(DATA_SETS, number).tolist())
-        deployments += _recorded(recordings, seed + number, order, form, whole=not only_recogniser)
+        turned = taught._replace(data_sets=tuple(np.roll(taught.data_sets, number).tolist()))
+        deployments += _recorded(recordings, seed + number, turned, form, whole=not only_recogniser)
         progress.print(f"[{time.monotonic() - started:5.0f} s] seed {seed + number}: {form or 'plain'}")
     provenance = {
         "made_by": "python -m benchmarks.detection.teach",
         "seeds": [seed + number for number in forms],
-        "data_sets": DATA_SETS,
-        "attacks": [attack for attack in ATTACKS if attack not in UNSEEN],
+        "data_sets": taught.data_sets,
+        "attacks": [attack for attack in taught.attacks if attack not in UNSEEN],
         "forms": [json.dumps(form, sort_keys=True, default=Variant.settings) for form in forms.values()],
-        "sessions": [HISTORY, TRACE],
-        "repeats": REPEATS,
+        "sessions": [taught.history, taught.trace],
+        "repeats": taught.repeats,
         "natural": NATURAL,
         "scikit-learn": version("scikit-learn"),
     }
@@ -124,7 +157,7 @@ def main(
     if validate:
         fewer = lessons.every(FEWER)
         outcomes, without = [], {}
-        for name in DATA_SETS:
+        for name in taught.data_sets:
             recogniser, full, alone = teach(fewer.where(fewer.sets != name), {}), Outcome(), Outcome()
             without[name] = recogniser
             for past, now, _ in deployments:
@@ -135,7 +168,7 @@ def main(
         console.print(by_data_set(outcomes, "The whole decision, by a recogniser without that data set"))
         console.print(by_attack(outcomes))
         console.print(_left_out(fewer, without, "data set"))
-        without = {a: teach(fewer.where(fewer.kinds != a), {}) for a in ATTACKS if a not in UNSEEN}
+        without = {a: teach(fewer.where(fewer.kinds != a), {}) for a in taught.attacks if a not in UNSEEN}
         console.print(_left_out(fewer, without, "attack"))
 
 
@@ -167,10 +200,10 @@ class Recorded(NamedTuple):
 
 
 def _recorded(
-    folder: Path | None, seed: int, order: tuple[str, ...], form: dict[str, Any], *, whole: bool
+    folder: Path | None, seed: int, taught: Curriculum, form: dict[str, Any], *, whole: bool
 ) -> list[Recorded]:
     """What each model of one deployment gave, read or made; `whole`: also without a profile."""
-    stems = [str(folder / f"{seed}-{i}") for i in range(len(order))] if folder else []
+    stems = [str(folder / f"{seed}-{i}") for i in range(len(taught.data_sets))] if folder else []
     last = "unlearned" if whole else "trace"
     if stems and all(Path(f"{stem}.{last}.npz").is_file() for stem in stems):
         return [Recorded.load(stem) for stem in stems]
@@ -178,12 +211,12 @@ def _recorded(
         truth = make(
             Path(directory),
             seed=seed,
-            history_sessions=HISTORY,
-            benign_sessions=TRACE,
-            attacks=tuple(ATTACKS),
-            models=order,
+            history_sessions=taught.history,
+            benign_sessions=taught.trace,
+            attacks=taught.attacks,
+            models=taught.data_sets,
             natural=NATURAL,
-            **{"repeats": REPEATS, **form},
+            **{"repeats": taught.repeats, **form},
         )
         parts = (*collect(Path(directory), truth), collect_unlearned(Path(directory), truth))
         made = [Recorded(*one) for one in zip(*parts, strict=True)]

@@ -16,10 +16,10 @@ from scipy.linalg import eigh
 from detector.features.combinations import count_again, learn_combinations, nothing
 from detector.features.grids import GRID, OFF_STEP, discrete_values, even_steps
 from detector.features.halves import halves_of
+from detector.features.projection import projection
+from detector.features.text import are_texts
 from detector.query import FloatArray
 
-SKETCH = 32
-"""Numbers that an input is reduced to for the ring of past inputs (random projection, linear)."""
 COMPONENTS = 8
 """Dimensions of the subspace that benign inputs are expected to lie near."""
 ODD_FROM, STRANGE_FROM = 0.90, 0.99
@@ -53,6 +53,7 @@ class Inputs(NamedTuple):
                             beyond which an input is odd, and those beyond which it is strange
     components [h, c, d]    orthonormal directions in which benign z vary most
     asked ... conflict      which values, and pairs of values, are rare: as in `Combinations`
+    texts [1]               1 where inputs are vectors of texts, or 0
     bucket [d, 2], sign [d, 2]     the sparse projection (Achlioptas 2003) to min(d, SKETCH) numbers
     """
 
@@ -73,20 +74,14 @@ class Inputs(NamedTuple):
     rarity: npt.NDArray[np.float32]
     pairs: npt.NDArray[np.uint8]
     conflict: npt.NDArray[np.float32]
+    texts: npt.NDArray[np.int64]
     bucket: npt.NDArray[np.int64]
     sign: FloatArray
 
 
-def projection(d: int) -> tuple[npt.NDArray[np.int64], FloatArray]:
-    """Bucket and sign [d, 2] of the fixed sparse projection of d columns; the identity up to SKETCH."""
-    if d <= SKETCH:
-        bucket = np.stack([np.arange(d), np.arange(d)], axis=1)
-        return bucket.astype(np.int64), np.stack([np.ones(d), np.zeros(d)], axis=1)
-    rng = np.random.default_rng(d)
-    first = rng.integers(0, SKETCH, d)
-    second = (first + rng.integers(1, SKETCH, d)) % SKETCH
-    sign = rng.choice([-1.0, 1.0], (d, 2)) / np.sqrt(2.0)
-    return np.stack([first, second], axis=1).astype(np.int64), sign
+def of_texts(inputs: Inputs) -> bool:
+    """Whether they are the units of vectors of texts."""
+    return bool(inputs.texts[0])
 
 
 def unlearned(d: int) -> Inputs:
@@ -106,6 +101,7 @@ def unlearned(d: int) -> Inputs:
         odd=np.full(4, np.inf),
         components=np.zeros((1, 0, d)),
         **nothing()._asdict(),
+        texts=np.zeros(1, dtype=np.int64),
         bucket=bucket,
         sign=sign,
     )
@@ -146,6 +142,7 @@ def learn(sample: FloatArray) -> Inputs:
         per_step=per_step,
         per_range=np.where(varies, 1.0 / np.where(varies, spread, 1.0), 0.0),
         tolerance=tolerance,
+        texts=np.array([are_texts(sample)], dtype=np.int64),
         **learn_combinations(sample, grid, distinct)._asdict(),
     )
     low, high = _range(sample, learned)
@@ -288,6 +285,7 @@ def from_arrays(arrays: Mapping[str, npt.NDArray[np.generic]]) -> Inputs:
         rarity=np.ascontiguousarray(arrays["rarity"], dtype=np.float32),
         pairs=np.ascontiguousarray(arrays["pairs"], dtype=np.uint8),
         conflict=np.ascontiguousarray(arrays["conflict"], dtype=np.float32),
+        texts=np.ascontiguousarray(arrays.get("texts", np.zeros(1)), dtype=np.int64),  # before 1.0: not told
         bucket=bucket,
         sign=sign,
     )

@@ -18,6 +18,9 @@ DIMENSIONS = 256
 MAX_CHARACTERS = 16_384
 """Characters of a text that are looked at, half at either end: bounds the time that one hostile record can
 take."""
+MANY_COLUMNS, LENGTH_OF_ONE, EXACT, NEARLY_ALL = 64, 0.9, 1e-3, 0.9
+"""What vectors of texts are told by: columns; a smallest number of nearly 1 would be a one-hot row; rounding;
+and the share of rows: a field may hold no text now and then."""
 
 
 @cache
@@ -42,6 +45,20 @@ def vectorise_many(texts: Sequence[str]) -> FloatArray:
         return np.empty((0, DIMENSIONS))
     sparse = _vectorizer().transform([_shortened(text) for text in texts])
     return np.asarray(sparse.toarray(), dtype=np.float64)
+
+
+def are_texts(rows: FloatArray) -> bool:
+    """Whether nearly all rows [n, d] are vectors of texts, as those above or alike: of at least MANY_COLUMNS,
+    each a whole number times the smallest, and of length 1. So are hashed words of whoever logs vectors."""
+    if rows.shape[1] < MANY_COLUMNS or not len(rows):
+        return False
+    away = np.abs(rows)
+    smallest = np.where(away > 0.0, away, np.inf).min(axis=1)
+    length = np.sqrt((rows**2).sum(axis=1))
+    some = (smallest < LENGTH_OF_ONE) & (np.abs(length - 1.0) < EXACT)
+    counts = rows[some] / smallest[some, None]
+    whole = (np.abs(counts - np.rint(counts)) < EXACT).all(axis=1)
+    return bool(whole.sum() >= NEARLY_ALL * len(rows))
 
 
 def _shortened(text: str) -> str:

@@ -16,6 +16,7 @@ from benchmarks.detection.plans import cases, compared, deployments
 from benchmarks.detection.run import Case, Deployed
 from benchmarks.detection.workload import Plan, Workload
 from benchmarks.traces import VARIANTS, Variant, explainers
+from benchmarks.traces.attacks import WORDED, fitting
 
 PLAN = Plan(5, ("cancer",), 700, 60, ("random_extraction", "hop_skip_jump"), (120,))
 
@@ -147,3 +148,7 @@ def test_quick_and_full_measure_the_same_cases() -> None:
     assert [plan.seed for plan in full] == [7, 8, 9, 10]
     assert [plan.rescale for plan in full] == [False, True, False, True]
     assert [plan.models for plan in deployments(7, 4, True)] == [plan.models for plan in full]
+    texts = deployments(7, 2, True, texts=True)
+    assert [set(plan.attacks) for plan in texts] == [set(WORDED), set(WORDED)]
+    assert [plan.rescale for plan in texts] == [False, False]
+    assert all(fitting(name, texts=True) for plan in texts for name in plan.attacks)

@@ -15,6 +15,7 @@ from detector.errors import ProfileError
 from detector.features.catalogue import NAMES
 from detector.pipeline import Shard
 from detector.rows import Rows
+from models.recogniser import shipped
 from tests import traffic
 from tests.detector import scenario
 from tests.detector.scenario import FROZEN, lines, records
@@ -102,3 +103,18 @@ def test_too_few_sessions_make_no_profile() -> None:
     assert profile.build(1, inputs, Rows(rows, sessions, sessions, ordinals), 99) is None
     first = np.ones(990, dtype=np.int64)
     assert profile.build(1, inputs, Rows(rows, np.arange(990), sessions, first), 990) is not None
+
+
+def test_texts_are_judged_by_the_recogniser_that_was_taught_on_texts() -> None:
+    """Words for numbers: what is sent is a text or not, all else is the same."""
+    log = scenario.benign(250, seed=1)
+    spoken = [
+        query | {"model_id": "spoken", "input": " ".join(f"word{round(x * 3)}" for x in query["input"])}
+        for query in log
+    ]
+    made = scenario.fit(records(log, spoken))
+    assert made["toy"].ensemble.recogniser is shipped()
+    assert made["spoken"].ensemble.recogniser is shipped(True)
+    read = profile.from_bytes(profile.to_bytes(made))
+    assert read["spoken"].ensemble.recogniser is shipped(True)
+    assert read["toy"].ensemble.recogniser is shipped()

@@ -13,7 +13,7 @@ from detector.features import catalogue
 from detector.features.catalogue import NAMES, SIDES
 from detector.query import FloatArray
 from models.ensemble import Ensemble
-from models.recogniser import MANY, SHIPPED, Recogniser, described, judged, load, shipped
+from models.recogniser import MANY, SHIPPED, SHIPPED_FOR_TEXTS, Recogniser, described, judged, load, shipped
 
 F = len(NAMES)
 
@@ -73,16 +73,19 @@ def test_a_saved_recogniser_is_the_same(tmp_path: Path, taught: Taught) -> None:
     assert (tmp_path / "s.npz").read_bytes() == (tmp_path / "r.npz").read_bytes()
 
 
-def test_the_shipped_one_fits_this_version_and_says_where_it_comes_from() -> None:
-    recogniser = shipped()
+@pytest.mark.parametrize("texts", [False, True])
+def test_the_shipped_one_fits_this_version_and_says_where_it_comes_from(texts: bool) -> None:
+    recogniser = shipped(texts)
     assert recogniser.features == NAMES
     assert recogniser.classes == FAMILIES
     assert {"made_by", "seeds", "data_sets", "attacks", "scikit-learn"} <= set(recogniser.provenance)
-    assert SHIPPED.stat().st_size < 1_000_000
+    assert (SHIPPED_FOR_TEXTS if texts else SHIPPED).stat().st_size < 1_000_000
+    assert recogniser.version != shipped(not texts).version
 
 
-def test_the_shipped_one_finds_nothing_in_unsurprising_rows() -> None:
-    assert (shipped().score(np.zeros((MANY, F)), np.arange(1, MANY + 1)) < 0.0).all()
+@pytest.mark.parametrize("texts", [False, True])
+def test_the_shipped_one_finds_nothing_in_unsurprising_rows(texts: bool) -> None:
+    assert (shipped(texts).score(np.zeros((MANY, F)), np.arange(1, MANY + 1)) < 0.0).all()
 
 
 def test_what_goes_on_for_long_is_more_of_an_attack() -> None:

@@ -15,9 +15,10 @@ import numpy.typing as npt
 from detector.columns import QueryBatch, to_batch
 from detector.features import layout
 from detector.features.catalogue import NAMES
-from detector.features.inputs import SKETCH, Inputs, unlearned
+from detector.features.inputs import Inputs, unlearned
 from detector.features.kernel import advance, scratch
 from detector.features.layout import Slots
+from detector.features.projection import SKETCH
 from detector.query import FloatArray, IntArray, Record
 
 GAP = 1800.0

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detector.features.inputs import COMPONENTS, SKETCH, Inputs, from_arrays, learn, projection, to_arrays
+from detector.features.inputs import COMPONENTS, Inputs, from_arrays, learn, of_texts, to_arrays, unlearned
+from detector.features.projection import SKETCH, projection
+from detector.features.text import vectorise_many
 from detector.query import FloatArray
 
 
@@ -147,6 +149,27 @@ def test_units_survive_saving() -> None:
     for name, values in units._asdict().items():
         assert np.array_equal(values, getattr(again, name)), name
         assert values.dtype == getattr(again, name).dtype, name
+
+
+def test_units_tell_texts_from_numbers() -> None:
+    texts = [f"please reset my password number {n} for the {n % 7} system" for n in range(300)]
+    vectors = vectorise_many(texts)
+    assert of_texts(learn(vectors))
+    assert of_texts(learn(np.round(vectors, 8)))
+    assert of_texts(learn(np.vstack([vectors, np.zeros((20, 256))])))
+    assert not of_texts(learn(np.vstack([vectors[:200], (vectors[:200] + vectors[100:]) / 1.7])))
+    assert not of_texts(learn(vectors * 1.2))
+    assert not of_texts(learn(_normal(300, 256) / 16.0))
+    images = np.random.default_rng(1).integers(0, 256, (300, 256)).astype(np.float64)
+    assert not of_texts(learn(images))
+    assert not of_texts(learn(np.eye(256)))
+    assert not of_texts(unlearned(256))
+
+
+def test_units_that_were_saved_before_texts_were_told_are_of_numbers() -> None:
+    stored = to_arrays(learn(_normal(100, 50)))
+    del stored["texts"]
+    assert not of_texts(from_arrays(stored))
 
 
 def test_the_projection_keeps_distances_on_average_and_is_the_identity_for_short_inputs() -> None:
