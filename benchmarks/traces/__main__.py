@@ -70,6 +70,8 @@ def command(
     models = model or ["digits", "cancer"]
     written = [name in CORPORA for name in models]
     fit = [name for name in ALL if all(fitting(name, texts) for texts in written)]
+    if not fit:
+        raise typer.BadParameter("no attack fits all of these models: some take numbers, some texts")
     names = fit if attack == ["all"] else attack or [name for name in DEFAULT_ATTACKS if name in fit] or fit
     try:
         truth = make(

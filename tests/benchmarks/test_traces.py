@@ -188,3 +188,9 @@ def test_the_command_writes_and_sums_up(tmp_path: Path) -> None:
     assert "3 sessions, 1 of them attacks" in result.stdout
     assert "training the targets" in result.stderr
     assert len(read(tmp_path / "new" / TRACE)) > 150
+
+
+def test_models_of_texts_and_of_numbers_share_no_attack(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, [str(tmp_path), "--model", "messages", "--model", "digits"])
+    assert result.exit_code == 2
+    assert "no attack fits all of these models" in result.output
