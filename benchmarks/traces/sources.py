@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from sklearn import datasets
 
-from benchmarks.traces.text import texts
-from benchmarks.traces.wording.corpora import CORPORA, as_vectors
+from benchmarks.traces.text import as_vectors, texts
+from benchmarks.traces.wording.corpora import CORPORA
 from detector.query import FloatArray, IntArray
 
 PATCH_SIDE = 12

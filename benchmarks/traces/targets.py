@@ -14,7 +14,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from benchmarks.traces.data import Dataset, load
-from benchmarks.traces.wording.corpora import Texts, as_vectors
+from benchmarks.traces.text import as_vectors
+from benchmarks.traces.wording.corpora import Texts, words_of
 from detector.query import FloatArray, IntArray
 
 NEIGHBOURS = 5
@@ -77,7 +78,7 @@ class Writers(Population):
     def __init__(self, dataset: Dataset, strings: Texts) -> None:
         super().__init__(dataset)
         self._strings = [*strings.live, *strings.train[: len(strings.train) // 5]]
-        self.vocabulary = sorted({word for text in self._strings for word in text.split()})
+        self.vocabulary = words_of(self._strings)
 
     def texts(self, rng: np.random.Generator, n: int, mix: FloatArray | None = None) -> list[str]:
         """n texts with class shares `mix` [k] (default: those of the data)."""

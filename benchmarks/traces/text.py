@@ -8,7 +8,7 @@ scaled back to length 1; and a word more is a small vector more. That is how cli
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -56,6 +56,11 @@ def some_words(rng: np.random.Generator, n: int) -> FloatArray:
     return pool[rng.integers(0, len(pool), n)]
 
 
+def as_vectors(texts: Sequence[str]) -> FloatArray:
+    """Vectors [n, 256] of texts, as a log shows them."""
+    return np.round(vectorise_many(texts), DECIMALS) + 0.0
+
+
 def to_length_one(x: FloatArray) -> FloatArray:
     """Vectors [n, d] of texts from sums of such; rows that have length 1 already stay as they are."""
     length = np.linalg.norm(x, axis=1, keepdims=True)
@@ -65,13 +70,13 @@ def to_length_one(x: FloatArray) -> FloatArray:
 
 @cache
 def _vectors(package: str, folder: str) -> FloatArray:
-    return np.round(vectorise_many(list(paragraphs(package, folder))), DECIMALS) + 0.0
+    return as_vectors(paragraphs(package, folder))
 
 
 @cache
 def _words() -> FloatArray:
     words = {word.lower() for topic in TOPICS for text in paragraphs(*topic) for word in text.split()}
-    return np.round(vectorise_many(sorted(w for w in words if w.isalpha() and len(w) > 3)), DECIMALS) + 0.0
+    return as_vectors(sorted(w for w in words if w.isalpha() and len(w) > 3))
 
 
 @cache

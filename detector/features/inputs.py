@@ -285,7 +285,7 @@ def from_arrays(arrays: Mapping[str, npt.NDArray[np.generic]]) -> Inputs:
         rarity=np.ascontiguousarray(arrays["rarity"], dtype=np.float32),
         pairs=np.ascontiguousarray(arrays["pairs"], dtype=np.uint8),
         conflict=np.ascontiguousarray(arrays["conflict"], dtype=np.float32),
-        texts=np.ascontiguousarray(arrays.get("texts", np.zeros(1)), dtype=np.int64),  # before 1.0: not told
+        texts=np.ascontiguousarray(arrays.get("texts", np.zeros(1)), dtype=np.int64),  # older files lack it
         bucket=bucket,
         sign=sign,
     )

@@ -18,7 +18,7 @@ DIMENSIONS = 256
 MAX_CHARACTERS = 16_384
 """Characters of a text that are looked at, half at either end: bounds the time that one hostile record can
 take."""
-MANY_COLUMNS, LENGTH_OF_ONE, EXACT, NEARLY_ALL = 64, 0.9, 1e-3, 0.9
+MANY_COLUMNS, NEARLY_ONE, EXACT, NEARLY_ALL = 64, 0.9, 1e-3, 0.9
 """What vectors of texts are told by: columns; a smallest number of nearly 1 would be a one-hot row; rounding;
 and the share of rows: a field may hold no text now and then."""
 
@@ -55,7 +55,7 @@ def are_texts(rows: FloatArray) -> bool:
     away = np.abs(rows)
     smallest = np.where(away > 0.0, away, np.inf).min(axis=1)
     length = np.sqrt((rows**2).sum(axis=1))
-    some = (smallest < LENGTH_OF_ONE) & (np.abs(length - 1.0) < EXACT)
+    some = (smallest < NEARLY_ONE) & (np.abs(length - 1.0) < EXACT)
     counts = rows[some] / smallest[some, None]
     whole = (np.abs(counts - np.rint(counts)) < EXACT).all(axis=1)
     return bool(whole.sum() >= NEARLY_ALL * len(rows))

@@ -17,9 +17,10 @@ from benchmarks.traces.benign import Client
 from benchmarks.traces.recorder import Recorder
 from benchmarks.traces.recording import Recording, record
 from benchmarks.traces.targets import Target, train
+from benchmarks.traces.text import as_vectors
 from benchmarks.traces.wording import clients
 from benchmarks.traces.wording.clients import EXPLAINERS, KINDS, Sender
-from benchmarks.traces.wording.corpora import CORPORA, as_vectors
+from benchmarks.traces.wording.corpora import CORPORA
 from benchmarks.traces.wording.edits import fewer_words, moved_word, other_words, slip, slips
 
 SEED = 3

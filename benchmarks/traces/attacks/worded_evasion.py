@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.traces.attacks.attacker import Attacker
 from benchmarks.traces.attacks.writer import Writer
-from benchmarks.traces.wording.edits import one_of, other_words, slip
+from benchmarks.traces.wording.edits import one_of, other_words, slip, with_word
 from detector.query import FloatArray
 
 INVISIBLE = ("\u200b", "\u200c", "\u200d", "\u2060")
@@ -23,7 +23,8 @@ def word_substitution(attacker: Attacker) -> None:
         words = text.split()
         for at in _by_importance(writer, words, label, ""):
             tries = [
-                _with(words, at, word) for word in writer.alike(words[at], int(writer.rng.integers(4, 16)))
+                with_word(words, at, word)
+                for word in writer.alike(words[at], int(writer.rng.integers(4, 16)))
             ]
             answers = writer.ask([" ".join(t) for t in tries])
             words = tries[int(answers[:, label].argmin())]
@@ -38,7 +39,7 @@ def character_edits(attacker: Attacker) -> None:
     for text, label in _texts(writer):
         words = text.split()
         for at in _by_importance(writer, words, label, "unk"):
-            words = _with(words, at, slip(writer.rng, words[at]))
+            words = with_word(words, at, slip(writer.rng, words[at]))
             if writer.ask_one(" ".join(words)).argmax() != label:
                 break
 
@@ -94,7 +95,7 @@ def hard_label_words(attacker: Attacker) -> None:
         for _ in range(2):
             for at in rng.permutation(len(first)).tolist():
                 if words[at] != first[at]:
-                    tried = _with(words, at, first[at])
+                    tried = with_word(words, at, first[at])
                     words = tried if writer.ask_one(" ".join(tried)).argmax() != label else words
 
 
@@ -125,7 +126,7 @@ def trigger_words(attacker: Attacker) -> None:
     labels = writer.ask(texts).argmax(axis=1)
     trigger, best = writer.words(3), np.inf
     while True:
-        tried = _with(trigger, int(rng.integers(3)), writer.word())
+        tried = with_word(trigger, int(rng.integers(3)), writer.word())
         answers = writer.ask([" ".join([*tried, text]) for text in texts])
         kept = float(answers[np.arange(len(texts)), labels].mean())
         if kept < best:
@@ -141,17 +142,13 @@ def _texts(writer: Writer) -> Iterator[tuple[str, int]]:
 def _by_importance(writer: Writer, words: list[str], label: int, instead: str) -> list[int]:
     """Places of at most 40 words, those first without which the model is least sure of the label."""
     places = writer.rng.permutation(len(words))[:40]
-    answers = writer.ask([" ".join(_with(words, at, instead)).strip() for at in places.tolist()])
+    answers = writer.ask([" ".join(with_word(words, at, instead)).strip() for at in places.tolist()])
     return [int(at) for at in places[answers[:, label].argsort(kind="stable")]]
-
-
-def _with(words: list[str], at: int, word: str) -> list[str]:
-    return [*words[:at], word, *words[at + 1 :]]
 
 
 def _mutated(writer: Writer, words: list[str]) -> list[str]:
     at = int(writer.rng.integers(len(words)))
-    return _with(words, at, one_of(writer.rng, writer.alike(words[at], 2)))
+    return with_word(words, at, one_of(writer.rng, writer.alike(words[at], 2)))
 
 
 def _hidden(text: str, genes: FloatArray, look_alike: bool) -> str:

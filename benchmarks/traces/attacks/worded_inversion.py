@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks.traces.attacks.attacker import Attacker
 from benchmarks.traces.attacks.writer import Writer
-from benchmarks.traces.wording.edits import some_places
+from benchmarks.traces.wording.edits import some_places, with_word
 
 
 def greedy_words(attacker: Attacker) -> None:
@@ -77,7 +77,7 @@ def slot_filling(attacker: Attacker) -> None:
     for text in writer.members():
         words = text.split()
         for at in some_places(rng, words, int(rng.integers(1, 3))):
-            filled = [[*words[:at], word, *words[at + 1 :]] for word in choice]
+            filled = [with_word(words, at, word) for word in choice]
             answers = writer.ask([" ".join(tried) for tried in filled])
             words = filled[int(answers.max(axis=1).argmax())]
 

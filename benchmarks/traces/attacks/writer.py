@@ -9,7 +9,8 @@ from functools import cached_property
 import numpy as np
 
 from benchmarks.traces.attacks.attacker import Attacker
-from benchmarks.traces.wording.corpora import Texts, as_vectors
+from benchmarks.traces.text import as_vectors
+from benchmarks.traces.wording.corpora import Texts, words_of
 from benchmarks.traces.wording.edits import one_of
 from detector.query import FloatArray
 
@@ -30,7 +31,7 @@ class Writer:
 
     def ask(self, texts: Sequence[str]) -> FloatArray:
         """Probabilities [n, k] of texts; each is a logged query."""
-        return self.attacker.recorder.predict(as_vectors(list(texts)))
+        return self.attacker.recorder.predict(as_vectors(texts))
 
     def ask_one(self, text: str) -> FloatArray:
         """Probabilities [k] of one text."""
@@ -52,7 +53,7 @@ class Writer:
     @cached_property
     def vocabulary(self) -> list[str]:
         """The words of the attacker's texts, once each."""
-        return sorted({word for text in self._texts.attacker for word in text.split()})
+        return words_of(self._texts.attacker)
 
     def word(self) -> str:
         """Any word."""

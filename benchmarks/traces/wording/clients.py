@@ -16,7 +16,8 @@ from benchmarks.traces.benign.rows import (
     ordinary,
     retries,
 )
-from benchmarks.traces.wording.corpora import as_vectors, foreign
+from benchmarks.traces.text import as_vectors
+from benchmarks.traces.wording.corpora import foreign
 from benchmarks.traces.wording.edits import (
     STYLES,
     fewer_words,
@@ -30,9 +31,9 @@ from detector.query import FloatArray
 
 Sender = Callable[[Client], Iterator[str]]
 GREETINGS = ("Hello team,", "Dear all,", "Hi,", "FW:", "Re: your request", "Good morning,", "Please advise:")
-LONGEST = 1000
-"""Characters after which a new text is begun."""
 ENDINGS = ("Thanks", "Best regards", "Sent from my phone", "Kind regards, the night shift", "Cheers")
+LONGEST = 1000
+"""Characters after which who types begins a new text."""
 
 
 def typing(client: Client) -> Iterator[str]:

@@ -7,15 +7,14 @@ two), paragraphs those of `benchmarks.traces.text`.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.traces.text import DECIMALS, FOREIGN, TOPICS, paragraphs, trees
-from detector.features.text import vectorise_many
-from detector.query import FloatArray, IntArray
+from benchmarks.traces.text import FOREIGN, TOPICS, paragraphs, trees
+from detector.query import IntArray
 
 PACKAGES = ("scipy", "sklearn", "pandas", "numpy")
 PER_CLASS, ENOUGH = 500, 800
@@ -34,9 +33,9 @@ class Texts(NamedTuple):
     live: tuple[str, ...]
 
 
-def as_vectors(texts: list[str]) -> FloatArray:
-    """Vectors [n, 256] of texts, as a log shows them."""
-    return np.round(vectorise_many(texts), DECIMALS) + 0.0
+def words_of(texts: Sequence[str]) -> list[str]:
+    """The words of texts, once each."""
+    return sorted({word for text in texts for word in text.split()})
 
 
 def messages(seed: int) -> tuple[list[str], IntArray]:

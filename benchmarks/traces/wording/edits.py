@@ -48,6 +48,11 @@ def fewer_words(rng: np.random.Generator, text: str, count: int) -> str:
     return " ".join(word for at, word in enumerate(words) if at not in gone)
 
 
+def with_word(words: list[str], at: int, word: str) -> list[str]:
+    """The words with this one at a place."""
+    return [*words[:at], word, *words[at + 1 :]]
+
+
 def moved_word(rng: np.random.Generator, text: str) -> str:
     """The text with one word elsewhere."""
     words = text.split()
